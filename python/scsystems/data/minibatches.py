@@ -1,0 +1,176 @@
+"""Minibatches: the one interface the trainer sees, and its device-resident source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+Storage = Literal["auto", "dense", "sparse"]
+
+# dense expression above this many bytes stays sparse in the computer's memory
+CPU_DENSE_LIMIT = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class CellArrays:
+    """Cells as plain arrays: what the data layer hands to the trainer.
+
+    ``x`` is n x G (dense or scipy sparse), ``system`` n codes, ``categorical`` n x C codes,
+    ``continuous`` n x D values, ``weight`` n.
+    """
+
+    x: np.ndarray | sparse.spmatrix
+    system: np.ndarray
+    categorical: np.ndarray | None = None
+    continuous: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.system)
+
+    def take(self, indices: np.ndarray) -> CellArrays:
+        """The cells at ``indices``."""
+        pick = {
+            name: None if (value := getattr(self, name)) is None else value[indices]
+            for name in ("system", "categorical", "continuous", "weight")
+        }
+        x = self.x if not sparse.issparse(self.x) or self.x.format == "csr" else self.x.tocsr()
+        return replace(self, x=x[indices], **pick)
+
+
+class Minibatch(NamedTuple):
+    """The tensors of B cells on the training device."""
+
+    x: Tensor
+    system: Tensor
+    categorical: Tensor | None
+    continuous: Tensor | None
+    weight: Tensor | None
+
+
+def epoch_schedule(n_cells: int, batch_size: int, generator: torch.Generator, device) -> Tensor:
+    """Indices of one epoch: steps x size, every cell at least once.
+
+    All minibatches have the same size, as near below ``batch_size`` as divides the cells
+    evenly, so that none is ever a single cell. What is missing to a full last minibatch
+    (fewer cells than there are steps) is filled with cells of the epoch's beginning.
+    """
+    steps = -(-n_cells // batch_size)
+    size = -(-n_cells // steps)
+    order = torch.randperm(n_cells, generator=generator, device=device)
+    filled = torch.cat([order, order[: steps * size - n_cells]])
+    return filled.view(steps, size)
+
+
+class ResidentCells:
+    """All cells on the training device; a minibatch is an index gather there.
+
+    Parameters
+    ----------
+    cells
+        The cells.
+    device
+        Where training runs.
+    storage
+        ``"dense"``, ``"sparse"`` (CSR), or ``"auto"``: dense when it fits comfortably
+        (half of the free GPU memory; 512 MiB on the CPU), else sparse.
+    """
+
+    def __init__(self, cells: CellArrays, device: torch.device, storage: Storage = "auto"):
+        self.device = device
+        self.n_cells, self.n_genes = cells.x.shape
+        self.system = torch.as_tensor(cells.system, device=device)
+        self.categorical = _to(cells.categorical, device)
+        self.continuous = _to(cells.continuous, device)
+        self.weight = _to(cells.weight, device)
+        if storage == "auto":
+            storage = _choose_storage(cells.x, device)
+        self.storage = storage
+        if storage == "dense":
+            self._dense = _dense_tensor(cells.x, device)
+        else:
+            self._sparse = _SparseRows(cells.x, device)
+
+    def __len__(self) -> int:
+        return self.n_cells
+
+    def gather(self, indices: Tensor) -> Minibatch:
+        """The minibatch of the cells at ``indices`` (on the device, without synchronisation)."""
+        x = self._dense[indices] if self.storage == "dense" else self._sparse.gather(indices)
+        return Minibatch(
+            x,
+            self.system[indices],
+            None if self.categorical is None else self.categorical[indices],
+            None if self.continuous is None else self.continuous[indices],
+            None if self.weight is None else self.weight[indices],
+        )
+
+
+class _SparseRows:
+    """CSR rows on a device, gathered into dense minibatches."""
+
+    def __init__(self, x, device: torch.device):
+        csr = sparse.csr_matrix(x)
+        self.n_genes = csr.shape[1]
+        self.host = None
+        if device.type == "cpu":
+            # scipy's row gather beats index arithmetic on the CPU
+            self.host = csr if csr.dtype == np.float32 else csr.astype(np.float32)
+            return
+        self.start = torch.as_tensor(csr.indptr.astype(np.int64), device=device)
+        self.columns = torch.as_tensor(csr.indices.astype(np.int32), device=device)
+        self.values = torch.as_tensor(csr.data.astype(np.float32), device=device)
+        longest = int(np.diff(csr.indptr).max(initial=0))
+        self.ramp = torch.arange(longest, device=device)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        if self.host is not None:
+            return torch.from_numpy(self.host[indices.numpy()].toarray())
+        # every row is read as if it were as long as the longest, so that shapes are fixed
+        start, stop = self.start[indices], self.start[indices + 1]
+        position = start[:, None] + self.ramp
+        inside = position < stop[:, None]
+        position = torch.where(inside, position, 0)
+        values = torch.where(inside, self.values[position], 0.0)
+        out = torch.zeros(len(indices), self.n_genes, device=indices.device)
+        return out.scatter_add_(1, self.columns[position].long(), values)
+
+
+def iterate(cells: CellArrays, device: torch.device, chunk_size: int) -> Iterator[Minibatch]:
+    """The cells in order, in chunks, for inference; only one chunk is on the device at a time."""
+    x = cells.x.tocsr() if sparse.issparse(cells.x) and cells.x.format != "csr" else cells.x
+    for start in range(0, len(cells), chunk_size):
+        part = slice(start, start + chunk_size)
+        yield Minibatch(
+            _dense_tensor(x[part], device),
+            torch.as_tensor(cells.system[part], device=device),
+            _to(cells.categorical, device, part),
+            _to(cells.continuous, device, part),
+            _to(cells.weight, device, part),
+        )
+
+
+def _to(array: np.ndarray | None, device: torch.device, part: slice = slice(None)) -> Tensor | None:
+    return None if array is None else torch.as_tensor(array[part], device=device)
+
+
+def _dense_tensor(x, device: torch.device) -> Tensor:
+    if not sparse.issparse(x):
+        return torch.as_tensor(np.array(x, dtype=np.float32), device=device)
+    return torch.as_tensor(np.ascontiguousarray(x.astype(np.float32).toarray()), device=device)
+
+
+def _choose_storage(x, device: torch.device) -> Literal["dense", "sparse"]:
+    dense_bytes = 4 * x.shape[0] * x.shape[1]
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return "dense" if dense_bytes < free / 2 else "sparse"
+    if not sparse.issparse(x):
+        return "dense"
+    return "dense" if dense_bytes < CPU_DENSE_LIMIT else "sparse"

@@ -1,0 +1,238 @@
+"""Which parts of an AnnData a model uses: checked once, saved as JSON, applied to new data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..errors import InputError
+from .checks import check_finite_nonnegative, check_log_normalised, check_unique, head
+from .minibatches import CellArrays
+
+SETUP_KEY = "_scsystems_setup"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The user's choice of layer and obs columns; kept in ``adata.uns`` until a model is made."""
+
+    batch_key: str
+    layer: str | None = None
+    categorical_covariate_keys: tuple[str, ...] = ()
+    continuous_covariate_keys: tuple[str, ...] = ()
+    weight_batches: bool = False
+
+    def write(self, adata: AnnData) -> None:
+        """Keep the choice in ``adata.uns`` as one JSON string, which survives copies and files."""
+        adata.uns[SETUP_KEY] = json.dumps(asdict(self))
+
+    @staticmethod
+    def read(adata: AnnData) -> Setup:
+        """Read the choice back."""
+        if SETUP_KEY not in adata.uns:
+            raise InputError(
+                "adata has not been set up. Call SysVI.setup_anndata(adata, batch_key=...) before making a model."
+            )
+        raw = json.loads(adata.uns[SETUP_KEY])
+        for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
+            raw[key] = tuple(raw[key])
+        return Setup(**raw)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A `Setup` together with the genes, levels and scales found in the data it was made from.
+
+    Parameters
+    ----------
+    setup
+        Layer and obs columns.
+    genes
+        Names of the genes, in the model's order.
+    systems
+        Levels of the system column.
+    categories
+        Levels of each categorical covariate.
+    centre, scale
+        Mean and standard deviation of each continuous covariate; the network sees
+        ``(value - centre) / scale``.
+    """
+
+    setup: Setup
+    genes: tuple[str, ...]
+    systems: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...] = ()
+    centre: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    @staticmethod
+    def from_anndata(adata: AnnData, setup: Setup) -> Schema:
+        """Check ``adata`` and record what a model must know of it."""
+        check_unique(adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique().")
+        check_unique(adata.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique().")
+        check_expression(expression(adata, setup.layer), setup.layer)
+        systems = _levels(adata, setup.batch_key, "batch_key")
+        if len(systems) < 2:
+            raise InputError(
+                f"batch_key={setup.batch_key!r} has one level only ({head(systems)}). Expected two or more "
+                "systems (for example species, or organoid and tissue). Within one system, sample "
+                "differences belong into categorical_covariate_keys of a model with several systems."
+            )
+        categories = tuple(
+            _levels(adata, key, "categorical_covariate_keys") for key in setup.categorical_covariate_keys
+        )
+        values = [
+            _numbers(adata, key, "continuous_covariate_keys") for key in setup.continuous_covariate_keys
+        ]
+        return Schema(
+            setup=setup,
+            genes=tuple(map(str, adata.var_names)),
+            systems=systems,
+            categories=categories,
+            centre=tuple(float(v.mean()) for v in values),
+            # a constant covariate carries nothing; dividing by one keeps it at zero
+            scale=tuple(float(v.std()) or 1.0 for v in values),
+        )
+
+    def arrays(self, adata: AnnData) -> CellArrays:
+        """The cells of ``adata`` as arrays in the model's genes, codes and scales."""
+        self.check_genes(adata)
+        matrix = expression(adata, self.setup.layer)
+        if tuple(adata.var_names) != self.genes:
+            matrix = matrix[:, adata.var_names.get_indexer(list(self.genes))]
+        system = self._codes(adata, self.setup.batch_key, self.systems, "batch_key")
+        categorical = [
+            self._codes(adata, key, levels, "categorical_covariate_keys")
+            for key, levels in zip(self.setup.categorical_covariate_keys, self.categories, strict=True)
+        ]
+        continuous = [
+            (_numbers(adata, key, "continuous_covariate_keys") - c) / s
+            for key, c, s in zip(self.setup.continuous_covariate_keys, self.centre, self.scale, strict=True)
+        ]
+        weight = None
+        if self.setup.weight_batches:
+            # mean weight one, so that the cycle weight keeps its meaning
+            counts = np.maximum(np.bincount(system, minlength=len(self.systems)), 1)
+            weight = (len(system) / (np.count_nonzero(counts) * counts))[system].astype(np.float32)
+        return CellArrays(
+            x=matrix,
+            system=system,
+            categorical=np.stack(categorical, 1) if categorical else None,
+            continuous=np.stack(continuous, 1).astype(np.float32) if continuous else None,
+            weight=weight,
+        )
+
+    def check_genes(self, adata: AnnData) -> None:
+        """Refuse data that lack genes of the model."""
+        check_unique(adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique().")
+        missing = pd.Index(self.genes).difference(adata.var_names, sort=False)
+        if len(missing):
+            raise InputError(
+                f"adata lacks {len(missing)} of the model's {len(self.genes)} genes: {head(missing)}. "
+                "Expected the genes the model was trained on; map new data with "
+                "prepare_query_anndata(), which pads missing genes."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for ``model.json``."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> Schema:
+        """The reverse of `to_json`."""
+        setup = dict(raw["setup"])
+        for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
+            setup[key] = tuple(setup[key])
+        return Schema(
+            setup=Setup(**setup),
+            genes=tuple(raw["genes"]),
+            systems=tuple(raw["systems"]),
+            categories=tuple(tuple(c) for c in raw["categories"]),
+            centre=tuple(raw["centre"]),
+            scale=tuple(raw["scale"]),
+        )
+
+    def with_levels(self, index: int, levels: Sequence[str]) -> Schema:
+        """The same schema with other levels of categorical covariate ``index``."""
+        categories = list(self.categories)
+        categories[index] = tuple(levels)
+        return replace(self, categories=tuple(categories))
+
+    def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str) -> np.ndarray:
+        values = _column(adata, key, argument).astype(str)
+        codes = pd.Index(levels).get_indexer(values)
+        if (codes < 0).any():
+            unknown = pd.unique(values[codes < 0])
+            raise InputError(
+                f"adata.obs[{key!r}] ({argument}) holds levels that the model has not seen: {head(unknown)}. "
+                f"Expected some of {head(levels, 10)}. Map new samples with load_query_data()."
+            )
+        return codes.astype(np.int64)
+
+
+def expression(adata: AnnData, layer: str | None):
+    """The matrix to model: ``adata.X`` or a layer."""
+    if layer is None:
+        if adata.X is None:
+            raise InputError("adata.X is empty. Name the layer to use with the argument `layer`.")
+        return adata.X
+    if layer not in adata.layers:
+        raise InputError(
+            f"layer={layer!r} is not in adata.layers. Expected one of {sorted(adata.layers)} or None for adata.X."
+        )
+    return adata.layers[layer]
+
+
+def check_expression(matrix, layer: str | None) -> None:
+    """Refuse matrices that are not log-normalised expression."""
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    check_finite_nonnegative(matrix, where)
+    check_log_normalised(matrix, where)
+
+
+def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
+    if key not in adata.obs:
+        raise InputError(f"{argument}: {key!r} is not a column of adata.obs. Found: {head(adata.obs.columns, 20)}.")
+    values = adata.obs[key]
+    n_missing = int(values.isna().sum())
+    if n_missing:
+        raise InputError(
+            f"adata.obs[{key!r}] ({argument}) has {n_missing} missing values (first: cell "
+            f"{adata.obs_names[values.isna()][0]!r}). Expected a value for every cell. Drop these cells or "
+            "give them a level of their own."
+        )
+    return values
+
+
+def _levels(adata: AnnData, key: str, argument: str) -> tuple[str, ...]:
+    """The used levels of a column as strings, in the column's own order; single cells refused."""
+    values = _column(adata, key, argument)
+    counts = values.value_counts(sort=False)
+    counts = counts[counts > 0]
+    single = counts.index[counts == 1]
+    if len(single):
+        raise InputError(
+            f"adata.obs[{key!r}] ({argument}) has levels with a single cell: {head(single)}. Expected at least "
+            "two cells per level; nothing can be learned of one cell. Drop these cells or merge their level."
+        )
+    order = counts.index if isinstance(values.dtype, pd.CategoricalDtype) else sorted(counts.index, key=str)
+    return tuple(str(v) for v in order)
+
+
+def _numbers(adata: AnnData, key: str, argument: str) -> np.ndarray:
+    values = _column(adata, key, argument)
+    if not pd.api.types.is_numeric_dtype(values):
+        raise InputError(
+            f"adata.obs[{key!r}] ({argument}) is of type {values.dtype}. Expected numbers; give categories in "
+            "categorical_covariate_keys."
+        )
+    numbers = values.to_numpy(dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise InputError(f"adata.obs[{key!r}] ({argument}) holds infinite values. Expected finite numbers.")
+    return numbers

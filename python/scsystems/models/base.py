@@ -1,0 +1,211 @@
+"""What all models share: training state, history, files."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scipy import sparse
+from torch import nn
+
+from .._version import __version__
+from ..errors import InputError, ModelFileError, NotTrainedError
+from ..files import read_folder, write_folder
+from ..train.loop import FitResult
+
+logger = logging.getLogger(__name__)
+
+NAME = "model"
+
+# class name in model.json -> module that holds it; nothing else is ever imported on loading
+KNOWN_MODELS = {"SysVI": "scsystems.models.sysvi", "ScSpecies": "scsystems.models.scspecies"}
+
+
+def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
+    """Load a model of whichever class the folder holds.
+
+    Parameters
+    ----------
+    dir_path
+        Folder that ``save()`` wrote.
+    adata
+        Data to attach; optional for uses that bring their own.
+    **kwargs
+        Passed to the class's ``load``.
+    """
+    _, record = read_folder(dir_path, NAME)
+    if record.get("class") not in KNOWN_MODELS:
+        raise ModelFileError(f"{dir_path} holds a model of class {record.get('class')!r}. Expected {list(KNOWN_MODELS)}.")
+    cls = getattr(import_module(KNOWN_MODELS[record["class"]]), record["class"])
+    return cls.load(dir_path, adata, **kwargs)
+
+
+def history_frames(history: dict[str, list[tuple[int, float]]]) -> dict[str, pd.DataFrame]:
+    """One frame per quantity, index ``epoch`` (from 0), as scvi-tools gives it."""
+    frames = {}
+    for name, points in history.items():
+        index = pd.Index([int(e) for e, _ in points], name="epoch")
+        frames[name] = pd.DataFrame({name: [float(v) for _, v in points]}, index=index)
+    return frames
+
+
+def data_fingerprint(matrix, names: Sequence[str]) -> str:
+    """A short hash that tells whether two runs saw the same cells and values."""
+    digest = hashlib.sha256("\n".join(map(str, names)).encode())
+    digest.update(str(matrix.shape).encode())
+    values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix)
+    digest.update(np.float64(values.sum(dtype=np.float64)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+class TrainedState:
+    """Training state that both models keep: history, device, whether and how training ended."""
+
+    net: nn.Module
+    _history: dict[str, list[tuple[int, float]]]
+    _stopped: str | None
+
+    @property
+    def history(self) -> dict[str, pd.DataFrame]:
+        """Losses per epoch: one data frame per quantity, index ``epoch``."""
+        return history_frames(self._history)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training has run, to its end or until an interrupt."""
+        return self._stopped is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last training was interrupted by the user."""
+        return self._stopped == "interrupted"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.net.parameters()).device
+
+    def to_device(self, device: str | torch.device) -> None:
+        """Move the weights."""
+        self.net.to(device)
+
+    def _keep(self, result: FitResult) -> None:
+        self._history = result.history
+        self._stopped = result.stopped
+
+    def _require_trained(self) -> None:
+        if not self.is_trained:
+            raise NotTrainedError("This model has not been trained. Call train() first.")
+
+
+def save_model(
+    model: TrainedState, dir_path: str | Path, arguments: dict[str, Any], facts: dict[str, Any], overwrite: bool
+) -> Path:
+    """Write weights and facts into a folder: ``model.safetensors`` and ``model.json``."""
+    record = {
+        "class": type(model).__name__,
+        "version": __version__,
+        "torch": torch.__version__,
+        "arguments": arguments,
+        "stopped": model._stopped,
+        "history": model._history,
+        **facts,
+    }
+    return write_folder(dir_path, NAME, model.net.state_dict(), record, overwrite)
+
+
+def read_model(dir_path: str | Path, expected_class: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read a model's folder and check that it holds ``expected_class``."""
+    tensors, record = read_folder(dir_path, NAME)
+    if record.get("class") != expected_class:
+        raise ModelFileError(f"{dir_path} holds a {record.get('class')!r} model. Expected a {expected_class!r} model.")
+    return tensors, record
+
+
+def load_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: str | Path) -> None:
+    """Put saved weights into a network, naming what does not match."""
+    own = net.state_dict()
+    wrong = [f"{k} missing" for k in own if k not in tensors]
+    wrong += [f"{k} unknown" for k in tensors if k not in own]
+    wrong += [
+        f"{k} of shape {tuple(tensors[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in tensors and tensors[k].shape != own[k].shape
+    ]
+    if wrong:
+        raise ModelFileError(
+            f"The weights in {dir_path} do not fit the model that its model.json describes: "
+            f"{'; '.join(wrong[:5])}. Expected an unchanged folder as save() wrote it."
+        )
+    net.load_state_dict(tensors)
+
+
+def split_cells(
+    n_cells: int, train_size: float | None, validation_size: float | None, shuffle: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of training and validation cells.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    train_size, validation_size
+        Shares of the cells, in (0, 1]; together at most 1. A missing one is the rest.
+    shuffle
+        Draw the cells at random instead of from the front.
+    seed
+        Decides the draw.
+    """
+    if train_size is None:
+        train_size = 1.0 if validation_size is None else 1.0 - validation_size
+    if not 0 < train_size <= 1:
+        raise InputError(f"train_size={train_size}. Expected a share of the cells, above 0 and at most 1.")
+    if validation_size is None:
+        validation_size = 1.0 - train_size
+    if validation_size < 0 or train_size + validation_size > 1 + 1e-9:
+        raise InputError(
+            f"train_size={train_size} and validation_size={validation_size}. Expected shares that add up to at most 1."
+        )
+    n_train, n_validation = round(n_cells * train_size), round(n_cells * validation_size)
+    n_validation = min(n_validation, n_cells - n_train)
+    if n_train < 2:
+        raise InputError(f"train_size={train_size} leaves {n_train} of {n_cells} cells to train on. Expected at least 2.")
+    order = np.random.default_rng(seed).permutation(n_cells) if shuffle else np.arange(n_cells)
+    return order[:n_train], order[n_train : n_train + n_validation]
+
+
+def resolve_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> np.ndarray | None:
+    """Cell indices or a boolean mask as an integer array; ``None`` stays ``None`` (all cells)."""
+    if indices is None:
+        return None
+    array = np.asarray(indices)
+    if array.dtype == bool:
+        if array.shape != (n_cells,):
+            raise InputError(f"indices is a mask of length {array.size}. Expected one entry for each of {n_cells} cells.")
+        return np.flatnonzero(array)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+        raise InputError("indices must be a one-dimensional array of whole numbers or a boolean mask.")
+    if array.size and (array.min() < -n_cells or array.max() >= n_cells):
+        raise InputError(f"indices reach from {array.min()} to {array.max()}. Expected values below {n_cells}, the number of cells.")
+    return array.astype(np.int64)
+
+
+def callback_list(callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None) -> list[Callable[..., Any]]:
+    """``callbacks`` as a list, each checked to be callable."""
+    if callbacks is None:
+        return []
+    listed = [callbacks] if callable(callbacks) else list(callbacks)
+    for callback in listed:
+        if not callable(callback):
+            raise InputError(
+                f"callbacks holds {type(callback).__name__}. Expected callables f(epoch, max_epochs, losses)."
+            )
+    return listed

@@ -1,0 +1,567 @@
+"""SysVI: integrate data sets of different systems in one latent space."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from anndata import AnnData
+
+from ..data.minibatches import ResidentCells, Storage, iterate
+from ..data.schema import Schema, Setup, expression
+from ..errors import InputError
+from ..nn.layers import CovariateInit, CovariateSizes
+from ..nn.priors import Density, GaussianMixturePrior, VampPrior
+from ..nn.sysvi import SysVINet, SysVISizes
+from ..train.device import choose_device
+from ..train.loop import FitSettings, fit
+from ..train.schedules import default_epochs
+from .base import (
+    TrainedState,
+    callback_list,
+    data_fingerprint,
+    load_weights,
+    read_model,
+    resolve_indices,
+    save_model,
+    split_cells,
+)
+from .plan import read_early_stopping, read_plan
+
+logger = logging.getLogger(__name__)
+
+INFERENCE_CHUNK = 2048
+
+
+class SysVI(TrainedState):
+    """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
+
+    Names and defaults follow ``scvi.external.SysVI``; call :meth:`setup_anndata` first.
+
+    Parameters
+    ----------
+    adata
+        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalised.
+    prior
+        ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
+        ``"gmm"`` (mixture of free Gaussians).
+    n_prior_components
+        Components of the ``"vamp"`` and ``"gmm"`` priors.
+    pseudoinputs_data_indices
+        Cells that the prior's components start from, one index per component. Default: drawn
+        at random with ``seed``.
+    trainable_priors
+        Whether pseudoinputs (or the Gaussians) are learned.
+    prior_density
+        ``"joint"``: a mixture over all latent dimensions together; ``"factorised"``: a mixture
+        in each dimension, see :func:`scsystems.nn.priors.mixture_log_density`.
+    gmm_init
+        Start of the ``"gmm"`` prior: ``"data"`` (encoded cells) or ``"random"`` (means in
+        [0, 1), variance 1).
+    n_latent, n_hidden, n_layers, dropout_rate
+        Latent dimensions, and width, number and dropout rate of the hidden layers.
+    out_var_mode
+        Variance of the decoder: ``"feature"`` (one per gene) or ``"sample_feature"`` (predicted
+        per cell and gene).
+    embed_categorical_covariates
+        Let categorical covariates enter as learned vectors, for many samples.
+    embedding_dim
+        Length of these vectors.
+    covariate_init
+        Start of the covariates' weights: ``"zero"``, or ``"linear"`` as one linear layer over
+        expression and one-hot covariates would have them.
+    encode_covariates
+        Whether the encoder sees system and covariates; the decoder always does.
+    cycle_covariates
+        Covariates of the counterfactual cells of the cycle: ``"keep"`` or ``"zero"``.
+    adversarial
+        Add a system classifier on the latent space (the paper's ADV ablation); its weight is
+        ``plan_kwargs={"adversary_weight": kappa}``.
+    seed
+        Seed of the initial weights and of the cells the prior starts from.
+
+    Examples
+    --------
+    >>> import scsystems as scs
+    >>> adata = scs.datasets.simulated(n_cells=300, seed=0)
+    >>> adata = scs.pp.prepare(adata, system_key="system", n_top_genes=200)
+    >>> scs.SysVI.setup_anndata(adata, batch_key="system", categorical_covariate_keys=["donor"])
+    >>> model = scs.SysVI(adata)
+    >>> model.train(max_epochs=5, verbose=False)
+    >>> adata.obsm["X_sysvi"] = model.get_latent_representation()
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        prior: Literal["standard_normal", "vamp", "gmm"] = "vamp",
+        n_prior_components: int = 5,
+        pseudoinputs_data_indices: Sequence[int] | np.ndarray | None = None,
+        *,
+        trainable_priors: bool = True,
+        prior_density: Density = "joint",
+        gmm_init: Literal["data", "random"] = "data",
+        n_latent: int = 15,
+        n_hidden: int = 256,
+        n_layers: int = 2,
+        dropout_rate: float = 0.1,
+        out_var_mode: Literal["feature", "sample_feature"] = "feature",
+        embed_categorical_covariates: bool = False,
+        embedding_dim: int = 5,
+        covariate_init: CovariateInit = "zero",
+        encode_covariates: bool = True,
+        cycle_covariates: Literal["keep", "zero"] = "keep",
+        adversarial: bool = False,
+        seed: int = 0,
+    ):
+        arguments = {k: v for k, v in locals().items() if k not in ("self", "adata", "pseudoinputs_data_indices")}
+        _check_arguments(arguments)
+        schema = Schema.from_anndata(adata, Setup.read(adata))
+        self._prepare(schema, arguments)
+        self.adata = adata
+        self._cells = schema.arrays(adata)
+        self._fingerprint = data_fingerprint(expression(adata, schema.setup.layer), adata.obs_names)
+        self._start_prior(pseudoinputs_data_indices)
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        batch_key: str,
+        layer: str | None = None,
+        categorical_covariate_keys: Sequence[str] | None = None,
+        continuous_covariate_keys: Sequence[str] | None = None,
+        weight_batches: bool = False,
+    ) -> None:
+        """Say which parts of ``adata`` a model uses, and check them.
+
+        Parameters
+        ----------
+        adata
+            n cells x G genes; size-factor normalised, log1p-transformed expression.
+        batch_key
+            Column of ``adata.obs`` with the system: the strong batch effect (species; organoid
+            and tissue; cells and nuclei). Two or more levels.
+        layer
+            Layer with the expression; ``None`` takes ``adata.X``.
+        categorical_covariate_keys
+            Columns with weaker batch effects, such as sample or donor.
+        continuous_covariate_keys
+            Numeric columns to correct for; they are standardised.
+        weight_batches
+            Weight the cycle loss of a cell by the inverse of its system's size (mean weight 1).
+
+        Raises
+        ------
+        InputError
+            For counts, negative values, one system, missing columns or values, duplicated names,
+            levels of a single cell.
+        NonFiniteError
+            For NaN or infinite expression.
+        """
+        for name, keys in (
+            ("categorical_covariate_keys", categorical_covariate_keys),
+            ("continuous_covariate_keys", continuous_covariate_keys),
+        ):
+            if isinstance(keys, str):
+                raise InputError(f"{name}={keys!r} is a string. Expected a list of column names: [{keys!r}].")
+        setup = Setup(
+            batch_key=batch_key,
+            layer=layer,
+            categorical_covariate_keys=tuple(categorical_covariate_keys or ()),
+            continuous_covariate_keys=tuple(continuous_covariate_keys or ()),
+            weight_batches=bool(weight_batches),
+        )
+        if batch_key in setup.categorical_covariate_keys:
+            raise InputError(
+                f"categorical_covariate_keys holds {batch_key!r}, which is the batch_key already. Leave it out."
+            )
+        Schema.from_anndata(adata, setup)
+        if weight_batches:
+            warnings.warn("The use of inverse batch proportion weights is experimental.", UserWarning, stacklevel=2)
+        setup.write(adata)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | str | list[int] = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int = 128,
+        early_stopping: bool = False,
+        plan_kwargs: dict[str, Any] | None = None,
+        *,
+        check_val_every_n_epoch: int = 1,
+        early_stopping_monitor: str = "elbo_validation",
+        early_stopping_min_delta: float = 0.0,
+        early_stopping_patience: int = 45,
+        early_stopping_warmup_epochs: int = 0,
+        early_stopping_mode: Literal["min", "max"] = "min",
+        gradient_clip_val: float | None = None,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        checkpoint_dir: str | Path | None = None,
+        checkpoint_every: int = 10,
+        resume: bool = False,
+        storage: Storage = "auto",
+        seed: int | None = None,
+        verbose: bool = True,
+    ) -> None:
+        """Train the model.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the cells; default ``min(round(20000 / n_cells * 400), 400)``.
+        accelerator, devices
+            ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
+        train_size, validation_size
+            Shares of cells for training and validation. Default: all cells train; with early
+            stopping 0.9 and 0.1.
+        shuffle_set_split
+            Draw the validation cells at random.
+        batch_size
+            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer.
+        early_stopping
+            Stop when ``early_stopping_monitor`` has not improved by ``early_stopping_min_delta``
+            for ``early_stopping_patience`` checks, at the earliest after
+            ``early_stopping_warmup_epochs``.
+        plan_kwargs
+            ``kl_weight`` (1), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (5; 0
+            switches the cycle off), ``adversary_weight`` (0), ``optimizer`` ("Adam" or "AdamW"),
+            ``lr`` (1e-3), ``eps`` (0.01), ``weight_decay`` (1e-6), ``reduce_lr_on_plateau`` with
+            ``lr_factor``, ``lr_patience``, ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
+            KL warm-up is not used: it hurts the cycle model.
+        check_val_every_n_epoch
+            Epochs between validations.
+        early_stopping_monitor, early_stopping_min_delta, early_stopping_patience
+            See ``early_stopping``.
+        early_stopping_warmup_epochs, early_stopping_mode
+            See ``early_stopping``.
+        gradient_clip_val
+            Largest norm of the gradient.
+        callbacks
+            Callables ``f(epoch, max_epochs, losses)``, called after each epoch (from 1); training
+            stops when one returns ``False``.
+        checkpoint_dir, checkpoint_every
+            Folder to keep a checkpoint in, and epochs between writings.
+        resume
+            Go on from the checkpoint in ``checkpoint_dir`` to the identical result.
+        storage
+            How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``.
+        seed
+            Seed of minibatches, noise and dropout; default the model's seed. Same seed and
+            machine give the same result.
+        verbose
+            Show a progress bar with the time left.
+        """
+        plan = read_plan(plan_kwargs)
+        if plan.weights.adversary > 0 and self.net.adversary is None:
+            raise InputError("plan_kwargs has adversary_weight, but the model was made without adversarial=True.")
+        stopping = read_early_stopping(
+            early_stopping,
+            early_stopping_monitor,
+            early_stopping_min_delta,
+            early_stopping_patience,
+            early_stopping_warmup_epochs,
+            early_stopping_mode,
+        )
+        settings = FitSettings(
+            max_epochs=default_epochs(len(self._cells)) if max_epochs is None else max_epochs,
+            batch_size=batch_size,
+            gradient_clip_val=gradient_clip_val,
+            check_val_every_n_epoch=check_val_every_n_epoch,
+            early_stopping=stopping,
+            reduce_lr=plan.reduce_lr,
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            verbose=verbose,
+            description="SysVI",
+            **plan.optimizer,
+        )
+        if stopping is not None and train_size is None and validation_size is None:
+            train_size = 0.9
+        seed = self._arguments["seed"] if seed is None else seed
+        train_at, validation_at = split_cells(len(self._cells), train_size, validation_size, shuffle_set_split, seed)
+        if stopping is not None and len(validation_at) == 0 and "validation" in stopping.monitor:
+            raise InputError(
+                f"early_stopping_monitor={stopping.monitor!r} needs validation cells, but train_size={train_size} "
+                "leaves none. Give train_size=0.9, or monitor 'elbo_train'."
+            )
+        device = choose_device(accelerator, devices)
+        if batch_size > len(train_at):
+            logger.warning(
+                "batch_size=%d, but there are %d cells to train on; all are one minibatch.", batch_size, len(train_at)
+            )
+        logger.info("Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs)
+        self.net.to(device)
+        everything = len(train_at) == len(self._cells)
+        train_cells = ResidentCells(self._cells if everything else self._cells.take(train_at), device, storage)
+        validation = ResidentCells(self._cells.take(validation_at), device, storage) if len(validation_at) else None
+        generator = torch.Generator(device).manual_seed(seed)
+
+        def loss(batch, epoch: int, generator: torch.Generator, train: bool):
+            return self.net.loss(batch, plan.weights, generator, train)
+
+        result = fit(
+            self.net,
+            loss,
+            train_cells,
+            settings,
+            generator,
+            validation,
+            callback_list(callbacks),
+            identity={
+                "data": self._fingerprint,
+                "model": self._arguments,
+                "weights": str(plan.weights),
+                "seed": seed,
+                "train_size": train_size,
+                "validation_size": validation_size,
+                "shuffle": shuffle_set_split,
+            },
+        )
+        self._keep(result)
+        self._train_facts = {"seed": seed, "device": str(device), "weights": vars(plan.weights)}
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        give_mean: bool = True,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+        seed: int | None = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """The integrated embedding.
+
+        Parameters
+        ----------
+        adata
+            Cells to embed, with the model's genes and known systems and covariates; default the
+            model's own.
+        indices
+            Which cells, as indices or a boolean mask; default all.
+        give_mean
+            Posterior mean; ``False`` draws one sample per cell.
+        batch_size
+            Cells at a time; default 2,048.
+        return_dist
+            Return posterior mean and variance instead.
+        seed
+            Seed of the samples with ``give_mean=False``; default the model's seed.
+
+        Returns
+        -------
+        n x L array (float32), or two of them with ``return_dist``.
+        """
+        self._require_trained()
+        chunks = [
+            (m.cpu().numpy(), v.cpu().numpy()) for _, m, v in self._posterior(adata, indices, batch_size)
+        ]
+        n_latent = self._arguments["n_latent"]
+        mean = np.concatenate([m for m, _ in chunks]) if chunks else np.zeros((0, n_latent), np.float32)
+        var = np.concatenate([v for _, v in chunks]) if chunks else np.zeros((0, n_latent), np.float32)
+        if return_dist:
+            return mean, var
+        if give_mean:
+            return mean
+        rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
+        return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
+
+    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
+        """Write the model into a folder: safetensors and JSON, whole or not at all.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        overwrite
+            Replace an existing model there.
+        """
+        facts = {
+            "schema": self.schema.to_json(),
+            "data_fingerprint": self._fingerprint,
+            "n_cells": self._n_cells,
+            "training": self._train_facts,
+        }
+        save_model(self, dir_path, self._arguments, facts, overwrite)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu") -> SysVI:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        adata
+            Cells to attach, with the model's genes, systems and covariates; ``None`` reads the
+            model alone, which then needs ``adata`` in every call.
+        accelerator
+            Device of the weights.
+
+        Raises
+        ------
+        ModelFileError
+            If the folder is incomplete or damaged.
+        InputError
+            If ``adata`` does not fit the model.
+        """
+        tensors, record = read_model(dir_path, cls.__name__)
+        model = cls.__new__(cls)
+        model._prepare(Schema.from_json(record["schema"]), record["arguments"])
+        model._empty_prior()
+        load_weights(model.net, tensors, dir_path)
+        model._history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
+        model._stopped = record["stopped"]
+        model._fingerprint = record["data_fingerprint"]
+        model._n_cells = record["n_cells"]
+        model._train_facts = record["training"]
+        model.net.to(choose_device(accelerator))
+        if adata is not None:
+            model._cells = model.schema.arrays(adata)
+            model.adata = adata
+            model._fingerprint = data_fingerprint(expression(adata, model.schema.setup.layer), adata.obs_names)
+            model._n_cells = adata.n_obs
+        return model
+
+    def __repr__(self) -> str:
+        a = self._arguments
+        state = f"trained ({len(self._history.get('train_loss', []))} epochs)" if self.is_trained else "not trained"
+        return (
+            f"SysVI: {self._n_cells} cells, {len(self.schema.genes)} genes, systems {', '.join(self.schema.systems)}; "
+            f"prior {a['prior']}, {a['n_latent']} latent dimensions; {state}"
+        )
+
+    # -- construction, shared by __init__ and load ------------------------------------------
+
+    def _prepare(self, schema: Schema, arguments: dict[str, Any]) -> None:
+        """Network and empty state from the schema and the constructor's arguments."""
+        self.schema = schema
+        self._arguments = dict(arguments)
+        a = arguments
+        covariates = CovariateSizes(
+            n_systems=len(schema.systems),
+            n_categories=tuple(map(len, schema.categories)),
+            n_continuous=len(schema.centre),
+            embedding_dim=a["embedding_dim"] if a["embed_categorical_covariates"] else None,
+        )
+        sizes = SysVISizes(
+            n_genes=len(schema.genes),
+            covariates=covariates,
+            **{k: a[k] for k in _SIZE_ARGUMENTS},
+        )
+        self._generator = torch.Generator().manual_seed(a["seed"])
+        self.net = SysVINet(sizes, self._generator, a["adversarial"]).eval()
+        self.adata: AnnData | None = None
+        self._cells = None
+        self._n_cells = 0
+        self._history: dict[str, list[tuple[int, float]]] = {}
+        self._stopped: str | None = None
+        self._train_facts: dict[str, Any] = {}
+
+    def _start_prior(self, indices: Sequence[int] | np.ndarray | None) -> None:
+        """Give the prior its starting components."""
+        a, n = self._arguments, len(self._cells)
+        self._n_cells = n
+        k = a["n_prior_components"]
+        if a["prior"] == "standard_normal":
+            if indices is not None:
+                raise InputError("pseudoinputs_data_indices is given, but prior='standard_normal' has no components.")
+            return
+        if a["prior"] == "gmm" and a["gmm_init"] == "random":
+            if indices is not None:
+                raise InputError("pseudoinputs_data_indices is given, but gmm_init='random' does not use cells.")
+            mean = torch.rand(k, a["n_latent"], generator=self._generator)
+            self.net.prior = GaussianMixturePrior(
+                mean, torch.ones_like(mean), a["trainable_priors"], a["prior_density"]
+            )
+            return
+        if indices is None:
+            chosen = np.random.default_rng(a["seed"]).choice(n, size=k, replace=k > n)
+        else:
+            chosen = resolve_indices(indices, n)
+            if len(chosen) != k:
+                raise InputError(
+                    f"pseudoinputs_data_indices has {len(chosen)} cells. Expected n_prior_components={k} of them."
+                )
+        batch = next(iterate(self._cells.take(chosen), torch.device("cpu"), k))
+        with torch.no_grad():
+            covariates = self.net.covariates(batch.system, batch.categorical, batch.continuous)
+            if a["prior"] == "vamp":
+                design = self.net.covariates.design(covariates)
+                self.net.prior = VampPrior(batch.x, design, a["trainable_priors"], a["prior_density"])
+            else:
+                mean, var = self.net.encode(batch.x, covariates)
+                self.net.prior = GaussianMixturePrior(mean, var, a["trainable_priors"], a["prior_density"])
+
+    def _empty_prior(self) -> None:
+        """A prior of the right shape, for weights to be loaded into."""
+        a, sizes = self._arguments, self.net.sizes
+        k = a["n_prior_components"]
+        if a["prior"] == "vamp":
+            x, design = torch.zeros(k, sizes.n_genes), torch.zeros(k, sizes.covariates.n_total)
+            self.net.prior = VampPrior(x, design, a["trainable_priors"], a["prior_density"])
+        elif a["prior"] == "gmm":
+            ones = torch.ones(k, sizes.n_latent)
+            self.net.prior = GaussianMixturePrior(ones, ones, a["trainable_priors"], a["prior_density"])
+
+    @torch.inference_mode()
+    def _posterior(self, adata: AnnData | None, indices, batch_size: int | None):
+        """Minibatch, posterior mean and variance of the chosen cells, chunk by chunk."""
+        if adata is None:
+            if self._cells is None:
+                raise InputError("The model was loaded without data. Give adata.")
+            cells = self._cells
+        else:
+            cells = self.schema.arrays(adata)
+        chosen = resolve_indices(indices, len(cells))
+        if chosen is not None:
+            cells = cells.take(chosen)
+        self.net.eval()
+        for batch in iterate(cells, self.device, batch_size or INFERENCE_CHUNK):
+            mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
+            yield batch, mean, var
+
+
+_SIZE_ARGUMENTS = (
+    "n_latent",
+    "n_hidden",
+    "n_layers",
+    "dropout_rate",
+    "out_var_mode",
+    "covariate_init",
+    "encode_covariates",
+    "cycle_covariates",
+)
+
+_CHOICES = {
+    "prior": ("standard_normal", "vamp", "gmm"),
+    "prior_density": ("joint", "factorised"),
+    "gmm_init": ("data", "random"),
+    "out_var_mode": ("feature", "sample_feature"),
+    "covariate_init": ("zero", "linear"),
+    "cycle_covariates": ("keep", "zero"),
+}
+
+
+def _check_arguments(arguments: dict[str, Any]) -> None:
+    for name, choices in _CHOICES.items():
+        if arguments[name] not in choices:
+            raise InputError(f"{name}={arguments[name]!r} is not known. Expected one of {choices}.")
+    for name in ("n_prior_components", "n_latent", "n_hidden", "n_layers", "embedding_dim"):
+        value = arguments[name]
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
+        arguments[name] = int(value)
+    if not 0 <= arguments["dropout_rate"] < 1:
+        raise InputError(f"dropout_rate={arguments['dropout_rate']!r}. Expected a share in [0, 1).")
+    arguments["seed"] = int(arguments["seed"])

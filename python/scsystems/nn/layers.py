@@ -1,0 +1,227 @@
+"""Building blocks of the networks: covariates, hidden layers, dropout, initialisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CovariateInit = Literal["zero", "linear"]
+
+
+@dataclass(frozen=True)
+class CovariateSizes:
+    """How many levels and columns the covariates have.
+
+    Parameters
+    ----------
+    n_systems
+        Levels of the system.
+    n_categories
+        Levels of each further categorical covariate.
+    n_continuous
+        Number of continuous covariates.
+    embedding_dim
+        ``None``: every level of a categorical covariate has its own weights in every layer.
+        A number: the further categorical covariates enter as learned vectors of that length.
+    """
+
+    n_systems: int
+    n_categories: tuple[int, ...] = ()
+    n_continuous: int = 0
+    embedding_dim: int | None = None
+
+    @property
+    def n_levels(self) -> int:
+        """Rows of a layer's covariate weights that are picked by a code."""
+        further = 0 if self.embedding_dim else sum(self.n_categories)
+        return self.n_systems + further
+
+    @property
+    def n_dense(self) -> int:
+        """Rows of a layer's covariate weights that are multiplied by a value."""
+        embedded = self.embedding_dim * len(self.n_categories) if self.embedding_dim else 0
+        return self.n_continuous + embedded
+
+    @property
+    def n_total(self) -> int:
+        """Rows of a layer's covariate weights: the width of the equivalent one-hot design."""
+        return self.n_levels + self.n_dense
+
+
+class Covariates(NamedTuple):
+    """The covariates of a minibatch, as every layer takes them.
+
+    Either ``codes`` (B x C, rows of the covariate weights to add up) with optional ``dense``
+    (B x D values), or a whole real-valued ``design`` (B x n_total), as pseudoinputs have.
+    """
+
+    codes: Tensor | None = None
+    dense: Tensor | None = None
+    design: Tensor | None = None
+
+
+def covariate_term(weight: Tensor, n_levels: int, covariates: Covariates) -> Tensor:
+    """What the covariates add to a layer's product: ``onehot(covariates) @ weight``.
+
+    No one-hot matrix is made: level weights are looked up and added.
+    """
+    if covariates.design is not None:
+        return covariates.design @ weight
+    term = F.embedding_bag(covariates.codes, weight[:n_levels], mode="sum")
+    if covariates.dense is not None:
+        term = term + covariates.dense @ weight[n_levels:]
+    return term
+
+
+class CovariateEncoder(nn.Module):
+    """Turn codes of system, categorical and values of continuous covariates into `Covariates`."""
+
+    def __init__(self, sizes: CovariateSizes, generator: torch.Generator):
+        super().__init__()
+        self.sizes = sizes
+        offsets = [sizes.n_systems + sum(sizes.n_categories[:i]) for i in range(len(sizes.n_categories))]
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.long), persistent=False)
+        self.tables = nn.ParameterList()
+        if sizes.embedding_dim:
+            for n in sizes.n_categories:
+                vectors = torch.randn(n, sizes.embedding_dim, generator=generator) * 0.1
+                self.tables.append(nn.Parameter(vectors))
+
+    def forward(self, system: Tensor, categorical: Tensor | None, continuous: Tensor | None) -> Covariates:
+        """Combine the covariates of B cells.
+
+        Parameters
+        ----------
+        system
+            Codes of the system, B.
+        categorical
+            Codes of the further categorical covariates, B x C, or ``None``.
+        continuous
+            Values of the continuous covariates, B x D, or ``None``.
+        """
+        codes, dense = [system[:, None]], []
+        if continuous is not None:
+            dense.append(continuous)
+        if categorical is not None:
+            if self.sizes.embedding_dim:
+                dense.extend(F.embedding(categorical[:, i], t) for i, t in enumerate(self.tables))
+            else:
+                codes.append(categorical + self.offsets)
+        return Covariates(torch.cat(codes, 1), torch.cat(dense, 1) if dense else None)
+
+    def system_only(self, system: Tensor) -> Covariates:
+        """The system alone, every other covariate zero (the paper's counterfactual cells)."""
+        dense = self.sizes.n_dense
+        zeros = torch.zeros(len(system), dense, device=system.device) if dense else None
+        return Covariates(system[:, None], zeros)
+
+    def design(self, covariates: Covariates) -> Tensor:
+        """The equivalent one-hot design matrix, B x n_total (for pseudoinputs only)."""
+        codes = covariates.codes
+        onehot = torch.zeros(len(codes), self.sizes.n_levels, device=codes.device)
+        onehot.scatter_(1, codes, 1.0)
+        return onehot if covariates.dense is None else torch.cat([onehot, covariates.dense], 1)
+
+
+def uniform_(tensor: Tensor, fan_in: int, generator: torch.Generator) -> Tensor:
+    """Fill with U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the usual start of a linear layer."""
+    bound = 1 / math.sqrt(fan_in)
+    with torch.no_grad():
+        return tensor.uniform_(-bound, bound, generator=generator)
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """A linear layer whose start is drawn from ``generator`` alone."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    uniform_(layer.weight, n_in, generator)
+    uniform_(layer.bias, n_in, generator)
+    return layer
+
+
+def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Inverted dropout with masks from ``generator``.
+
+    Eight mask entries are cut from each 64-bit random number, so the rate is rounded to a
+    multiple of 1/256; the scale uses the rounded rate, which keeps the expectation exact.
+    """
+    dropped = round(rate * 256)
+    if dropped == 0:
+        return x
+    n_words = (x.numel() + 7) // 8
+    words = torch.empty(n_words, dtype=torch.int64, device=x.device)
+    # the full 64-bit range: random_() alone would leave the top bit unset
+    words.random_(-(2**63), None, generator=generator)
+    keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+    return x * keep * (256 / (256 - dropped))
+
+
+class HiddenLayer(nn.Module):
+    """Linear with injected covariates, BatchNorm, ReLU, Dropout (paper, Methods)."""
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        sizes: CovariateSizes,
+        dropout_rate: float,
+        covariate_init: CovariateInit,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.n_levels = sizes.n_levels
+        self.dropout_rate = dropout_rate
+        fan_in = n_in + sizes.n_total
+        self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
+        self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
+        covariate_weight = torch.zeros(sizes.n_total, n_out)
+        if covariate_init == "linear":
+            uniform_(covariate_weight, fan_in, generator)
+        self.covariate_weight = nn.Parameter(covariate_weight)
+        self.norm = nn.BatchNorm1d(n_out, momentum=0.01, eps=1e-3)
+
+    def forward(
+        self, x: Tensor, covariates: Covariates, train: bool, generator: torch.Generator | None
+    ) -> Tensor:
+        """Apply the layer to B x n_in; ``train`` switches minibatch statistics and dropout."""
+        h = F.linear(x, self.weight, self.bias)
+        h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)
+        norm = self.norm
+        h = F.batch_norm(
+            h, norm.running_mean, norm.running_var, norm.weight, norm.bias, train, norm.momentum, norm.eps
+        )
+        h = F.relu(h, inplace=True)
+        return dropout(h, self.dropout_rate, generator) if train else h
+
+
+class HiddenStack(nn.Module):
+    """``n_layers`` hidden layers, the covariates injected at the input of each."""
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        n_layers: int,
+        sizes: CovariateSizes,
+        dropout_rate: float,
+        covariate_init: CovariateInit,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        widths = [n_in] + [n_hidden] * n_layers
+        self.layers = nn.ModuleList(
+            HiddenLayer(a, b, sizes, dropout_rate, covariate_init, generator)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    def forward(
+        self, x: Tensor, covariates: Covariates, train: bool, generator: torch.Generator | None
+    ) -> Tensor:
+        """B x n_in -> B x n_hidden."""
+        for layer in self.layers:
+            x = layer(x, covariates, train, generator)
+        return x

@@ -1,0 +1,1 @@
+"""The one training loop of all models, its schedules and checkpoints."""

@@ -1,0 +1,59 @@
+"""Choice of the training device."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from ..errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
+
+
+def choose_device(accelerator: str = "auto", devices: int | str | list[int] = "auto") -> torch.device:
+    """The device to train on.
+
+    Parameters
+    ----------
+    accelerator
+        ``"auto"`` (an NVIDIA GPU, else an Apple GPU, else the CPU), ``"cpu"``, ``"gpu"`` or
+        ``"cuda"``, ``"mps"``; an index may follow, as in ``"cuda:1"``.
+    devices
+        With several GPUs, the index of the one to use: an integer in a list, as in ``[1]``.
+        ``"auto"``, ``-1`` and ``1`` take the first. One model trains on one device.
+    """
+    name, _, index = str(accelerator).partition(":")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name not in _NAMES:
+        raise InputError(f"accelerator={accelerator!r} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'.")
+    kind = _NAMES[name]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"accelerator={accelerator!r}, but torch {torch.__version__} sees no NVIDIA GPU. Use "
+            "accelerator='auto' or 'cpu', or install a torch build with CUDA and the NVIDIA driver."
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError("accelerator='mps', but torch sees no Apple GPU. Use accelerator='auto' or 'cpu'.")
+    if kind != "cuda":
+        return torch.device(kind)
+    return torch.device("cuda", int(index) if index else _index(devices))
+
+
+def _index(devices: int | str | list[int]) -> int:
+    if isinstance(devices, (list, tuple)):
+        if len(devices) != 1:
+            raise InputError(f"devices={devices!r}: one model trains on one device. Expected a list of one index.")
+        chosen = int(devices[0])
+    else:
+        if devices not in ("auto", -1, 1, "-1", "1"):
+            raise InputError(
+                f"devices={devices!r}: one model trains on one device. Expected 'auto', 1, or a list of one index."
+            )
+        chosen = 0
+    if not 0 <= chosen < torch.cuda.device_count():
+        raise InputError(f"devices={devices!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0.")
+    return chosen

@@ -1,0 +1,263 @@
+"""``fit``: the only training loop."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
+from ..errors import InputError, NonFiniteError
+from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
+from .schedules import EarlyStopping, Plateau, ReduceLearningRate
+
+logger = logging.getLogger(__name__)
+
+# (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
+LossFunction = Callable[[Minibatch, int, torch.Generator, bool], Any]
+Callback = Callable[[int, int, dict[str, float]], Any]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train; see the ``train`` method of a model for the meaning of each."""
+
+    max_epochs: int
+    batch_size: int = 128
+    optimizer: Literal["Adam", "AdamW"] = "Adam"
+    lr: float = 1e-3
+    eps: float = 0.01
+    weight_decay: float = 1e-6
+    gradient_clip_val: float | None = None
+    check_val_every_n_epoch: int = 1
+    early_stopping: EarlyStopping | None = None
+    reduce_lr: ReduceLearningRate | None = None
+    checkpoint_dir: str | Path | None = None
+    checkpoint_every: int = 10
+    resume: bool = False
+    verbose: bool = True
+    description: str = "Training"
+
+    def __post_init__(self):
+        for name in ("max_epochs", "batch_size", "check_val_every_n_epoch", "checkpoint_every"):
+            value = getattr(self, name)
+            if int(value) != value or value < 1:
+                raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
+        if self.batch_size < 2:
+            raise InputError("batch_size=1. Expected at least 2: BatchNorm needs several cells.")
+        if not self.lr > 0:
+            raise InputError(f"lr={self.lr!r}. Expected a positive learning rate.")
+        if self.optimizer not in ("Adam", "AdamW"):
+            raise InputError(f"optimizer={self.optimizer!r}. Expected 'Adam' or 'AdamW'.")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that change the result of a given number of epochs."""
+        free = {"max_epochs", "checkpoint_dir", "checkpoint_every", "resume", "verbose", "description"}
+        return {k: str(v) for k, v in vars(self).items() if k not in free}
+
+
+@dataclass
+class FitResult:
+    """What training leaves besides the weights.
+
+    ``history`` maps ``train_loss``, ``validation_loss`` and ``<part>_train``,
+    ``<part>_validation`` to ``[(epoch, value), ...]``, epochs from 0.
+    """
+
+    history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    n_epochs: int = 0
+    stopped: Literal["max_epochs", "early_stopping", "interrupted", "callback"] = "max_epochs"
+
+
+def fit(
+    net: nn.Module,
+    loss: LossFunction,
+    train_cells: ResidentCells,
+    settings: FitSettings,
+    generator: torch.Generator,
+    validation_cells: ResidentCells | None = None,
+    callbacks: Sequence[Callback] = (),
+    identity: dict[str, Any] | None = None,
+) -> FitResult:
+    """Train ``net`` until ``max_epochs``, early stopping, an interrupt, or a callback that returns ``False``.
+
+    Losses are added up on the device and read once per epoch, so that a GPU never waits for
+    the computer within an epoch.
+
+    Parameters
+    ----------
+    net
+        The network; only parameters that require a gradient are trained.
+    loss
+        Called with minibatch, epoch (from 0), generator and whether it is training; returns a
+        named tuple of scalar tensors whose first, ``total``, is minimised.
+    train_cells, validation_cells
+        Cells on the device of ``net``.
+    settings
+        How to train.
+    generator
+        On the device of ``net``; the only source of randomness.
+    callbacks
+        Called after each epoch with the epoch (from 1), ``max_epochs`` and the epoch's losses.
+        Training stops when one returns ``False``.
+    identity
+        Facts on model and data that a resumed run must share.
+
+    Raises
+    ------
+    NonFiniteError
+        When a loss is NaN or infinite, naming the part and the epoch.
+    """
+    optimizer = make_optimizer([p for p in net.parameters() if p.requires_grad], settings, train_cells.device)
+    result = FitResult()
+    stopping, reducing = Plateau(), Plateau()
+    key = fingerprint({**settings.identity(), **(identity or {})})
+    if settings.resume:
+        record = read_checkpoint(_checkpoint_dir(settings), net, optimizer, generator, key)
+        result.history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
+        result.n_epochs = record["epoch"]
+        stopping, reducing = Plateau(**record["stopping"]), Plateau(**record["reducing"])
+        logger.info("Training goes on after epoch %d", result.n_epochs)
+
+    bar = tqdm(
+        total=settings.max_epochs,
+        initial=result.n_epochs,
+        desc=settings.description,
+        unit="epoch",
+        disable=not settings.verbose,
+    )
+    try:
+        with bar:
+            while result.n_epochs < settings.max_epochs:
+                epoch = result.n_epochs
+                losses = _train_epoch(net, loss, train_cells, settings, generator, optimizer, epoch)
+                if validation_cells is not None and (epoch + 1) % settings.check_val_every_n_epoch == 0:
+                    losses |= _validate(loss, validation_cells, settings, generator, epoch)
+                _require_finite(losses, epoch, settings)
+                for name, value in losses.items():
+                    result.history.setdefault(name, []).append((epoch, value))
+                result.n_epochs = epoch + 1
+                bar.update()
+                bar.set_postfix_str(f"loss {losses['train_loss']:.4g}", refresh=False)
+                _reduce_learning_rate(optimizer, settings, reducing, losses)
+                stop = _should_stop(settings, stopping, losses, epoch)
+                if settings.checkpoint_dir is not None and (
+                    result.n_epochs % settings.checkpoint_every == 0 or result.n_epochs == settings.max_epochs
+                ):
+                    record = {
+                        "fingerprint": key,
+                        "epoch": result.n_epochs,
+                        "history": result.history,
+                        "learning_rate": optimizer.param_groups[0]["lr"],
+                        "stopping": vars(stopping),
+                        "reducing": vars(reducing),
+                    }
+                    write_checkpoint(_checkpoint_dir(settings), net, optimizer, generator, record)
+                # every callback is told of the epoch before any of them ends training
+                answers = [callback(result.n_epochs, settings.max_epochs, losses) for callback in callbacks]
+                if any(answer is False for answer in answers):
+                    result.stopped = "callback"
+                    break
+                if stop:
+                    result.stopped = "early_stopping"
+                    logger.info("Stopped early after epoch %d", result.n_epochs)
+                    break
+    except KeyboardInterrupt:
+        result.stopped = "interrupted"
+        logger.warning(
+            "Training was interrupted in epoch %d of %d; the model keeps what it has learned.",
+            result.n_epochs + 1,
+            settings.max_epochs,
+        )
+    return result
+
+
+def make_optimizer(parameters: Sequence[Tensor], settings: FitSettings, device: torch.device) -> torch.optim.Optimizer:
+    """Adam or AdamW in its fused form where torch has one."""
+    kind = getattr(torch.optim, settings.optimizer)
+    options = {"lr": settings.lr, "eps": settings.eps, "weight_decay": settings.weight_decay}
+    return kind(parameters, **options, fused=device.type in ("cpu", "cuda"))
+
+
+def _train_epoch(net, loss, cells, settings, generator, optimizer, epoch) -> dict[str, float]:
+    net.train()
+    sums, names = None, ()
+    schedule = epoch_schedule(len(cells), settings.batch_size, generator, cells.device)
+    for indices in schedule:
+        parts = loss(cells.gather(indices), epoch, generator, True)
+        optimizer.zero_grad(set_to_none=True)
+        parts.total.backward()
+        if settings.gradient_clip_val is not None:
+            nn.utils.clip_grad_norm_(net.parameters(), settings.gradient_clip_val)
+        optimizer.step()
+        values = torch.stack([p.detach() for p in parts])
+        sums, names = values if sums is None else sums.add_(values), parts._fields
+    net.eval()
+    return _named(names, "train", sums / len(schedule))
+
+
+@torch.no_grad()
+def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
+    sums, names = 0.0, ()
+    for indices in torch.arange(len(cells), device=cells.device).split(settings.batch_size):
+        parts = loss(cells.gather(indices), epoch, generator, False)
+        sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields
+    return _named(names, "validation", sums / len(cells))
+
+
+def _named(names: Sequence[str], part: Literal["train", "validation"], values: Tensor) -> dict[str, float]:
+    """History keys as users of scvi-tools know them: ``train_loss``, ``elbo_train``, ..."""
+    keys = (f"{part}_loss" if name == "total" else f"{name}_{part}" for name in names)
+    return dict(zip(keys, values.tolist(), strict=True))
+
+
+def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings) -> None:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        parts = [n for n in bad if n not in ("train_loss", "validation_loss")] or bad
+        raise NonFiniteError(
+            f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
+            f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
+            f"{settings.lr:g}) or clip gradients (gradient_clip_val=5)."
+        )
+
+
+def _monitored(losses: dict[str, float], monitor: str, argument: str) -> float | None:
+    """The monitored value, ``None`` in epochs without validation."""
+    if monitor in losses:
+        return losses[monitor]
+    if monitor in {k.replace("train_loss", "validation_loss").replace("_train", "_validation") for k in losses}:
+        return None
+    raise InputError(f"{argument}={monitor!r} is not in the history. Expected one of {sorted(losses)}.")
+
+
+def _should_stop(settings: FitSettings, state: Plateau, losses: dict[str, float], epoch: int) -> bool:
+    rule = settings.early_stopping
+    if rule is None or epoch < rule.warmup_epochs:
+        return False
+    value = _monitored(losses, rule.monitor, "early_stopping_monitor")
+    return value is not None and state.update(value, rule.min_delta, rule.mode) >= rule.patience
+
+
+def _reduce_learning_rate(optimizer, settings: FitSettings, state: Plateau, losses: dict[str, float]) -> None:
+    rule = settings.reduce_lr
+    if rule is None:
+        return
+    value = _monitored(losses, rule.monitor, "lr_scheduler_metric")
+    if value is not None and state.update(value, rule.threshold) > rule.patience:
+        state.waited = 0
+        for group in optimizer.param_groups:
+            group["lr"] = max(group["lr"] * rule.factor, rule.minimum)
+
+
+def _checkpoint_dir(settings: FitSettings) -> str | Path:
+    if settings.checkpoint_dir is None:
+        raise InputError("resume=True needs checkpoint_dir, the folder that an earlier train() call wrote to.")
+    return settings.checkpoint_dir
