@@ -1,0 +1,1 @@
+"""AnnData in, tensors out: what to train on, how it is prepared, and where to get some."""
