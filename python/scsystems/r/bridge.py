@@ -1,0 +1,351 @@
+"""The functions R calls.
+
+Each returns plain values (numpy arrays, numbers, text, or a handle R only passes back) inside
+an envelope that also carries warnings and errors: see :func:`guarded`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import platform
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import scsystems as scs
+from scsystems.errors import InputError
+from scsystems.r import boot, values
+
+logger = logging.getLogger("scsystems")
+
+# key of uns under which an AnnData keeps the records of its embeddings
+RECORDS = "scsystems"
+
+
+# ---- the envelope -----------------------------------------------------------------------
+
+
+class _Collector(logging.Handler):
+    """Keep what the package logs as a warning, for R to say in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Wrap a function so that it never raises into R.
+
+    Errors would arrive there as text in a form that depends on the version of reticulate.
+    The result is a dictionary: ``value``, ``error`` (None, or ``kinds``, ``message`` and
+    ``traceback``) and ``warnings`` (messages).
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        value, error = None, None
+        collector = _Collector()
+        logger.addHandler(collector)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as raised:
+                error = {
+                    "kinds": [kind.__name__ for kind in type(raised).__mro__],
+                    "message": str(raised) or type(raised).__name__,
+                    "traceback": "".join(traceback.format_exception(raised)),
+                }
+            finally:
+                logger.removeHandler(collector)
+        # Other libraries' deprecations are not the R user's concern.
+        said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        messages = list(dict.fromkeys([*collector.messages, *said]))
+        return {"value": value, "error": error, "warnings": messages}
+
+    return call
+
+
+def keyword_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check R's arguments against a signature and give whole numbers the type it expects.
+
+    R writes counts as ``15``, a double; Python's signatures want ``int`` there.
+    """
+    parameters = inspect.signature(function).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [name for name in given if name not in parameters]
+    if unknown and not takes_any:
+        known = [name for name in parameters if name not in {"self", "adata"}]
+        raise InputError(
+            f"unknown argument{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))} "
+            f"for {function.__qualname__}; it takes {', '.join(known)}"
+        )
+    return {name: _whole(value, parameters.get(name)) for name, value in given.items()}
+
+
+def _whole(value: Any, parameter: inspect.Parameter | None) -> Any:
+    wants_float = parameter is not None and (
+        isinstance(parameter.default, float) or str(parameter.annotation).startswith("float")
+    )
+    if isinstance(value, float) and value.is_integer() and not wants_float:
+        return int(value)
+    return value
+
+
+# ---- data -------------------------------------------------------------------------------
+
+
+@guarded
+def make_anndata(
+    matrix: Mapping[str, Any],
+    obs: Mapping[str, Mapping[str, Any]],
+    cells: list[str],
+    genes: list[str],
+    totals: Any = None,
+    target_sum: float = 1e4,
+) -> Any:
+    """Build an AnnData from what R sent.
+
+    Parameters
+    ----------
+    matrix
+        See :func:`scsystems.r.values.matrix_from_parts`.
+    obs
+        Columns, see :func:`scsystems.r.values.column_from_parts`.
+    cells, genes
+        Names.
+    totals
+        When the matrix holds counts: every cell's total over all its genes (float64). The
+        counts are then scaled to ``target_sum`` per cell and log1p-transformed in place.
+    target_sum
+        The total that every cell is scaled to.
+    """
+    from anndata import AnnData
+
+    x = values.matrix_from_parts(matrix)
+    if totals is not None:
+        _normalise(x, np.asarray(totals, dtype=np.float64), target_sum)
+    with warnings.catch_warnings():
+        # Doubled names are refused by the model with a message of our own.
+        warnings.filterwarnings("ignore", message=".*names are not unique")
+        return AnnData(
+            X=x,
+            obs=values.frame_from_parts(obs, list(cells)),
+            var=pd.DataFrame(index=pd.Index(list(genes), dtype=object)),
+        )
+
+
+def _normalise(x: Any, totals: np.ndarray, target_sum: float) -> None:
+    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+    scale = scale.astype(np.float32)
+    if isinstance(x, np.ndarray):
+        x *= scale[:, None]
+        np.log1p(x, out=x)
+    else:
+        x.data *= np.repeat(scale, np.diff(x.indptr))
+        np.log1p(x.data, out=x.data)
+
+
+@guarded
+def anndata_for_training(adata: Any, layer: str | None, features: list[str] | None) -> Any:
+    """Copy what training needs out of a user's AnnData, which stays as it is."""
+    from anndata import AnnData
+
+    if not isinstance(adata, AnnData):
+        raise InputError(
+            f"expected an AnnData, found {type(adata).__module__}.{type(adata).__name__}"
+        )
+    if layer is not None and layer not in adata.layers:
+        raise InputError(
+            f"layer {layer!r} is not in the AnnData; it has {sorted(adata.layers) or 'none'}"
+        )
+    if features is not None:
+        absent = [name for name in features if name not in adata.var_names]
+        if absent:
+            raise InputError(
+                f"{len(absent):,} of {len(features):,} features are not genes of the AnnData, "
+                f"for example {absent[:5]}"
+            )
+        adata = adata[:, list(features)]
+    x = adata.X if layer is None else adata.layers[layer]
+    return AnnData(
+        X=x.copy(), obs=adata.obs.copy(), var=pd.DataFrame(index=adata.var_names.copy())
+    )
+
+
+@guarded
+def looks_like_counts(adata: Any) -> bool:
+    """Whether an AnnData's matrix holds counts."""
+    return bool(scs.pp.looks_like_counts(adata.X))
+
+
+@guarded
+def normalise(adata: Any, source: Any, layer: str | None, target_sum: float = 1e4) -> None:
+    """Scale and log1p-transform counts in place; totals are over all genes of ``source``."""
+    counts = source.X if layer is None else source.layers[layer]
+    adata.X = adata.X.astype(np.float32)
+    _normalise(adata.X, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), target_sum)
+
+
+@guarded
+def describe_anndata(adata: Any) -> dict[str, list[str]]:
+    """Names that an AnnData uses."""
+    return {
+        "cells": [str(name) for name in adata.obs_names],
+        "columns": [str(name) for name in adata.obs.columns],
+        "obsm": [str(name) for name in adata.obsm],
+    }
+
+
+@guarded
+def obs_parts(adata: Any, columns: list[str]) -> dict[str, dict[str, Any]]:
+    """Take columns of ``obs`` apart for R."""
+    return values.frame_to_parts(adata.obs[list(columns)])
+
+
+@guarded
+def select_features(adata: Any, arguments: Mapping[str, Any]) -> Any:
+    """Keep the genes that are highly variable in every system; returns a new AnnData."""
+    arguments = keyword_arguments(scs.pp.select_features, arguments)
+    genes = list(scs.pp.select_features(adata, **arguments))
+    return adata[:, genes].copy()
+
+
+# ---- sysVI ------------------------------------------------------------------------------
+
+
+@guarded
+def train_sysvi(
+    adata: Any,
+    setup: Mapping[str, Any],
+    model: Mapping[str, Any],
+    train: Mapping[str, Any],
+    device: str = "auto",
+    callback: Callable[[int, int, Mapping[str, float]], None] | None = None,
+) -> Any:
+    """Set up, build and train a SysVI model, and return it."""
+    setup_arguments = keyword_arguments(scs.SysVI.setup_anndata, setup)
+    model_arguments = keyword_arguments(scs.SysVI.__init__, model)
+    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **_device_arguments(device)})
+    scs.SysVI.setup_anndata(adata, **setup_arguments)
+    trained = scs.SysVI(adata, **model_arguments)
+    callbacks = list(train_arguments.pop("callbacks", None) or [])
+    if callback is not None:
+        callbacks.append(_for_r(callback))
+    trained.train(**train_arguments, callbacks=callbacks or None, verbose=False)
+    return trained
+
+
+def _for_r(callback: Callable[..., None]) -> Callable[..., None]:
+    """Hand a callback plain numbers, whatever it is called with."""
+
+    def report(epoch: int, max_epochs: int, losses: Mapping[str, float]) -> None:
+        callback(int(epoch), int(max_epochs), {k: float(v) for k, v in losses.items()})
+
+    return report
+
+
+def _device_arguments(device: str) -> dict[str, Any]:
+    """Turn torch's way of naming a device into that of ``train``."""
+    kind, _, index = device.partition(":")
+    if kind not in {"auto", "cpu", "cuda", "gpu", "mps"}:
+        raise InputError(
+            f"device = {device!r} is not known; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'"
+        )
+    accelerator = "gpu" if kind == "cuda" else kind
+    return {"accelerator": accelerator, "devices": [int(index)] if index else "auto"}
+
+
+@guarded
+def latent(model: Any, adata: Any = None, give_mean: bool = True) -> np.ndarray:
+    """Return the cells' latent representation, cells x dimensions, as R's doubles."""
+    z = model.get_latent_representation(adata, give_mean=give_mean)
+    return np.asfortranarray(z, dtype=np.float64)
+
+
+@guarded
+def describe(model: Any) -> dict[str, Any]:
+    """Return what R keeps about a trained model, as plain values."""
+    tables = [table for table in model.history.values() if table.index.name == "epoch"]
+    # one row per epoch; a quantity that is not measured in every epoch has gaps
+    history = pd.concat(tables, axis=1) if tables else pd.DataFrame()
+    return {
+        "history": {name: history[name].to_numpy(np.float64) for name in history},
+        "epoch": history.index.to_numpy(np.int32) + 1,
+        "device": str(model.device),
+        "interrupted": bool(getattr(model, "interrupted", False)),
+        "genes": [str(gene) for gene in model.adata.var_names],
+        "version": scs.__version__,
+    }
+
+
+@guarded
+def save_model(model: Any, path: str, overwrite: bool = False) -> str:
+    """Save a model and return the folder's full path."""
+    model.save(path, overwrite=overwrite)
+    return str(Path(path).resolve())
+
+
+@guarded
+def store_in_anndata(adata: Any, key: str, embedding: np.ndarray, record: Mapping[str, Any]) -> None:
+    """Write an embedding, and the record of its making, into a user's AnnData."""
+    adata.obsm[key] = np.array(embedding, dtype=np.float32, order="C")
+    record = dict(record)
+    record["features"] = np.array(list(record["features"]), dtype=object)
+    record["history"] = {name: np.array(column) for name, column in record["history"].items()}
+    adata.uns[RECORDS] = {**adata.uns.get(RECORDS, {}), key: record}
+
+
+@guarded
+def records_in_anndata(adata: Any) -> dict[str, dict[str, Any]]:
+    """Return the records of embeddings that an AnnData still has."""
+    records = adata.uns.get(RECORDS, {})
+    return {
+        key: {**record, "features": [str(name) for name in record["features"]]}
+        for key, record in records.items()
+        if key in adata.obsm
+    }
+
+
+# ---- the machine ------------------------------------------------------------------------
+
+
+@guarded
+def machine() -> dict[str, Any]:
+    """Describe Python, torch and its threads for ``scsystems_sitrep()``."""
+    import time
+
+    import torch
+
+    a = torch.ones(1024, 1024)
+    torch.mm(a, a)
+    start = time.perf_counter()
+    for _ in range(3):
+        torch.mm(a, a)
+    seconds = (time.perf_counter() - start) / 3
+    mps = getattr(torch.backends, "mps", None)
+    return {
+        "python": platform.python_version(),
+        "scsystems": scs.__version__,
+        "location": str(Path(scs.__file__).parent),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "cuda": [
+            torch.cuda.get_device_name(i)
+            for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        ],
+        "mps": bool(mps is not None and mps.is_available()),
+        "threads": torch.get_num_threads(),
+        "gflops": 2 * 1024**3 / seconds / 1e9,
+        **boot.state,
+    }

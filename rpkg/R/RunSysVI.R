@@ -1,0 +1,63 @@
+#' Integrate systems with sysVI
+#'
+#' Embeds cells of two or more systems (species, organoids and tissue, cells and nuclei) in one
+#' latent space with sysVI: a conditional variational autoencoder with a VampPrior and latent
+#' cycle-consistency (Hrovatin et al. 2025).
+#'
+#' Systems need shared gene names: map orthologues first. Expression has to be size-factor
+#' normalised and log-transformed; where an object has only counts, they are normalised for the
+#' training, with a message, and the object is left as it is.
+#'
+#' With `features = NULL` the highly variable genes of every system are chosen (3,000 per system,
+#' with the first covariate as batch) and their intersection is used, as in the paper.
+#'
+#' Training can be interrupted (Ctrl-C, Escape): the embedding of the model as it then stands is
+#' written, and the history says so.
+#'
+#' On an error the object is unchanged. Objects hold plain R values and the path of the model:
+#' they can be saved and read in another session.
+#'
+#' @param object A Seurat object, a SingleCellExperiment, or an AnnData held by reticulate.
+#' @param system Column of the cells' metadata that says which system a cell is from.
+#' @param covariates Columns with weaker, categorical batch effects, such as sample or donor.
+#' @param features Genes to train on; `NULL` for the highly variable genes shared by the systems.
+#' @param dims Number of dimensions of the embedding.
+#' @param cycle.weight Weight of the cycle-consistency, 2 to 50. More of it mixes systems more, at
+#'   the price of biological differences. 0 switches it off.
+#' @param max.epochs Number of epochs; `NULL` for the default, which falls with the number of cells
+#'   (400 up to 20,000 cells).
+#' @param device `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
+#' @param seed.use Seed; `NULL` draws one from R's random numbers. The same seed on the same
+#'   machine gives the same result.
+#' @param model.dir Folder to save the model in; `NULL` for a new one under
+#'   `tools::R_user_dir("scsystems", "data")`, or under the option `scsystems.model.dir`.
+#' @param overwrite Whether an existing reduction of the same name, and a model in `model.dir`, may
+#'   be replaced.
+#' @param verbose Whether to show progress and messages.
+#' @param control Further settings: see [sysvi_options()].
+#' @param ... Passed on to methods.
+#'
+#' @return `object`, with the embedding: a DimReduc called `reduction.name` (Seurat), a reducedDim
+#'   called `name` (SingleCellExperiment), or `obsm[name]` (AnnData, which is also changed in
+#'   place). See [TrainingHistory()] and [ModelPath()] for the rest.
+#'
+#' @references Hrovatin K, et al. (2025). Integrating single-cell RNA-seq datasets with substantial
+#'   batch effects. BMC Genomics.
+#' @export
+#' @examples
+#' \dontrun{
+#' object <- RunSysVI(object, system = "species", covariates = "donor")
+#' object <- Seurat::RunUMAP(object, reduction = "sysvi", dims = 1:15)
+#'
+#' sce <- RunSysVI(sce, system = "species", covariates = "donor")
+#' }
+RunSysVI <- function(object, ...) UseMethod("RunSysVI")
+
+#' @rdname RunSysVI
+#' @export
+RunSysVI.default <- function(object, ...) {
+  abort_input(c(
+    "{.fn RunSysVI} has no method for an object of class {.cls {class(object)}}.",
+    i = "It takes a Seurat object, a SingleCellExperiment, or an AnnData from reticulate."
+  ))
+}

@@ -1,0 +1,198 @@
+# The way to Python: which one, what it lacks, and the one accessor everything goes through.
+# Nothing here runs when the package is loaded.
+
+# What our Python code imports. The same list as in pyproject.toml; lower bounds, so that uv and
+# pip find what fits the machine.
+python_packages <- function() {
+  c("anndata>=0.10", "numpy>=1.24", "pandas>=2.0", "safetensors>=0.4", "scanpy>=1.10",
+    "scikit-learn>=1.3", "scipy>=1.10,<1.17", "torch>=2.2", "tqdm>=4.60")
+}
+
+# The names these are imported under.
+python_modules <- function() {
+  c(anndata = "anndata", numpy = "numpy", pandas = "pandas", safetensors = "safetensors",
+    scanpy = "scanpy", "scikit-learn" = "sklearn", scipy = "scipy", torch = "torch",
+    tqdm = "tqdm")
+}
+
+environment_name <- "r-scsystems"
+
+# reticulate that asks uv for what packages need, and knows numpy 2
+reticulate_is_new <- function() utils::packageVersion("reticulate") >= "1.41"
+
+# The Python side of this package, shipped with it.
+python_source <- function() system.file("python", package = "scsystems")
+
+# The module of functions that R calls, imported when first needed.
+bridge <- function(call = caller_env()) {
+  if (!is.null(the$bridge) && !reticulate::py_is_null_xptr(the$bridge)) return(the$bridge)
+  start_python(call = call)
+  the$bridge <- load_bridge(call = call)
+  the$bridge
+}
+
+# Call a function of the bridge. Its warnings become R's, its errors our conditions.
+call_bridge <- function(name, ..., .call = caller_env()) {
+  python <- bridge(call = .call)
+  result <- python[[name]](...)
+  # the envelope is a dictionary; its value stays a Python object
+  part <- function(key) reticulate::py_get_item(result, key)
+  for (message in unlist(reticulate::py_to_r(part("warnings")))) {
+    cli::cli_warn("{message}", class = "scsystems_warning")
+  }
+  error <- reticulate::py_to_r(part("error"))
+  if (!is.null(error)) abort_from_python(error, call = .call)
+  part("value")
+}
+
+# Choose Python, see to it that it has what we need, and start it.
+start_python <- function(call = caller_env()) {
+  if (!reticulate::py_available(initialize = FALSE)) {
+    config <- discover_python(call = call)
+    if (!isTRUE(config$ephemeral)) check_python(config$python, call = call)
+    started <- tryCatch(quiet_poetry(reticulate::py_available(initialize = TRUE)),
+                        error = function(e) e)
+    if (!isTRUE(started)) abort_no_python(config$python, started, call = call)
+  }
+  if (!reticulate::py_numpy_available()) {
+    abort_python(c(
+      "reticulate {utils::packageVersion('reticulate')} cannot use the numpy of {.file {running_python()}}.",
+      i = "Versions of reticulate before 1.41 need numpy below 2: run {.run scsystems::install_scsystems()}, then restart R.",
+      i = "Or update reticulate: {.code install.packages(\"reticulate\")}."
+    ), call = call)
+  }
+}
+
+# The Python that will be started: one the user chose, else the environment that
+# install_scsystems() made, else (new reticulate) one that uv puts together.
+discover_python <- function(call = caller_env()) {
+  if (has_environment()) {
+    # a hint only: RETICULATE_PYTHON, use_python() and active environments come first
+    reticulate::use_virtualenv(environment_name, required = FALSE)
+  } else if (reticulate_is_new()) {
+    prefer_torch_build()
+    reticulate::py_require(python_packages(), python_version = ">=3.10")
+  }
+  config <- tryCatch(quiet_poetry(reticulate::py_discover_config()), error = function(e) e)
+  if (is.null(config) || inherits(config, "error")) abort_no_python(NULL, config, call = call)
+  config
+}
+
+has_environment <- function() {
+  tryCatch(reticulate::virtualenv_exists(environment_name), error = function(e) FALSE)
+}
+
+# uv takes torch from the index of CPU builds when the user asked for that before Python starts.
+prefer_torch_build <- function() {
+  if (identical(getOption("scsystems.gpu"), FALSE) && !nzchar(Sys.getenv("UV_TORCH_BACKEND"))) {
+    Sys.setenv(UV_TORCH_BACKEND = "cpu")
+  }
+}
+
+# Any project with a pyproject.toml makes reticulate look for Poetry and warn without need.
+quiet_poetry <- function(expr) {
+  withCallingHandlers(expr, warning = function(w) {
+    if (grepl("poetry", conditionMessage(w), ignore.case = TRUE)) invokeRestart("muffleWarning")
+  })
+}
+
+running_python <- function() {
+  if (reticulate::py_available(initialize = FALSE)) reticulate::py_config()$python
+}
+
+# Refuse a Python that lacks packages BEFORE it is started: once started, it cannot be changed.
+check_python <- function(python, call = caller_env()) {
+  probe <- probe_python(python)
+  if (is.null(probe)) abort_no_python(python, NULL, call = call)
+  if (length(probe$missing)) abort_missing(python, probe$missing, started = FALSE, call = call)
+  if (probe$numpy >= 2 && !reticulate_is_new()) {
+    abort_python(c(
+      "reticulate {utils::packageVersion('reticulate')} cannot use numpy {probe$numpy} of {.file {python}}.",
+      i = "Run {.run scsystems::install_scsystems()}: it makes an environment with a numpy that works.",
+      i = "Or update reticulate to 1.41 or newer."
+    ), call = call)
+  }
+}
+
+# Ask a Python, in a process of its own, which modules it lacks and for numpy's major version.
+probe_python <- function(python) {
+  code <- paste0(
+    "import importlib.util as u, importlib.metadata as m\n",
+    "def v():\n",
+    "    try: return m.version('numpy').split('.')[0]\n",
+    "    except Exception: return '0'\n",
+    "names = '", paste(python_modules(), collapse = " "), "'.split()\n",
+    "print('probe', v(), *[n for n in names if u.find_spec(n) is None])\n"
+  )
+  script <- tempfile(fileext = ".py")
+  on.exit(unlink(script))
+  writeLines(code, script)
+  # R's own library path would make Python load R's libraries
+  out <- tryCatch(
+    suppressWarnings(system2(python, c("-I", shQuote(script)), stdout = TRUE, stderr = FALSE,
+                             env = "LD_LIBRARY_PATH=")),
+    error = function(e) character()
+  )
+  line <- grep("^probe ", out, value = TRUE)
+  if (!length(line)) return(NULL)
+  fields <- strsplit(line[[1]], " ", fixed = TRUE)[[1]][-1]
+  list(numpy = as.integer(fields[[1]]), missing = fields[-1])
+}
+
+# Import our Python code into the running Python: torch first, see boot.py.
+load_bridge <- function(call = caller_env()) {
+  missing <- missing_modules()
+  if (length(missing)) abort_missing(running_python(), missing, started = TRUE, call = call)
+  sys <- reticulate::import("sys", convert = FALSE)
+  sys$path$insert(0L, python_source())
+  tryCatch({
+    reticulate::import("scsystems.r.boot", convert = FALSE)$load_torch()
+    module <- reticulate::import("scsystems.r.bridge", convert = FALSE)
+  }, error = function(e) {
+    abort_python(c("Python could not load scsystems or what it needs.",
+                   i = "{.run scsystems::scsystems_sitrep()} shows the state of Python."),
+                 parent = e, call = call)
+  })
+  check_version(call = call)
+  module
+}
+
+missing_modules <- function() {
+  util <- reticulate::import("importlib.util", convert = FALSE)
+  absent <- vapply(python_modules(), function(module) {
+    is.null(reticulate::py_to_r(util$find_spec(module)))
+  }, logical(1))
+  unname(python_modules()[absent])
+}
+
+# A scsystems that Python had loaded from elsewhere must be of this package's version.
+check_version <- function(call = caller_env()) {
+  found <- reticulate::py_to_r(reticulate::import("scsystems", convert = FALSE)$`__version__`)
+  expected <- as.character(utils::packageVersion("scsystems"))
+  if (!identical(found, expected)) {
+    abort_python(c(
+      "Python has loaded scsystems {found}, but this is scsystems {expected}.",
+      i = "Restart R, and load the R package before importing scsystems in Python."
+    ), call = call)
+  }
+}
+
+abort_missing <- function(python, missing, started, call = caller_env()) {
+  packages <- names(python_modules())[match(missing, python_modules())]
+  requirements <- python_packages()[match(packages, sub("[<>=].*", "", python_packages()))]
+  pip <- paste(python, "-m pip install", paste(shQuote(requirements), collapse = " "))
+  abort_python(c(
+    "Python at {.file {python}} lacks {.pkg {packages}}.",
+    i = "{.run scsystems::install_scsystems()} makes an environment that has all it takes{if (started) ' (then restart R)' else ''}.",
+    i = "Or add {cli::qty(length(packages))}{?it/them} to this Python: {.code {pip}}"
+  ), call = call)
+}
+
+abort_no_python <- function(python, problem, call = caller_env()) {
+  parent <- if (inherits(problem, "error")) problem
+  abort_python(c(
+    if (is.null(python)) "No Python was found." else "Python at {.file {python}} does not run.",
+    i = "{.run scsystems::install_scsystems()} makes an environment with all that is needed.",
+    i = "To use a Python of your own, set {.envvar RETICULATE_PYTHON} to its path before R starts."
+  ), parent = parent, call = call)
+}

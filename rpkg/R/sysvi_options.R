@@ -1,0 +1,149 @@
+#' Further options of sysVI
+#'
+#' The settings that are seldom changed, for the `control` argument of [RunSysVI()]. They have the
+#' names of the Python arguments; every other Python argument can be given through `model`, `train`
+#' and `plan`.
+#'
+#' @param prior The prior of the latent space: `"vamp"` (a mixture of encoded pseudo-cells),
+#'   `"standard_normal"` or `"gmm"`.
+#' @param n_prior_components Number of components of the `"vamp"` and `"gmm"` priors.
+#' @param pseudoinputs Cells (names or positions) that the pseudo-cells of the `"vamp"` prior start
+#'   from; `NULL` picks them at random.
+#' @param trainable_priors Whether the prior's components are trained.
+#' @param n_hidden,n_layers Width and number of the hidden layers.
+#' @param dropout_rate Dropout in the hidden layers.
+#' @param out_var_mode One variance per gene (`"feature"`) or per cell and gene
+#'   (`"sample_feature"`).
+#' @param embed_categorical_covariates Whether categorical covariates enter as learned vectors.
+#'   Worth it with many samples.
+#' @param continuous_covariates Columns of numbers used as continuous covariates.
+#' @param weight_batches Whether the cycle-consistency weighs systems inversely to their size.
+#' @param batch_size Cells per minibatch; `NULL` for the default.
+#' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
+#'   trains on all.
+#' @param early_stopping Whether to stop when the validation loss no longer falls.
+#' @param lr,weight_decay Learning rate and weight decay of Adam; `NULL` for the defaults.
+#' @param kl_weight Weight of the Kullback-Leibler term.
+#' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
+#'   system before intersecting, and the smallest number of cells per system a gene has to be found
+#'   in.
+#' @param give_mean Whether a cell is represented by the mean of its posterior or by one draw.
+#' @param target_sum When counts have to be normalised: the total every cell is scaled to.
+#' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
+#' @param model,train,plan,features Named lists of any further arguments of Python's
+#'   `SysVI(...)`, `SysVI.train(...)`, its `plan_kwargs`, and `pp.select_features(...)`.
+#'
+#' Functions in `train = list(callbacks = )` are called after every epoch with the epoch, the number of
+#' epochs and a list of losses; training ends when one returns `FALSE`.
+#'
+#' @return A list of class `sysvi_options`.
+#' @export
+#' @examples
+#' sysvi_options(n_hidden = 128, n_top_genes = 2000)
+sysvi_options <- function(prior = c("vamp", "standard_normal", "gmm"), n_prior_components = 5,
+                          pseudoinputs = NULL, trainable_priors = TRUE, n_hidden = 256,
+                          n_layers = 2, dropout_rate = 0.1,
+                          out_var_mode = c("feature", "sample_feature"),
+                          embed_categorical_covariates = FALSE, continuous_covariates = NULL,
+                          weight_batches = FALSE, batch_size = NULL, train_size = NULL,
+                          early_stopping = FALSE, lr = NULL, weight_decay = NULL, kl_weight = 1,
+                          n_top_genes = 3000, min_cells = 20, give_mean = TRUE,
+                          target_sum = 1e4, checkpoint_dir = NULL, model = list(),
+                          train = list(), plan = list(), features = list()) {
+  prior <- rlang::arg_match(prior)
+  out_var_mode <- rlang::arg_match(out_var_mode)
+  check_number(n_prior_components, "n_prior_components", min = 1, whole = TRUE)
+  check_flag(trainable_priors, "trainable_priors")
+  check_number(n_hidden, "n_hidden", min = 1, whole = TRUE)
+  check_number(n_layers, "n_layers", min = 1, whole = TRUE)
+  check_number(dropout_rate, "dropout_rate", min = 0)
+  check_flag(embed_categorical_covariates, "embed_categorical_covariates")
+  check_flag(weight_batches, "weight_batches")
+  check_number(batch_size, "batch_size", min = 2, whole = TRUE, null = TRUE)
+  check_number(train_size, "train_size", min = 0, null = TRUE)
+  check_flag(early_stopping, "early_stopping")
+  check_number(lr, "lr", min = 0, null = TRUE)
+  check_number(weight_decay, "weight_decay", min = 0, null = TRUE)
+  check_number(kl_weight, "kl_weight", min = 0)
+  check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE)
+  check_number(min_cells, "min_cells", min = 0, whole = TRUE)
+  check_flag(give_mean, "give_mean")
+  check_number(target_sum, "target_sum", min = 1)
+  check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)
+  for (name in c("model", "train", "plan", "features")) {
+    value <- get(name)
+    if (!is.list(value) || (length(value) && is.null(names(value)))) {
+      abort_input(c("{.arg {name}} must be a named list of Python arguments.",
+                    x = "Found {.obj_type_friendly {value}}."))
+    }
+  }
+  structure(mget(names(formals())), class = "sysvi_options")
+}
+
+check_options <- function(control, call = caller_env()) {
+  if (inherits(control, "sysvi_options")) return(invisible())
+  abort_input(c("{.arg control} must come from {.fn sysvi_options}.",
+                x = "Found {.obj_type_friendly {control}}."), call = call)
+}
+
+# The arguments of the three Python calls, as lists ready to be sent. Counts go as integers.
+setup_arguments <- function(system, covariates, control) {
+  list(
+    batch_key = system,
+    categorical_covariate_keys = if (length(covariates)) as.list(covariates),
+    continuous_covariate_keys =
+      if (length(control$continuous_covariates)) as.list(control$continuous_covariates),
+    weight_batches = control$weight_batches
+  )
+}
+
+model_arguments <- function(dims, seed, control, cells, call = caller_env()) {
+  utils::modifyList(list(
+    prior = control$prior,
+    n_prior_components = as.integer(control$n_prior_components),
+    pseudoinputs_data_indices = cell_positions(control$pseudoinputs, cells, call = call),
+    n_latent = as.integer(dims),
+    n_hidden = as.integer(control$n_hidden),
+    n_layers = as.integer(control$n_layers),
+    dropout_rate = as.double(control$dropout_rate),
+    out_var_mode = control$out_var_mode,
+    trainable_priors = control$trainable_priors,
+    embed_categorical_covariates = control$embed_categorical_covariates,
+    seed = as.integer(seed)
+  ), control$model)
+}
+
+train_arguments <- function(max.epochs, cycle.weight, seed, control) {
+  plan <- utils::modifyList(drop_null(list(
+    lr = control$lr,
+    weight_decay = control$weight_decay,
+    kl_weight = as.double(control$kl_weight),
+    z_distance_cycle_weight = as.double(cycle.weight)
+  )), control$plan)
+  further <- control$train
+  callbacks <- further$callbacks
+  if (is.function(callbacks)) callbacks <- list(callbacks)
+  further$callbacks <- if (length(callbacks)) lapply(callbacks, python_callback)
+  utils::modifyList(drop_null(list(
+    max_epochs = if (!is.null(max.epochs)) as.integer(max.epochs),
+    train_size = control$train_size,
+    batch_size = if (!is.null(control$batch_size)) as.integer(control$batch_size),
+    early_stopping = control$early_stopping,
+    checkpoint_dir = control$checkpoint_dir,
+    seed = as.integer(seed),
+    plan_kwargs = plan
+  )), further)
+}
+
+drop_null <- function(x) x[!vapply(x, is.null, logical(1))]
+
+# Names or positions of cells, as positions from 0.
+cell_positions <- function(which, cells, call = caller_env()) {
+  if (is.null(which)) return(NULL)
+  positions <- if (is.character(which)) match(which, cells) else as.integer(which)
+  if (anyNA(positions) || any(positions < 1 | positions > length(cells))) {
+    abort_input(c("{.arg pseudoinputs} must be names or positions of cells that are trained on.",
+                  i = "There are {length(cells)} cells."), call = call)
+  }
+  reticulate::r_to_py(as.list(positions - 1L))
+}
