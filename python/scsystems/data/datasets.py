@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData, concat, read_h5ad
 
 from ..errors import InputError, MissingExtraError
-from .orthologues import Orthologues, one_to_one, pair, read
+from .orthologues import Orthologues, pair, read
 from .simulate import Design, simulate
 
 __all__ = ["pancreas", "pancreas_by_species", "simulated", "simulated_by_species"]
@@ -65,6 +65,7 @@ def pancreas(path: str | Path | None = None) -> AnnData:
     for part in parts:
         part.var_names = genes["human"]
     adata = concat(parts, merge="same")
+    adata.X.sort_indices()
     for column in ("system", "species"):
         adata.obs[column] = pd.Categorical(adata.obs[column], categories=["human", "mouse"])
     for column in ("donor", "cell_type", "cell_type_fine"):

@@ -19,14 +19,20 @@ from scipy import sparse
 
 from ..errors import InputError
 from . import orthologues as _orthologues
-from .checks import check_counts, check_finite_nonnegative, check_unique, head, looks_like_counts
+from .checks import check_counts, check_unique, head, looks_like_counts
+from .features import (
+    chosen_by_all,
+    matrix_of,
+    n_cells_with,
+    place,
+    select_features,
+    split_systems,
+    variable_genes,
+)
 
 __all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
 
 logger = logging.getLogger(__name__)
-
-# with fewer features than this users should know, because integration suffers
-FEW_FEATURES = 200
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ def prepare(
     """
     import scanpy as sc
 
-    systems = _split(data, system_key, batch_key, layer)
+    systems = split_systems(data, system_key, batch_key, layer)
     if names_from is not None and names_from not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
     if orthologues is not None and not isinstance(data, Mapping):
@@ -132,46 +138,49 @@ def prepare(
             "AnnData for all cells has one set of gene names already."
         )
     for name, adata in systems.items():
-        check_counts(_matrix(adata, layer), f"{_where(layer)} of {name!r}")
+        check_counts(matrix_of(adata, layer), f"{place(layer)} of {name!r}")
     expressed = {
-        name: adata.var_names[_n_cells(_matrix(adata, layer)) > min_cells]
+        name: adata.var_names[n_cells_with(matrix_of(adata, layer)) > min_cells]
         for name, adata in systems.items()
     }
     pairs, report = _pair(systems, orthologues)
-    normalised, chosen = {}, {}
-    for name, adata in systems.items():
-        # totals and variable genes rest on all genes the system expresses that have a partner,
-        # whether the other systems express it or not
-        rows = pairs.index[pairs[name].isin(expressed[name])]
-        matrix = _matrix(adata[:, pairs.loc[rows, name]], layer)
-        part = AnnData(
-            sparse.csr_matrix(matrix, dtype=np.float32),
-            obs=adata.obs[[] if batch_key is None else [batch_key]],
-            var=pd.DataFrame(index=rows),
-        )
-        sc.pp.normalize_total(part, target_sum=target_sum)
-        sc.pp.log1p(part)
-        normalised[name] = part
-        if features is None:
-            chosen[name] = _variable(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
-    in_all = np.logical_and.reduce([pairs.index.isin(p.var_names) for p in normalised.values()])
-    if not in_all.any():
+    # genes that every system expresses
+    shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
+    if shared.empty:
         raise InputError(
             f"No gene is in more than min_cells={min_cells} cells of every system (genes that are, "
             f"per system: { ({name: len(genes) for name, genes in expressed.items()}) }). Lower "
             "min_cells, or give orthologues= for species with their own gene names."
         )
-    shared = pairs[in_all]
+    normalised, chosen = {}, {}
+    for name, adata in systems.items():
+        # totals and variable genes rest on all genes the system expresses that have a partner,
+        # whether the other systems express it or not
+        rows = pairs.index[pairs[name].isin(expressed[name])]
+        matrix = matrix_of(adata[:, pairs.loc[rows, name]], layer)
+        part = AnnData(
+            sparse.csr_matrix(matrix, dtype=np.float32),
+            obs=adata.obs[[] if batch_key is None else [batch_key]],
+            var=pd.DataFrame(index=rows),
+        )
+        _check_not_empty(part, name)
+        sc.pp.normalize_total(part, target_sum=target_sum)
+        sc.pp.log1p(part)
+        normalised[name] = part
+        if features is None:
+            chosen[name] = variable_genes(
+                part, name, batch_key, n_top_genes, flavor, min_batch_cells
+            )
     labels = shared[names_from or next(iter(systems))]
     if features is not None:
         kept = labels.index[pd.Index(labels).get_indexer(_find(features, pd.Index(labels)))]
     else:
-        kept = _intersect(shared.index, chosen)
+        kept = chosen_by_all(shared.index, chosen)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     values = [part[:, kept].X for part in normalised.values()]
     result = _stack(systems, values, pairs, layer, counts_layer)
     if isinstance(data, AnnData):
-        result = result[data.obs_names].copy()
+        result = result[data.obs_names].copy()  # the cells as they came
         result.obs, result.var = data.obs.copy(), data.var.loc[result.var_names].copy()
     else:
         labels = np.repeat(list(systems), [adata.n_obs for adata in systems.values()])
@@ -197,122 +206,7 @@ def prepare(
     return result
 
 
-def select_features(
-    adata: AnnData,
-    system_key: str = "system",
-    batch_key: str | None = None,
-    *,
-    layer: str | None = None,
-    min_cells: int = 20,
-    n_top_genes: int = 3000,
-    flavor: str = "cell_ranger",
-    min_batch_cells: int = 20,
-) -> list[str]:
-    """Choose the genes that are highly variable in every system.
-
-    Parameters
-    ----------
-    adata
-        Log-normalised expression of all systems, cells x shared genes.
-    system_key, batch_key, min_cells, n_top_genes, flavor, min_batch_cells
-        As in :func:`prepare`.
-    layer
-        Layer with the log-normalised values; ``X`` by default.
-
-    Returns
-    -------
-    Gene names, in the order of ``adata.var_names``.
-
-    Raises
-    ------
-    InputError
-        The values are counts, a column is missing or incomplete, there is one system, or
-        no gene is variable in every system.
-    """
-    systems = _split(adata, system_key, batch_key, layer)
-    values = _matrix(adata, layer)
-    check_finite_nonnegative(values, _where(layer))
-    if looks_like_counts(values):
-        raise InputError(
-            f"select_features needs log-normalised values, but {_where(layer)} looks like counts. "
-            "Use scs.pp.prepare(), or scanpy's pp.normalize_total() and pp.log1p() first."
-        )
-    chosen = {}
-    for name, cells in systems.items():
-        matrix = sparse.csr_matrix(_matrix(cells, layer))
-        often = _n_cells(matrix) > min_cells
-        if not often.any():
-            raise InputError(f"No gene is in more than min_cells={min_cells} cells of {name!r}.")
-        part = AnnData(
-            matrix[:, often],
-            obs=cells.obs[[] if batch_key is None else [batch_key]],
-            var=pd.DataFrame(index=cells.var_names[often]),
-        )
-        chosen[name] = _variable(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
-    return list(_intersect(adata.var_names, chosen))
-
-
-# --- input ----------------------------------------------------------------------------------
-
-
-def _split(data, system_key, batch_key, layer) -> dict[str, AnnData]:
-    """System to its cells, checked."""
-    if isinstance(data, Mapping):
-        systems = {str(name): adata for name, adata in data.items()}
-    else:
-        labels = _column(data, system_key, "system_key")
-        check_unique(
-            data.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique()."
-        )
-        # views: nothing is copied until a system's genes are known
-        systems = {name: data[(labels == name).to_numpy()] for name in labels.unique()}
-    if len(systems) < 2:
-        where = "data" if isinstance(data, Mapping) else f"adata.obs[{system_key!r}]"
-        raise InputError(f"{where} has one system ({head(list(systems))}). Expected at least two.")
-    for name, adata in systems.items():
-        what = f"Gene names of {name!r} (adata.var_names)"
-        check_unique(adata.var_names, what, "Call adata.var_names_make_unique().")
-        if layer is not None and layer not in adata.layers:
-            raise InputError(f"layer={layer!r} is not a layer of {name!r}: {list(adata.layers)}.")
-        if batch_key is not None:
-            _column(adata, batch_key, "batch_key")
-    return systems
-
-
-def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
-    """A column of labels, as text, without gaps."""
-    if key not in adata.obs:
-        raise InputError(
-            f"{argument}={key!r} is not a column of adata.obs. It has: {head(adata.obs.columns, 20)}."
-        )
-    column = adata.obs[key]
-    if column.isna().any():
-        raise InputError(
-            f"adata.obs[{key!r}] ({argument}) is missing for {int(column.isna().sum())} of "
-            f"{len(column)} cells. Fill it in or drop these cells."
-        )
-    return column.astype(str)
-
-
-def _where(layer: str | None) -> str:
-    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-
-
-def _matrix(adata: AnnData, layer: str | None):
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
-        raise InputError("adata.X is empty. Name the layer to use with the argument `layer`.")
-    return matrix
-
-
 # --- genes ----------------------------------------------------------------------------------
-
-
-def _n_cells(matrix) -> np.ndarray:
-    """In how many cells each gene is found."""
-    if sparse.issparse(matrix):
-        return np.asarray((matrix > 0).sum(axis=0)).ravel()
-    return np.count_nonzero(np.asarray(matrix), axis=0)
 
 
 def _pair(systems, source) -> tuple[pd.DataFrame, str]:
@@ -332,6 +226,16 @@ def _pair(systems, source) -> tuple[pd.DataFrame, str]:
     return pairs.set_axis(pairs.index.astype(str), axis=0), report
 
 
+def _check_not_empty(part: AnnData, name: str) -> None:
+    empty = np.asarray(part.X.sum(axis=1)).ravel() == 0
+    if part.n_vars and empty.any():
+        raise InputError(
+            f"{int(empty.sum())} of {part.n_obs} cells of {name!r} have no counts in its "
+            f"{part.n_vars} usable genes: {head(part.obs_names[empty])}. Drop them, for example "
+            "with sc.pp.filter_cells(adata, min_genes=200)."
+        )
+
+
 def _find(features: Sequence[str], shared: pd.Index) -> pd.Index:
     wanted = pd.Index(features).astype(str)
     check_unique(wanted, "features", "Name each gene once.")
@@ -344,72 +248,20 @@ def _find(features: Sequence[str], shared: pd.Index) -> pd.Index:
     return wanted
 
 
-def _variable(part, name, batch_key, n_top_genes, flavor, min_batch_cells) -> pd.Index:
-    """Names of one system's highly variable genes, given its log-normalised values."""
-    import scanpy as sc
-
-    if flavor not in ("cell_ranger", "seurat"):
-        raise InputError(f"flavor={flavor!r} is not known. Expected 'cell_ranger' or 'seurat'.")
-    if n_top_genes < 1:
-        raise InputError(f"n_top_genes={n_top_genes} must be at least 1.")
-    genes = part.var_names
-    if n_top_genes >= len(genes):
-        return genes
-    if batch_key is not None:
-        sizes = part.obs[batch_key].value_counts()
-        small = sizes.index[sizes < min_batch_cells]
-        if 0 < len(small) < len(sizes):
-            logger.warning(
-                "%s: %d of %d samples have fewer than %d cells; they have no say in the choice "
-                "of genes",
-                *(name, len(small), len(sizes), min_batch_cells),
-            )
-            part = part[~part.obs[batch_key].isin(small)].copy()
-        elif len(small):
-            batch_key = None
-        else:
-            part = part.copy()
-    if batch_key is not None:
-        part.obs[batch_key] = part.obs[batch_key].astype("category").cat.remove_unused_categories()
-    try:
-        table = sc.pp.highly_variable_genes(
-            part, n_top_genes=n_top_genes, flavor=flavor, batch_key=batch_key, inplace=False
-        )
-    except ValueError as error:
-        raise InputError(
-            f"The {len(genes)} genes of {name!r} ({part.n_obs} cells) could not be ranked by "
-            f"flavor={flavor!r} ({error}). Try the other flavor, or give the genes as features."
-        ) from error
-    return genes[table["highly_variable"].to_numpy(dtype=bool)]
-
-
-def _intersect(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
-    in_all = np.logical_and.reduce([names.isin(genes) for genes in chosen.values()])
-    counts = ", ".join(f"{len(genes)} in {system}" for system, genes in chosen.items())
-    if not in_all.any():
-        raise InputError(
-            f"No gene is highly variable in every system (chosen: {counts}). Raise n_top_genes, "
-            "or give the genes as features."
-        )
-    if in_all.sum() < FEW_FEATURES:
-        logger.warning(
-            "only %d genes are highly variable in every system (chosen: %s); more n_top_genes help",
-            *(in_all.sum(), counts),
-        )
-    return names[in_all]
-
-
 def _stack(systems, values, pairs, layer, counts_layer) -> AnnData:
     """All systems' cells on the kept genes: log-normalised values, and counts in a layer."""
     counts = [
-        sparse.csr_matrix(_matrix(adata[:, pairs[name]], layer)) for name, adata in systems.items()
+        sparse.csr_matrix(matrix_of(adata[:, pairs[name]], layer))
+        for name, adata in systems.items()
     ]
     obs = pd.concat([adata.obs for adata in systems.values()])
     if obs.index.has_duplicates:
         obs.index = [f"{name}_{cell}" for name, a in systems.items() for cell in a.obs_names]
         check_unique(obs.index, "Cell names of a system", "Call adata.obs_names_make_unique().")
-    for column in obs.columns[obs.dtypes == object]:  # categories that differ by system
+    for column in obs.select_dtypes(object):  # categories that differ by system
         obs[column] = obs[column].astype("category")
     result = AnnData(sparse.vstack(values, format="csr"), obs=obs, var=pairs.add_prefix("gene_"))
     result.layers[counts_layer] = sparse.vstack(counts, format="csr")
+    for matrix in (result.X, result.layers[counts_layer]):
+        matrix.sort_indices()  # choosing genes by name left them in another order
     return result

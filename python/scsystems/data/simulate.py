@@ -81,6 +81,8 @@ def simulate(design: Design) -> AnnData:
     var = pd.DataFrame(index=[f"Gene{i + 1:05d}" for i in range(n_genes)])
     adata = AnnData(sparse.vstack(chunks, format="csr"), obs=obs, var=var)
     adata.obs = adata.obs.drop(columns=["type_code", "system_code", "donor_code"])
+    for column in ("donor", "cell_type"):
+        adata.obs[column] = adata.obs[column].astype("category")
     adata.uns["source"] = (
         f"simulated: {n_systems} species, {design.n_types} shared cell types"
         f"{', one more in each species' if design.own_types else ''}, seed {design.seed}"
@@ -109,8 +111,8 @@ def _cells(rng: np.random.Generator, design: Design, system: int) -> pd.DataFram
         {
             "system": pd.Categorical([name] * n_cells, categories=design.systems),
             "species": pd.Categorical([name] * n_cells, categories=design.systems),
-            "donor": pd.Categorical([f"{name}_donor{d + 1}" for d in donor]),
-            "cell_type": pd.Categorical(np.array(names)[which]),
+            "donor": [f"{name}_donor{d + 1}" for d in donor],
+            "cell_type": np.array(names)[which],
             "gradient": rng.uniform(-1.0, 1.0, n_cells),
             "type_code": kinds[which],
             "system_code": system,
