@@ -1,0 +1,44 @@
+# make demo    integrate human and mouse pancreas cells in R; results in demo/
+# make test    everything that CI runs
+# make setup   only what the two set up by themselves: apt packages, .venv/, .rlib/
+SHELL := /bin/bash
+ROOT := $(CURDIR)
+PYTHON_BIN := $(ROOT)/.venv/bin/python
+
+# one thread per process keeps small networks from fighting over a small machine; idle OpenMP
+# threads must sleep, not spin: R links libgomp, and this has to be set before R starts
+export OMP_WAIT_POLICY ?= passive
+export PYTHONDONTWRITEBYTECODE := 1
+R_ENV = R_LIBS=$(ROOT)/.rlib RETICULATE_PYTHON=$(PYTHON_BIN)
+
+.PHONY: help setup demo test lint test-python test-interop test-r check-r clean
+help:
+	@head -n 3 Makefile | cut -c3-
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(R_ENV) Rscript scripts/demo.R
+
+test: lint test-python test-interop test-r check-r
+
+lint: setup
+	$(PYTHON_BIN) -m ruff check python tests
+
+test-python test-interop test-r check-r: export OMP_NUM_THREADS ?= 1
+
+test-python: setup
+	$(PYTHON_BIN) -m pytest tests/python
+
+test-interop: setup
+	$(R_ENV) $(PYTHON_BIN) -m pytest tests/interop
+
+test-r: setup
+	$(R_ENV) Rscript tests/r/run.R
+
+check-r: setup
+	$(R_ENV) scripts/check_r.sh
+
+clean:
+	rm -rf .venv .rlib demo
