@@ -27,7 +27,7 @@ _LAZY = {
     "tune": ("scsystems.tune", None),
 }
 
-__all__ = ["__version__", *_LAZY]  # noqa: PLE0604
+__all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str):

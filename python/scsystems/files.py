@@ -17,7 +17,9 @@ from torch import Tensor
 from .errors import ModelFileError
 
 
-def write_folder(path: str | Path, name: str, tensors: dict[str, Tensor], record: dict[str, Any], overwrite: bool) -> Path:
+def write_folder(
+    path: str | Path, name: str, tensors: dict[str, Tensor], record: dict[str, Any], overwrite: bool
+) -> Path:
     """Write ``name.safetensors`` and ``name.json`` into a folder, atomically.
 
     The folder is made complete under a temporary name beside its place and then moved there, so
@@ -38,15 +40,24 @@ def write_folder(path: str | Path, name: str, tensors: dict[str, Tensor], record
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise ModelFileError(f"{path} exists already. Give another path, or overwrite=True to replace it.")
-    if path.exists() and not (path / f"{name}.json").exists() and (path.is_file() or any(path.iterdir())):
+        raise ModelFileError(
+            f"{path} exists already. Give another path, or overwrite=True to replace it."
+        )
+    if (
+        path.exists()
+        and not (path / f"{name}.json").exists()
+        and (path.is_file() or any(path.iterdir()))
+    ):
         raise ModelFileError(
             f"{path} exists and is not a {name} folder, so it is not replaced. Give another path."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, fresh / f"{name}.safetensors")
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            fresh / f"{name}.safetensors",
+        )
         (fresh / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=True))
         os.chmod(fresh, 0o777 & ~_umask())
         if path.exists():
@@ -62,7 +73,9 @@ def write_folder(path: str | Path, name: str, tensors: dict[str, Tensor], record
     return path
 
 
-def read_folder(path: str | Path, name: str, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_folder(
+    path: str | Path, name: str, device: torch.device | str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write_folder` wrote; no code is executed.
 
     Raises
@@ -83,7 +96,9 @@ def read_folder(path: str | Path, name: str, device: torch.device | str = "cpu")
     try:
         record = json.loads(facts.read_text())
     except ValueError as error:
-        raise ModelFileError(f"{facts} is damaged ({error}). Copy the whole folder again, or save again.") from error
+        raise ModelFileError(
+            f"{facts} is damaged ({error}). Copy the whole folder again, or save again."
+        ) from error
     try:
         tensors = load_file(weights, device=str(device))
     except (SafetensorError, OSError, ValueError) as error:

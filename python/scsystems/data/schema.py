@@ -74,8 +74,12 @@ class Schema:
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
-        check_unique(adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique().")
-        check_unique(adata.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique().")
+        check_unique(
+            adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique()."
+        )
+        check_unique(
+            adata.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique()."
+        )
         check_expression(expression(adata, setup.layer), setup.layer)
         systems = _levels(adata, setup.batch_key, "batch_key")
         if len(systems) < 2:
@@ -85,10 +89,12 @@ class Schema:
                 "differences belong into categorical_covariate_keys of a model with several systems."
             )
         categories = tuple(
-            _levels(adata, key, "categorical_covariate_keys") for key in setup.categorical_covariate_keys
+            _levels(adata, key, "categorical_covariate_keys")
+            for key in setup.categorical_covariate_keys
         )
         values = [
-            _numbers(adata, key, "continuous_covariate_keys") for key in setup.continuous_covariate_keys
+            _numbers(adata, key, "continuous_covariate_keys")
+            for key in setup.continuous_covariate_keys
         ]
         return Schema(
             setup=setup,
@@ -109,11 +115,15 @@ class Schema:
         system = self._codes(adata, self.setup.batch_key, self.systems, "batch_key")
         categorical = [
             self._codes(adata, key, levels, "categorical_covariate_keys")
-            for key, levels in zip(self.setup.categorical_covariate_keys, self.categories, strict=True)
+            for key, levels in zip(
+                self.setup.categorical_covariate_keys, self.categories, strict=True
+            )
         ]
         continuous = [
             (_numbers(adata, key, "continuous_covariate_keys") - c) / s
-            for key, c, s in zip(self.setup.continuous_covariate_keys, self.centre, self.scale, strict=True)
+            for key, c, s in zip(
+                self.setup.continuous_covariate_keys, self.centre, self.scale, strict=True
+            )
         ]
         weight = None
         if self.setup.weight_batches:
@@ -130,7 +140,9 @@ class Schema:
 
     def check_genes(self, adata: AnnData) -> None:
         """Refuse data that lack genes of the model."""
-        check_unique(adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique().")
+        check_unique(
+            adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique()."
+        )
         missing = pd.Index(self.genes).difference(adata.var_names, sort=False)
         if len(missing):
             raise InputError(
@@ -164,7 +176,9 @@ class Schema:
         categories[index] = tuple(levels)
         return replace(self, categories=tuple(categories))
 
-    def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str) -> np.ndarray:
+    def _codes(
+        self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str
+    ) -> np.ndarray:
         values = _column(adata, key, argument).astype(str)
         codes = pd.Index(levels).get_indexer(values)
         if (codes < 0).any():
@@ -198,7 +212,9 @@ def check_expression(matrix, layer: str | None) -> None:
 
 def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
     if key not in adata.obs:
-        raise InputError(f"{argument}: {key!r} is not a column of adata.obs. Found: {head(adata.obs.columns, 20)}.")
+        raise InputError(
+            f"{argument}: {key!r} is not a column of adata.obs. Found: {head(adata.obs.columns, 20)}."
+        )
     values = adata.obs[key]
     n_missing = int(values.isna().sum())
     if n_missing:
@@ -221,7 +237,11 @@ def _levels(adata: AnnData, key: str, argument: str) -> tuple[str, ...]:
             f"adata.obs[{key!r}] ({argument}) has levels with a single cell: {head(single)}. Expected at least "
             "two cells per level; nothing can be learned of one cell. Drop these cells or merge their level."
         )
-    order = counts.index if isinstance(values.dtype, pd.CategoricalDtype) else sorted(counts.index, key=str)
+    order = (
+        counts.index
+        if isinstance(values.dtype, pd.CategoricalDtype)
+        else sorted(counts.index, key=str)
+    )
     return tuple(str(v) for v in order)
 
 
@@ -234,5 +254,7 @@ def _numbers(adata: AnnData, key: str, argument: str) -> np.ndarray:
         )
     numbers = values.to_numpy(dtype=np.float64)
     if not np.isfinite(numbers).all():
-        raise InputError(f"adata.obs[{key!r}] ({argument}) holds infinite values. Expected finite numbers.")
+        raise InputError(
+            f"adata.obs[{key!r}] ({argument}) holds infinite values. Expected finite numbers."
+        )
     return numbers

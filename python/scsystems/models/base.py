@@ -43,7 +43,9 @@ def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
     """
     _, record = read_folder(dir_path, NAME)
     if record.get("class") not in KNOWN_MODELS:
-        raise ModelFileError(f"{dir_path} holds a model of class {record.get('class')!r}. Expected {list(KNOWN_MODELS)}.")
+        raise ModelFileError(
+            f"{dir_path} holds a model of class {record.get('class')!r}. Expected {list(KNOWN_MODELS)}."
+        )
     cls = getattr(import_module(KNOWN_MODELS[record["class"]]), record["class"])
     return cls.load(dir_path, adata, **kwargs)
 
@@ -107,7 +109,11 @@ class TrainedState:
 
 
 def save_model(
-    model: TrainedState, dir_path: str | Path, arguments: dict[str, Any], facts: dict[str, Any], overwrite: bool
+    model: TrainedState,
+    dir_path: str | Path,
+    arguments: dict[str, Any],
+    facts: dict[str, Any],
+    overwrite: bool,
 ) -> Path:
     """Write weights and facts into a folder: ``model.safetensors`` and ``model.json``."""
     record = {
@@ -122,11 +128,15 @@ def save_model(
     return write_folder(dir_path, NAME, model.net.state_dict(), record, overwrite)
 
 
-def read_model(dir_path: str | Path, expected_class: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_model(
+    dir_path: str | Path, expected_class: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read a model's folder and check that it holds ``expected_class``."""
     tensors, record = read_folder(dir_path, NAME)
     if record.get("class") != expected_class:
-        raise ModelFileError(f"{dir_path} holds a {record.get('class')!r} model. Expected a {expected_class!r} model.")
+        raise ModelFileError(
+            f"{dir_path} holds a {record.get('class')!r} model. Expected a {expected_class!r} model."
+        )
     return tensors, record
 
 
@@ -167,7 +177,9 @@ def split_cells(
     if train_size is None:
         train_size = 1.0 if validation_size is None else 1.0 - validation_size
     if not 0 < train_size <= 1:
-        raise InputError(f"train_size={train_size}. Expected a share of the cells, above 0 and at most 1.")
+        raise InputError(
+            f"train_size={train_size}. Expected a share of the cells, above 0 and at most 1."
+        )
     if validation_size is None:
         validation_size = 1.0 - train_size
     if validation_size < 0 or train_size + validation_size > 1 + 1e-9:
@@ -177,7 +189,9 @@ def split_cells(
     n_train, n_validation = round(n_cells * train_size), round(n_cells * validation_size)
     n_validation = min(n_validation, n_cells - n_train)
     if n_train < 2:
-        raise InputError(f"train_size={train_size} leaves {n_train} of {n_cells} cells to train on. Expected at least 2.")
+        raise InputError(
+            f"train_size={train_size} leaves {n_train} of {n_cells} cells to train on. Expected at least 2."
+        )
     order = np.random.default_rng(seed).permutation(n_cells) if shuffle else np.arange(n_cells)
     return order[:n_train], order[n_train : n_train + n_validation]
 
@@ -189,16 +203,24 @@ def resolve_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) ->
     array = np.asarray(indices)
     if array.dtype == bool:
         if array.shape != (n_cells,):
-            raise InputError(f"indices is a mask of length {array.size}. Expected one entry for each of {n_cells} cells.")
+            raise InputError(
+                f"indices is a mask of length {array.size}. Expected one entry for each of {n_cells} cells."
+            )
         return np.flatnonzero(array)
     if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
-        raise InputError("indices must be a one-dimensional array of whole numbers or a boolean mask.")
+        raise InputError(
+            "indices must be a one-dimensional array of whole numbers or a boolean mask."
+        )
     if array.size and (array.min() < -n_cells or array.max() >= n_cells):
-        raise InputError(f"indices reach from {array.min()} to {array.max()}. Expected values below {n_cells}, the number of cells.")
+        raise InputError(
+            f"indices reach from {array.min()} to {array.max()}. Expected values below {n_cells}, the number of cells."
+        )
     return array.astype(np.int64)
 
 
-def callback_list(callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None) -> list[Callable[..., Any]]:
+def callback_list(
+    callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
+) -> list[Callable[..., Any]]:
     """``callbacks`` as a list, each checked to be callable."""
     if callbacks is None:
         return []

@@ -43,7 +43,9 @@ def read_plan(plan_kwargs: dict[str, Any] | None, stacklevel: int = 3) -> Plan:
     given = dict(plan_kwargs or {})
     unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
     if unknown:
-        raise InputError(f"plan_kwargs has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}.")
+        raise InputError(
+            f"plan_kwargs has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
+        )
     if any(given.pop(name, 0) for name in _WARMUP):
         warnings.warn(
             "KL weight warm-up is not used in SysVI, because it hurts integration with the cycle loss; "
@@ -52,21 +54,32 @@ def read_plan(plan_kwargs: dict[str, Any] | None, stacklevel: int = 3) -> Plan:
             stacklevel=stacklevel,
         )
     if "kl_weight" in given and "max_kl_weight" in given:
-        raise InputError("plan_kwargs has both kl_weight and max_kl_weight, which mean the same. Give one.")
+        raise InputError(
+            "plan_kwargs has both kl_weight and max_kl_weight, which mean the same. Give one."
+        )
     weights = {field: float(given[name]) for name, field in _LOSS.items() if name in given}
     for name, field in _LOSS.items():
         if name in given and not 0 <= weights[field] < float("inf"):
-            raise InputError(f"plan_kwargs[{name!r}] is {given[name]!r}. Expected a finite weight of at least 0.")
+            raise InputError(
+                f"plan_kwargs[{name!r}] is {given[name]!r}. Expected a finite weight of at least 0."
+            )
     reduce_lr = None
     if given.get("reduce_lr_on_plateau"):
         reduce_lr = ReduceLearningRate(**{f: given[n] for n, f in _REDUCE.items() if n in given})
     elif named := sorted(set(given) & set(_REDUCE)):
-        raise InputError(f"plan_kwargs has {named} without reduce_lr_on_plateau=True, so they would do nothing.")
+        raise InputError(
+            f"plan_kwargs has {named} without reduce_lr_on_plateau=True, so they would do nothing."
+        )
     return Plan(SysVIWeights(**weights), {k: given[k] for k in _OPTIMIZER if k in given}, reduce_lr)
 
 
 def read_early_stopping(
-    early_stopping: bool, monitor: str, min_delta: float, patience: int, warmup_epochs: int, mode: str
+    early_stopping: bool,
+    monitor: str,
+    min_delta: float,
+    patience: int,
+    warmup_epochs: int,
+    mode: str,
 ) -> EarlyStopping | None:
     """The early-stopping rule, if asked for."""
     if not early_stopping:

@@ -119,7 +119,11 @@ class SysVI(TrainedState):
         adversarial: bool = False,
         seed: int = 0,
     ):
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "adata", "pseudoinputs_data_indices")}
+        arguments = {
+            k: v
+            for k, v in locals().items()
+            if k not in ("self", "adata", "pseudoinputs_data_indices")
+        }
         _check_arguments(arguments)
         schema = Schema.from_anndata(adata, Setup.read(adata))
         self._prepare(schema, arguments)
@@ -169,7 +173,9 @@ class SysVI(TrainedState):
             ("continuous_covariate_keys", continuous_covariate_keys),
         ):
             if isinstance(keys, str):
-                raise InputError(f"{name}={keys!r} is a string. Expected a list of column names: [{keys!r}].")
+                raise InputError(
+                    f"{name}={keys!r} is a string. Expected a list of column names: [{keys!r}]."
+                )
         setup = Setup(
             batch_key=batch_key,
             layer=layer,
@@ -183,7 +189,11 @@ class SysVI(TrainedState):
             )
         Schema.from_anndata(adata, setup)
         if weight_batches:
-            warnings.warn("The use of inverse batch proportion weights is experimental.", UserWarning, stacklevel=2)
+            warnings.warn(
+                "The use of inverse batch proportion weights is experimental.",
+                UserWarning,
+                stacklevel=2,
+            )
         setup.write(adata)
 
     def train(
@@ -263,7 +273,9 @@ class SysVI(TrainedState):
         """
         plan = read_plan(plan_kwargs)
         if plan.weights.adversary > 0 and self.net.adversary is None:
-            raise InputError("plan_kwargs has adversary_weight, but the model was made without adversarial=True.")
+            raise InputError(
+                "plan_kwargs has adversary_weight, but the model was made without adversarial=True."
+            )
         stopping = read_early_stopping(
             early_stopping,
             early_stopping_monitor,
@@ -289,7 +301,9 @@ class SysVI(TrainedState):
         if stopping is not None and train_size is None and validation_size is None:
             train_size = 0.9
         seed = self._arguments["seed"] if seed is None else seed
-        train_at, validation_at = split_cells(len(self._cells), train_size, validation_size, shuffle_set_split, seed)
+        train_at, validation_at = split_cells(
+            len(self._cells), train_size, validation_size, shuffle_set_split, seed
+        )
         if stopping is not None and len(validation_at) == 0 and "validation" in stopping.monitor:
             raise InputError(
                 f"early_stopping_monitor={stopping.monitor!r} needs validation cells, but train_size={train_size} "
@@ -298,13 +312,23 @@ class SysVI(TrainedState):
         device = choose_device(accelerator, devices)
         if batch_size > len(train_at):
             logger.warning(
-                "batch_size=%d, but there are %d cells to train on; all are one minibatch.", batch_size, len(train_at)
+                "batch_size=%d, but there are %d cells to train on; all are one minibatch.",
+                batch_size,
+                len(train_at),
             )
-        logger.info("Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs)
+        logger.info(
+            "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
+        )
         self.net.to(device)
         everything = len(train_at) == len(self._cells)
-        train_cells = ResidentCells(self._cells if everything else self._cells.take(train_at), device, storage)
-        validation = ResidentCells(self._cells.take(validation_at), device, storage) if len(validation_at) else None
+        train_cells = ResidentCells(
+            self._cells if everything else self._cells.take(train_at), device, storage
+        )
+        validation = (
+            ResidentCells(self._cells.take(validation_at), device, storage)
+            if len(validation_at)
+            else None
+        )
         generator = torch.Generator(device).manual_seed(seed)
 
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
@@ -328,6 +352,11 @@ class SysVI(TrainedState):
                 "shuffle": shuffle_set_split,
             },
         )
+        # there are no global latent variables; users of scvi-tools find the key all the same
+        for part in ("train", "validation"):
+            epochs = [e for e, _ in result.history.get(f"kl_local_{part}", [])]
+            if epochs:
+                result.history[f"kl_global_{part}"] = [(e, 0.0) for e in epochs]
         self._keep(result)
         self._train_facts = {"seed": seed, "device": str(device), "weights": vars(plan.weights)}
 
@@ -364,11 +393,20 @@ class SysVI(TrainedState):
         """
         self._require_trained()
         chunks = [
-            (m.cpu().numpy(), v.cpu().numpy()) for _, m, v in self._posterior(adata, indices, batch_size)
+            (m.cpu().numpy(), v.cpu().numpy())
+            for _, m, v in self._posterior(adata, indices, batch_size)
         ]
         n_latent = self._arguments["n_latent"]
-        mean = np.concatenate([m for m, _ in chunks]) if chunks else np.zeros((0, n_latent), np.float32)
-        var = np.concatenate([v for _, v in chunks]) if chunks else np.zeros((0, n_latent), np.float32)
+        mean = (
+            np.concatenate([m for m, _ in chunks])
+            if chunks
+            else np.zeros((0, n_latent), np.float32)
+        )
+        var = (
+            np.concatenate([v for _, v in chunks])
+            if chunks
+            else np.zeros((0, n_latent), np.float32)
+        )
         if return_dist:
             return mean, var
         if give_mean:
@@ -395,7 +433,9 @@ class SysVI(TrainedState):
         save_model(self, dir_path, self._arguments, facts, overwrite)
 
     @classmethod
-    def load(cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu") -> SysVI:
+    def load(
+        cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu"
+    ) -> SysVI:
         """Read a model that `save` wrote.
 
         Parameters
@@ -429,13 +469,19 @@ class SysVI(TrainedState):
         if adata is not None:
             model._cells = model.schema.arrays(adata)
             model.adata = adata
-            model._fingerprint = data_fingerprint(expression(adata, model.schema.setup.layer), adata.obs_names)
+            model._fingerprint = data_fingerprint(
+                expression(adata, model.schema.setup.layer), adata.obs_names
+            )
             model._n_cells = adata.n_obs
         return model
 
     def __repr__(self) -> str:
         a = self._arguments
-        state = f"trained ({len(self._history.get('train_loss', []))} epochs)" if self.is_trained else "not trained"
+        state = (
+            f"trained ({len(self._history.get('train_loss', []))} epochs)"
+            if self.is_trained
+            else "not trained"
+        )
         return (
             f"SysVI: {self._n_cells} cells, {len(self.schema.genes)} genes, systems {', '.join(self.schema.systems)}; "
             f"prior {a['prior']}, {a['n_latent']} latent dimensions; {state}"
@@ -475,11 +521,15 @@ class SysVI(TrainedState):
         k = a["n_prior_components"]
         if a["prior"] == "standard_normal":
             if indices is not None:
-                raise InputError("pseudoinputs_data_indices is given, but prior='standard_normal' has no components.")
+                raise InputError(
+                    "pseudoinputs_data_indices is given, but prior='standard_normal' has no components."
+                )
             return
         if a["prior"] == "gmm" and a["gmm_init"] == "random":
             if indices is not None:
-                raise InputError("pseudoinputs_data_indices is given, but gmm_init='random' does not use cells.")
+                raise InputError(
+                    "pseudoinputs_data_indices is given, but gmm_init='random' does not use cells."
+                )
             mean = torch.rand(k, a["n_latent"], generator=self._generator)
             self.net.prior = GaussianMixturePrior(
                 mean, torch.ones_like(mean), a["trainable_priors"], a["prior_density"]
@@ -498,10 +548,14 @@ class SysVI(TrainedState):
             covariates = self.net.covariates(batch.system, batch.categorical, batch.continuous)
             if a["prior"] == "vamp":
                 design = self.net.covariates.design(covariates)
-                self.net.prior = VampPrior(batch.x, design, a["trainable_priors"], a["prior_density"])
+                self.net.prior = VampPrior(
+                    batch.x, design, a["trainable_priors"], a["prior_density"]
+                )
             else:
                 mean, var = self.net.encode(batch.x, covariates)
-                self.net.prior = GaussianMixturePrior(mean, var, a["trainable_priors"], a["prior_density"])
+                self.net.prior = GaussianMixturePrior(
+                    mean, var, a["trainable_priors"], a["prior_density"]
+                )
 
     def _empty_prior(self) -> None:
         """A prior of the right shape, for weights to be loaded into."""
@@ -512,7 +566,9 @@ class SysVI(TrainedState):
             self.net.prior = VampPrior(x, design, a["trainable_priors"], a["prior_density"])
         elif a["prior"] == "gmm":
             ones = torch.ones(k, sizes.n_latent)
-            self.net.prior = GaussianMixturePrior(ones, ones, a["trainable_priors"], a["prior_density"])
+            self.net.prior = GaussianMixturePrior(
+                ones, ones, a["trainable_priors"], a["prior_density"]
+            )
 
     @torch.inference_mode()
     def _posterior(self, adata: AnnData | None, indices, batch_size: int | None):

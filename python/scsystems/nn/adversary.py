@@ -28,7 +28,9 @@ class SystemClassifier(nn.Module):
     maximises it, so one backward pass serves both (ADV in the sysVI paper, weight kappa).
     """
 
-    def __init__(self, n_latent: int, n_systems: int, generator: torch.Generator, n_hidden: int = 32):
+    def __init__(
+        self, n_latent: int, n_systems: int, generator: torch.Generator, n_hidden: int = 32
+    ):
         super().__init__()
         self.layers = nn.ModuleList(
             [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -84,7 +85,9 @@ class CovariateEncoder(nn.Module):
     def __init__(self, sizes: CovariateSizes, generator: torch.Generator):
         super().__init__()
         self.sizes = sizes
-        offsets = [sizes.n_systems + sum(sizes.n_categories[:i]) for i in range(len(sizes.n_categories))]
+        offsets = [
+            sizes.n_systems + sum(sizes.n_categories[:i]) for i in range(len(sizes.n_categories))
+        ]
         self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.long), persistent=False)
         self.tables = nn.ParameterList()
         if sizes.embedding_dim:
@@ -92,7 +95,9 @@ class CovariateEncoder(nn.Module):
                 vectors = torch.randn(n, sizes.embedding_dim, generator=generator) * 0.1
                 self.tables.append(nn.Parameter(vectors))
 
-    def forward(self, system: Tensor, categorical: Tensor | None, continuous: Tensor | None) -> Covariates:
+    def forward(
+        self, system: Tensor, categorical: Tensor | None, continuous: Tensor | None
+    ) -> Covariates:
         """Combine the covariates of B cells.
 
         Parameters
@@ -192,7 +197,14 @@ class HiddenLayer(nn.Module):
         h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)
         norm = self.norm
         h = F.batch_norm(
-            h, norm.running_mean, norm.running_var, norm.weight, norm.bias, train, norm.momentum, norm.eps
+            h,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            train,
+            norm.momentum,
+            norm.eps,
         )
         h = F.relu(h, inplace=True)
         return dropout(h, self.dropout_rate, generator) if train else h
@@ -215,7 +227,7 @@ class HiddenStack(nn.Module):
         widths = [n_in] + [n_hidden] * n_layers
         self.layers = nn.ModuleList(
             HiddenLayer(a, b, sizes, dropout_rate, covariate_init, generator)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            for a, b in pairwise(widths)
         )
 
     def forward(

@@ -15,7 +15,9 @@ Density = Literal["joint", "factorised"]
 Encode = Callable[[Tensor, Covariates], tuple[Tensor, Tensor]]
 
 
-def mixture_log_density(z: Tensor, mean: Tensor, var: Tensor, log_weight: Tensor, density: Density) -> Tensor:
+def mixture_log_density(
+    z: Tensor, mean: Tensor, var: Tensor, log_weight: Tensor, density: Density
+) -> Tensor:
     """Log density of B points under K diagonal Gaussians, without constants.
 
     Parameters

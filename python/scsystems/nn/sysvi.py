@@ -77,7 +77,11 @@ class Encoder(nn.Module):
         self.log_var = linear(sizes.n_hidden, sizes.n_latent, generator)
 
     def forward(
-        self, x: Tensor, covariates: Covariates, train: bool = False, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        covariates: Covariates,
+        train: bool = False,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Posterior mean and variance."""
         h = self.hidden(x, covariates, train, generator)
@@ -117,7 +121,11 @@ class Decoder(nn.Module):
         return log_var.clamp(-LOG_VAR_RANGE, LOG_VAR_RANGE)
 
     def forward(
-        self, z: Tensor, covariates: Covariates, train: bool = False, generator: torch.Generator | None = None
+        self,
+        z: Tensor,
+        covariates: Covariates,
+        train: bool = False,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the expression."""
         h = self.hidden(z, covariates, train, generator)
@@ -145,7 +153,9 @@ class SysVINet(nn.Module):
         self.decoder = Decoder(sizes, generator)
         self.prior: nn.Module = StandardNormalPrior()
         self.adversary = (
-            SystemClassifier(sizes.n_latent, sizes.covariates.n_systems, generator) if with_adversary else None
+            SystemClassifier(sizes.n_latent, sizes.covariates.n_systems, generator)
+            if with_adversary
+            else None
         )
 
     def _encoder_view(self, covariates: Covariates) -> Covariates:
@@ -160,11 +170,15 @@ class SysVINet(nn.Module):
         """Posterior mean and variance with running statistics and no dropout, B x L each."""
         return self.encoder(x, self._encoder_view(covariates))
 
-    def forward(self, x: Tensor, system: Tensor, categorical: Tensor | None, continuous: Tensor | None):
+    def forward(
+        self, x: Tensor, system: Tensor, categorical: Tensor | None, continuous: Tensor | None
+    ):
         """Posterior mean and variance of cells, B x L each (evaluation mode)."""
         return self.encode(x, self.covariates(system, categorical, continuous))
 
-    def loss(self, batch, weights: SysVIWeights, generator: torch.Generator | None, train: bool) -> SysVILoss:
+    def loss(
+        self, batch, weights: SysVIWeights, generator: torch.Generator | None, train: bool
+    ) -> SysVILoss:
         """Loss of one minibatch.
 
         Parameters
@@ -197,7 +211,9 @@ class SysVINet(nn.Module):
             hidden_cycle = self.decoder.hidden(z, there, train, generator)
             # both halves share the widest product of the decoder
             x_mean, x_cycle = self.decoder.mean(torch.cat([hidden, hidden_cycle])).chunk(2)
-            mean_cycle = self.encoder.posterior_mean(x_cycle, self._encoder_view(there), train, generator)
+            mean_cycle = self.encoder.posterior_mean(
+                x_cycle, self._encoder_view(there), train, generator
+            )
             distance = cycle_distance(mean, mean_cycle)
             if batch.weight is not None:
                 distance = distance * batch.weight

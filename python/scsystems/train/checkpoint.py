@@ -67,7 +67,9 @@ def read_checkpoint(
     return record
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], lr: float) -> dict:
+def _optimizer_state(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], lr: float
+) -> dict:
     state = optimizer.state_dict()
     for key, value in tensors.items():
         kind, _, rest = key.partition(".")

@@ -13,7 +13,9 @@ logger = logging.getLogger(__name__)
 _NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
 
 
-def choose_device(accelerator: str = "auto", devices: int | str | list[int] = "auto") -> torch.device:
+def choose_device(
+    accelerator: str = "auto", devices: int | str | list[int] = "auto"
+) -> torch.device:
     """The device to train on.
 
     Parameters
@@ -27,9 +29,17 @@ def choose_device(accelerator: str = "auto", devices: int | str | list[int] = "a
     """
     name, _, index = str(accelerator).partition(":")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     if name not in _NAMES:
-        raise InputError(f"accelerator={accelerator!r} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'.")
+        raise InputError(
+            f"accelerator={accelerator!r} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'."
+        )
     kind = _NAMES[name]
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -37,7 +47,9 @@ def choose_device(accelerator: str = "auto", devices: int | str | list[int] = "a
             "accelerator='auto' or 'cpu', or install a torch build with CUDA and the NVIDIA driver."
         )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise InputError("accelerator='mps', but torch sees no Apple GPU. Use accelerator='auto' or 'cpu'.")
+        raise InputError(
+            "accelerator='mps', but torch sees no Apple GPU. Use accelerator='auto' or 'cpu'."
+        )
     if kind != "cuda":
         return torch.device(kind)
     return torch.device("cuda", int(index) if index else _index(devices))
@@ -46,7 +58,9 @@ def choose_device(accelerator: str = "auto", devices: int | str | list[int] = "a
 def _index(devices: int | str | list[int]) -> int:
     if isinstance(devices, (list, tuple)):
         if len(devices) != 1:
-            raise InputError(f"devices={devices!r}: one model trains on one device. Expected a list of one index.")
+            raise InputError(
+                f"devices={devices!r}: one model trains on one device. Expected a list of one index."
+            )
         chosen = int(devices[0])
     else:
         if devices not in ("auto", -1, 1, "-1", "1"):
@@ -55,5 +69,7 @@ def _index(devices: int | str | list[int]) -> int:
             )
         chosen = 0
     if not 0 <= chosen < torch.cuda.device_count():
-        raise InputError(f"devices={devices!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0.")
+        raise InputError(
+            f"devices={devices!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
+        )
     return chosen

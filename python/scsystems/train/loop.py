@@ -59,7 +59,14 @@ class FitSettings:
 
     def identity(self) -> dict[str, Any]:
         """The settings that change the result of a given number of epochs."""
-        free = {"max_epochs", "checkpoint_dir", "checkpoint_every", "resume", "verbose", "description"}
+        free = {
+            "max_epochs",
+            "checkpoint_dir",
+            "checkpoint_every",
+            "resume",
+            "verbose",
+            "description",
+        }
         return {k: str(v) for k, v in vars(self).items() if k not in free}
 
 
@@ -115,7 +122,9 @@ def fit(
     NonFiniteError
         When a loss is NaN or infinite, naming the part and the epoch.
     """
-    optimizer = make_optimizer([p for p in net.parameters() if p.requires_grad], settings, train_cells.device)
+    optimizer = make_optimizer(
+        [p for p in net.parameters() if p.requires_grad], settings, train_cells.device
+    )
     result = FitResult()
     stopping, reducing = Plateau(), Plateau()
     key = fingerprint({**settings.identity(), **(identity or {})})
@@ -138,7 +147,10 @@ def fit(
             while result.n_epochs < settings.max_epochs:
                 epoch = result.n_epochs
                 losses = _train_epoch(net, loss, train_cells, settings, generator, optimizer, epoch)
-                if validation_cells is not None and (epoch + 1) % settings.check_val_every_n_epoch == 0:
+                if (
+                    validation_cells is not None
+                    and (epoch + 1) % settings.check_val_every_n_epoch == 0
+                ):
                     losses |= _validate(loss, validation_cells, settings, generator, epoch)
                 _require_finite(losses, epoch, settings)
                 for name, value in losses.items():
@@ -149,7 +161,8 @@ def fit(
                 _reduce_learning_rate(optimizer, settings, reducing, losses)
                 stop = _should_stop(settings, stopping, losses, epoch)
                 if settings.checkpoint_dir is not None and (
-                    result.n_epochs % settings.checkpoint_every == 0 or result.n_epochs == settings.max_epochs
+                    result.n_epochs % settings.checkpoint_every == 0
+                    or result.n_epochs == settings.max_epochs
                 ):
                     record = {
                         "fingerprint": key,
@@ -161,7 +174,9 @@ def fit(
                     }
                     write_checkpoint(_checkpoint_dir(settings), net, optimizer, generator, record)
                 # every callback is told of the epoch before any of them ends training
-                answers = [callback(result.n_epochs, settings.max_epochs, losses) for callback in callbacks]
+                answers = [
+                    callback(result.n_epochs, settings.max_epochs, losses) for callback in callbacks
+                ]
                 if any(answer is False for answer in answers):
                     result.stopped = "callback"
                     break
@@ -179,7 +194,9 @@ def fit(
     return result
 
 
-def make_optimizer(parameters: Sequence[Tensor], settings: FitSettings, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(
+    parameters: Sequence[Tensor], settings: FitSettings, device: torch.device
+) -> torch.optim.Optimizer:
     """Adam or AdamW in its fused form where torch has one."""
     kind = getattr(torch.optim, settings.optimizer)
     options = {"lr": settings.lr, "eps": settings.eps, "weight_decay": settings.weight_decay}
@@ -212,7 +229,9 @@ def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
     return _named(names, "validation", sums / len(cells))
 
 
-def _named(names: Sequence[str], part: Literal["train", "validation"], values: Tensor) -> dict[str, float]:
+def _named(
+    names: Sequence[str], part: Literal["train", "validation"], values: Tensor
+) -> dict[str, float]:
     """History keys as users of scvi-tools know them: ``train_loss``, ``elbo_train``, ..."""
     keys = (f"{part}_loss" if name == "total" else f"{name}_{part}" for name in names)
     return dict(zip(keys, values.tolist(), strict=True))
@@ -233,12 +252,18 @@ def _monitored(losses: dict[str, float], monitor: str, argument: str) -> float |
     """The monitored value, ``None`` in epochs without validation."""
     if monitor in losses:
         return losses[monitor]
-    if monitor in {k.replace("train_loss", "validation_loss").replace("_train", "_validation") for k in losses}:
+    if monitor in {
+        k.replace("train_loss", "validation_loss").replace("_train", "_validation") for k in losses
+    }:
         return None
-    raise InputError(f"{argument}={monitor!r} is not in the history. Expected one of {sorted(losses)}.")
+    raise InputError(
+        f"{argument}={monitor!r} is not in the history. Expected one of {sorted(losses)}."
+    )
 
 
-def _should_stop(settings: FitSettings, state: Plateau, losses: dict[str, float], epoch: int) -> bool:
+def _should_stop(
+    settings: FitSettings, state: Plateau, losses: dict[str, float], epoch: int
+) -> bool:
     rule = settings.early_stopping
     if rule is None or epoch < rule.warmup_epochs:
         return False
@@ -246,7 +271,9 @@ def _should_stop(settings: FitSettings, state: Plateau, losses: dict[str, float]
     return value is not None and state.update(value, rule.min_delta, rule.mode) >= rule.patience
 
 
-def _reduce_learning_rate(optimizer, settings: FitSettings, state: Plateau, losses: dict[str, float]) -> None:
+def _reduce_learning_rate(
+    optimizer, settings: FitSettings, state: Plateau, losses: dict[str, float]
+) -> None:
     rule = settings.reduce_lr
     if rule is None:
         return
@@ -259,5 +286,7 @@ def _reduce_learning_rate(optimizer, settings: FitSettings, state: Plateau, loss
 
 def _checkpoint_dir(settings: FitSettings) -> str | Path:
     if settings.checkpoint_dir is None:
-        raise InputError("resume=True needs checkpoint_dir, the folder that an earlier train() call wrote to.")
+        raise InputError(
+            "resume=True needs checkpoint_dir, the folder that an earlier train() call wrote to."
+        )
     return settings.checkpoint_dir

@@ -1,0 +1,380 @@
+import json
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scsystems import SysVI, load
+from scsystems.errors import InputError, ModelFileError, NotTrainedError
+
+QUICK = {"max_epochs": 2, "verbose": False}
+
+
+def setup(adata, **options):
+    SysVI.setup_anndata(adata, batch_key="system", **options)
+    return adata
+
+
+def small(adata, **options):
+    return SysVI(
+        setup(adata, categorical_covariate_keys=["donor"]), n_hidden=16, n_latent=4, **options
+    )
+
+
+ABLATIONS = {
+    "cVAE": ({"prior": "standard_normal"}, {"z_distance_cycle_weight": 0}),
+    "VAMP": ({}, {"z_distance_cycle_weight": 0}),
+    "CYC": ({"prior": "standard_normal"}, {}),
+    "VAMP+CYC": ({}, {}),
+    "GMM": ({"prior": "gmm"}, {"z_distance_cycle_weight": 0}),
+    "ADV": (
+        {"prior": "standard_normal", "adversarial": True},
+        {"z_distance_cycle_weight": 0, "adversary_weight": 1},
+    ),
+    "factorised": ({"prior_density": "factorised"}, {}),
+    "fixed pseudoinputs": ({"trainable_priors": False}, {}),
+    "random gmm": ({"prior": "gmm", "gmm_init": "random", "n_prior_components": 3}, {}),
+    "sample_feature": ({"out_var_mode": "sample_feature"}, {}),
+    "linear covariates": ({"covariate_init": "linear", "cycle_covariates": "zero"}, {}),
+    "blind encoder": ({"encode_covariates": False}, {}),
+    "embedded": ({"embed_categorical_covariates": True, "embedding_dim": 3}, {}),
+    "three layers": ({"n_layers": 3, "dropout_rate": 0.0}, {}),
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_option_trains_saves_and_loads_to_the_same_embedding(adata, tmp_path, name):
+    options, plan = ABLATIONS[name]
+    model = small(adata, **options)
+    model.train(**QUICK, plan_kwargs=plan)
+    z = model.get_latent_representation()
+    assert z.shape == (adata.n_obs, 4)
+    assert z.dtype == np.float32
+    assert np.isfinite(z).all()
+    assert (model.history["cycle_loss_train"].to_numpy() > 0).all() == (
+        plan.get("z_distance_cycle_weight", 5) > 0
+    )
+    model.save(tmp_path / "m")
+    again = load(tmp_path / "m", adata)
+    np.testing.assert_array_equal(again.get_latent_representation(), z)
+    assert {k: v.shape for k, v in again.history.items()} == {
+        k: v.shape for k, v in model.history.items()
+    }
+
+
+@pytest.mark.parametrize("n_systems", [2, 3])
+def test_systems_mix(make, n_systems):
+    """Cells of one type must find neighbours of other systems, which they do not in the data."""
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    adata = make(600, 60, systems=("human", "mouse", "fish")[:n_systems])
+    model = SysVI(
+        setup(adata, categorical_covariate_keys=["donor"]), n_hidden=64, n_latent=6, seed=1
+    )
+    model.train(max_epochs=100, batch_size=64, plan_kwargs={"lr": 3e-3}, verbose=False)
+
+    def neighbours(z, column):
+        found = NearestNeighbors(n_neighbors=16).fit(z).kneighbors(z, return_distance=False)[:, 1:]
+        values = adata.obs[column].astype(str).to_numpy()
+        return float((values[found] == values[:, None]).mean())
+
+    z, pca = (
+        model.get_latent_representation(),
+        PCA(6, random_state=0).fit_transform(adata.X.toarray()),
+    )
+    chance = 1 / n_systems
+    assert neighbours(pca, "system") > chance + 0.3
+    assert neighbours(z, "system") < chance + 0.2
+    assert neighbours(z, "cell_type") > 0.9
+
+
+def test_same_seed_same_result_whatever_happens_around(adata):
+    results = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        np.random.default_rng(noise)
+        model = small(adata, seed=7)
+        model.train(**QUICK)
+        results.append(model.get_latent_representation())
+    np.testing.assert_array_equal(*results)
+    other = small(adata, seed=8)
+    other.train(**QUICK)
+    assert not np.allclose(results[0], other.get_latent_representation())
+
+
+def test_global_random_state_is_left_alone(adata):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    small(adata).train(**QUICK)
+    assert torch.equal(torch.rand(4), expected)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_adata_is_left_alone(adata):
+    before = adata.copy()
+    model = small(adata)
+    model.train(**QUICK)
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
+    assert set(adata.uns) - set(before.uns) == {"_scsystems_setup"}
+
+
+def test_sparse_dense_and_storage_agree(make):
+    sparse, dense = make(), make(dense=True)
+    results = []
+    for adata, storage in ((sparse, "dense"), (sparse, "sparse"), (dense, "auto")):
+        model = small(adata)
+        model.train(**QUICK, storage=storage)
+        results.append(model.get_latent_representation())
+    np.testing.assert_allclose(results[0], results[1], atol=1e-6)
+    np.testing.assert_allclose(results[0], results[2], atol=1e-6)
+
+
+def test_latent_choices(adata):
+    model = small(adata)
+    model.train(**QUICK)
+    whole = model.get_latent_representation()
+    mean, var = model.get_latent_representation(return_dist=True)
+    np.testing.assert_array_equal(mean, whole)
+    assert (var > 0).all()
+    mask = np.arange(adata.n_obs) % 3 == 0
+    np.testing.assert_allclose(
+        model.get_latent_representation(indices=mask), whole[mask], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        model.get_latent_representation(indices=[5, 2]), whole[[5, 2]], atol=1e-5
+    )
+    np.testing.assert_allclose(model.get_latent_representation(batch_size=7), whole, atol=1e-5)
+    np.testing.assert_allclose(
+        model.get_latent_representation(adata[::-1].copy()), whole[::-1], atol=1e-5
+    )
+    assert model.get_latent_representation(indices=[]).shape == (0, 4)
+    samples = np.stack(
+        [model.get_latent_representation(give_mean=False, seed=s) for s in range(200)]
+    )
+    np.testing.assert_allclose(samples.mean(0), mean, atol=5 * np.sqrt(var.max() / 200))
+    np.testing.assert_allclose(samples.var(0).mean(), var.mean(), rtol=0.05)
+
+
+def test_history_has_the_keys_users_know(adata):
+    model = small(adata)
+    model.train(**QUICK, train_size=0.8)
+    names = ["elbo", "reconstruction_loss", "kl_local", "kl_global", "cycle_loss"]
+    expected = {"train_loss", "validation_loss"} | {
+        f"{n}_{p}" for n in names for p in ("train", "validation")
+    }
+    assert expected <= set(model.history)
+    frame = model.history["elbo_train"]
+    assert frame.index.name == "epoch"
+    assert list(frame.columns) == ["elbo_train"]
+    assert len(frame) == 2
+
+
+def test_resume_gives_the_identical_model(adata, tmp_path):
+    whole = small(adata)
+    whole.train(max_epochs=6, verbose=False)
+    part = small(adata)
+    part.train(max_epochs=4, verbose=False, checkpoint_dir=tmp_path, checkpoint_every=2)
+    resumed = small(adata)
+    resumed.train(max_epochs=6, verbose=False, checkpoint_dir=tmp_path, resume=True)
+    np.testing.assert_array_equal(
+        whole.get_latent_representation(), resumed.get_latent_representation()
+    )
+    other = small(adata, seed=1)
+    with pytest.raises(InputError, match="other data, model or training arguments"):
+        other.train(max_epochs=6, verbose=False, checkpoint_dir=tmp_path, resume=True)
+
+
+def test_early_stopping_holds_out_cells(adata):
+    model = small(adata)
+    model.train(max_epochs=400, verbose=False, early_stopping=True, early_stopping_patience=3)
+    assert len(model.history["elbo_validation"]) < 400
+
+
+def test_interrupted_training_can_be_used(adata):
+    def interrupt(epoch, max_epochs, losses):
+        raise KeyboardInterrupt
+
+    model = small(adata)
+    model.train(**QUICK, callbacks=interrupt)
+    assert model.interrupted
+    assert model.is_trained
+    assert model.get_latent_representation().shape == (adata.n_obs, 4)
+
+
+def test_pseudoinputs_are_the_chosen_cells(adata):
+    model = small(adata, n_prior_components=2, pseudoinputs_data_indices=[3, 8])
+    np.testing.assert_array_equal(model.net.prior.x.detach(), adata.X[[3, 8]].toarray())
+    assert "vamp" in repr(model)
+
+
+def test_gmm_from_data_starts_at_encoded_cells(adata):
+    model = small(adata, prior="gmm", n_prior_components=2, pseudoinputs_data_indices=[3, 8])
+    model._stopped = "max_epochs"
+    mean, var = model.get_latent_representation(indices=[3, 8], return_dist=True)
+    np.testing.assert_allclose(model.net.prior.mean.detach(), mean, atol=1e-5)
+    np.testing.assert_allclose(model.net.prior.log_var.detach().exp(), var, rtol=1e-4)
+
+
+def test_warmup_warns_and_is_not_used(adata):
+    model = small(adata)
+    with pytest.warns(UserWarning, match="warm-up is not used"):
+        model.train(**QUICK, plan_kwargs={"n_epochs_kl_warmup": 10})
+    plain = small(adata)
+    plain.train(**QUICK)
+    np.testing.assert_array_equal(
+        model.get_latent_representation(), plain.get_latent_representation()
+    )
+
+
+def test_weights_of_the_loss_take_effect(adata):
+    results = {}
+    for name, plan in {
+        "default": {},
+        "kl": {"kl_weight": 10.0},
+        "max_kl": {"max_kl_weight": 10.0},
+        "cycle": {"z_distance_cycle_weight": 50.0},
+        "reconstruction": {"reconstruction_weight": 0.1},
+    }.items():
+        model = small(adata)
+        model.train(**QUICK, plan_kwargs=plan)
+        results[name] = model.get_latent_representation()
+    np.testing.assert_array_equal(results["kl"], results["max_kl"])
+    for name in ("kl", "cycle", "reconstruction"):
+        assert not np.allclose(results["default"], results[name])
+
+
+def test_weight_batches_is_experimental_and_changes_the_cycle(make):
+    adata = make()
+    adata = adata[(adata.obs["system"] == "human") | (np.arange(adata.n_obs) % 4 == 1)].copy()
+    losses = []
+    for weighted in (False, True):
+        if weighted:
+            with pytest.warns(UserWarning, match="experimental"):
+                setup(adata, weight_batches=True)
+        else:
+            setup(adata)
+        model = SysVI(adata, n_hidden=16, n_latent=4)
+        model.train(**QUICK)
+        losses.append(model.history["cycle_loss_train"].iloc[0, 0])
+    assert losses[0] != losses[1]
+
+
+def test_continuous_covariates_are_standardised(adata):
+    latents = []
+    for shift, scale in ((0, 1), (100, 1000)):
+        adata.obs["moved"] = adata.obs["score"] * scale + shift
+        setup(adata, continuous_covariate_keys=["moved"])
+        model = SysVI(adata, n_hidden=16, n_latent=4)
+        model.train(**QUICK)
+        latents.append(model.get_latent_representation())
+    np.testing.assert_allclose(*latents, atol=1e-3)
+
+
+def test_batch_larger_than_the_data_is_said(adata, caplog):
+    model = small(adata)
+    with caplog.at_level(logging.WARNING):
+        model.train(**QUICK, batch_size=1000)
+    assert "all are one minibatch" in caplog.text
+
+
+def test_progress_bar_shows_the_time_left_and_can_be_silent(adata, capsys):
+    small(adata).train(max_epochs=3)
+    shown = capsys.readouterr().err
+    assert "SysVI" in shown
+    assert "3/3" in shown
+    small(adata).train(max_epochs=3, verbose=False)
+    assert capsys.readouterr() == ("", "")
+
+
+BAD_MODEL = [
+    ({"prior": "flat"}, "prior='flat'"),
+    ({"n_latent": 0}, "n_latent=0"),
+    ({"dropout_rate": 1.0}, "dropout_rate=1.0"),
+    ({"pseudoinputs_data_indices": [1, 2]}, "has 2 cells. Expected n_prior_components=5"),
+    ({"pseudoinputs_data_indices": [0, 1, 2, 3, 9999]}, "reach from 0 to 9999"),
+    ({"prior": "standard_normal", "pseudoinputs_data_indices": [1]}, "has no components"),
+    ({"out_var_mode": "gene"}, "out_var_mode='gene'"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_MODEL)
+def test_bad_model_arguments(adata, options, message):
+    with pytest.raises(InputError, match=message):
+        SysVI(setup(adata), **options)
+
+
+BAD_TRAIN = [
+    ({"plan_kwargs": {"learning_rate": 1}}, r"unknown entries: \['learning_rate'\]"),
+    ({"plan_kwargs": {"kl_weight": -1}}, "Expected a finite weight"),
+    ({"plan_kwargs": {"kl_weight": 1, "max_kl_weight": 2}}, "mean the same"),
+    ({"plan_kwargs": {"lr_factor": 0.5}}, "without reduce_lr_on_plateau"),
+    ({"plan_kwargs": {"adversary_weight": 1}}, "adversarial=True"),
+    ({"train_size": 0}, "train_size=0"),
+    ({"train_size": 0.9, "validation_size": 0.5}, "at most 1"),
+    ({"early_stopping": True, "train_size": 1.0}, "needs validation cells"),
+    ({"callbacks": [3]}, "callbacks holds int"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_TRAIN)
+def test_bad_training_arguments(adata, options, message):
+    model = small(adata)
+    with pytest.raises(InputError, match=message):
+        model.train(**QUICK | options)
+    assert not model.is_trained
+
+
+def test_untrained_model_says_so(adata):
+    with pytest.raises(NotTrainedError, match="Call train"):
+        small(adata).get_latent_representation()
+
+
+def test_setup_mistakes(adata):
+    with pytest.raises(InputError, match="is a string"):
+        setup(adata, categorical_covariate_keys="donor")
+    with pytest.raises(InputError, match="is the batch_key already"):
+        setup(adata, categorical_covariate_keys=["system"])
+    with pytest.raises(InputError, match=r"Call SysVI\.setup_anndata"):
+        SysVI(adata)
+
+
+def test_loading_with_other_data(adata, make, tmp_path):
+    model = small(adata)
+    model.train(**QUICK)
+    model.save(tmp_path / "m")
+    with pytest.raises(ModelFileError, match="overwrite=True"):
+        model.save(tmp_path / "m")
+    with pytest.raises(InputError, match="lacks 1 of the model's 40 genes"):
+        SysVI.load(tmp_path / "m", adata[:, 1:].copy())
+    renamed = adata.copy()
+    renamed.obs["system"] = renamed.obs["system"].cat.rename_categories({"mouse": "rat"})
+    with pytest.raises(InputError, match="not seen: 'rat'"):
+        SysVI.load(tmp_path / "m", renamed)
+    alone = SysVI.load(tmp_path / "m")
+    with pytest.raises(InputError, match="loaded without data"):
+        alone.get_latent_representation()
+    np.testing.assert_allclose(
+        alone.get_latent_representation(adata), model.get_latent_representation(), atol=1e-6
+    )
+
+
+def test_loading_a_changed_description_names_what_does_not_fit(adata, tmp_path):
+    model = small(adata)
+    model.train(**QUICK)
+    model.save(tmp_path / "m")
+    facts = tmp_path / "m" / "model.json"
+    record = json.loads(facts.read_text())
+    record["arguments"]["n_hidden"] = 17
+    facts.write_text(json.dumps(record))
+    with pytest.raises(ModelFileError, match=r"of shape .* instead of"):
+        SysVI.load(tmp_path / "m")
+    record["class"] = "os.system"
+    facts.write_text(json.dumps(record))
+    with pytest.raises(ModelFileError, match=r"class 'os.system'"):
+        load(tmp_path / "m")

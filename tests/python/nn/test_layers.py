@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+
+from scsystems.nn.layers import (
+    CovariateEncoder,
+    Covariates,
+    CovariateSizes,
+    HiddenLayer,
+    covariate_term,
+    dropout,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("embedding_dim", [None, 4])
+@pytest.mark.parametrize("n_continuous", [0, 2])
+def test_covariate_term_equals_the_one_hot_product(embedding_dim, n_continuous):
+    sizes = CovariateSizes(3, (4, 2), n_continuous, embedding_dim)
+    encoder = CovariateEncoder(sizes, generator())
+    rng = np.random.default_rng(0)
+    system = rng.integers(0, 3, 9)
+    categorical = np.stack([rng.integers(0, 4, 9), rng.integers(0, 2, 9)], 1)
+    continuous = rng.normal(size=(9, n_continuous)).astype(np.float32)
+    weight = torch.randn(sizes.n_total, 5, generator=generator())
+
+    covariates = encoder(
+        torch.tensor(system),
+        torch.tensor(categorical),
+        torch.tensor(continuous) if n_continuous else None,
+    )
+    blocks = [np.eye(3)[system]]
+    if embedding_dim:
+        vectors = [np.asarray(t.detach())[categorical[:, i]] for i, t in enumerate(encoder.tables)]
+        blocks += [continuous, *vectors]
+    else:
+        blocks += [np.eye(4)[categorical[:, 0]], np.eye(2)[categorical[:, 1]], continuous]
+    design = np.concatenate(blocks, 1)
+    expected = design @ weight.double().numpy()
+    np.testing.assert_allclose(
+        covariate_term(weight, sizes.n_levels, covariates).detach(), expected, atol=1e-5
+    )
+    np.testing.assert_allclose(encoder.design(covariates).detach(), design, atol=1e-6)
+    from_design = covariate_term(
+        weight, sizes.n_levels, Covariates(design=encoder.design(covariates))
+    )
+    np.testing.assert_allclose(from_design.detach(), expected, atol=1e-5)
+
+
+def test_system_only_zeroes_all_other_covariates():
+    sizes = CovariateSizes(2, (3,), 1)
+    encoder = CovariateEncoder(sizes, generator())
+    design = encoder.design(encoder.system_only(torch.tensor([0, 1])))
+    np.testing.assert_array_equal(design, [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
+
+
+def test_dropout_keeps_the_expectation_and_the_rate():
+    x = torch.ones(400, 501)
+    out = dropout(x, 0.1, generator())
+    dropped = round(0.1 * 256) / 256
+    assert float((out == 0).float().mean()) == pytest.approx(dropped, abs=0.003)
+    assert float(out.mean()) == pytest.approx(1.0, abs=0.004)
+    np.testing.assert_allclose(np.unique(out), [0, 1 / (1 - dropped)], rtol=1e-6)
+
+
+def test_dropout_masks_are_independent_and_follow_the_generator():
+    x = torch.ones(64, 256)
+    g = generator(3)
+    first, second = dropout(x, 0.5, g), dropout(x, 0.5, g)
+    assert 0.45 < float((first == second).float().mean()) < 0.55
+    # neighbouring entries are cut from one random number and must not agree more than chance
+    assert 0.45 < float((first[:, :-1] == first[:, 1:]).float().mean()) < 0.55
+    assert torch.equal(first, dropout(x, 0.5, generator(3)))
+
+
+def test_dropout_zero_is_the_identity():
+    x = torch.randn(3, 4, generator=generator())
+    assert torch.equal(dropout(x, 0.0, None), x)
+
+
+def test_hidden_layer_starts_as_one_linear_layer_over_everything():
+    sizes = CovariateSizes(2, (3,), 1)
+    layer = HiddenLayer(10, 2000, sizes, 0.0, "linear", generator())
+    bound = 1 / np.sqrt(10 + sizes.n_total)
+    for weight in (layer.weight, layer.covariate_weight, layer.bias):
+        assert float(weight.detach().abs().max()) <= bound
+        assert float(weight.detach().std()) == pytest.approx(bound / np.sqrt(3), rel=0.05)
+    assert (
+        float(
+            HiddenLayer(10, 5, sizes, 0.0, "zero", generator())
+            .covariate_weight.detach()
+            .abs()
+            .max()
+        )
+        == 0
+    )

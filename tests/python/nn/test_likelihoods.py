@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from scsystems.nn.likelihoods import gaussian_nll, kl_standard_normal, normal_log_density
+
+
+@pytest.mark.parametrize("per_cell", [False, True])
+def test_gaussian_nll_against_scipy(per_cell):
+    rng = np.random.default_rng(0)
+    x, mean = rng.normal(size=(2, 6, 7))
+    log_var = rng.normal(size=(6, 7) if per_cell else 7)
+    expected = -stats.norm.logpdf(x, mean, np.exp(log_var / 2)).sum(1) - 7 / 2 * np.log(2 * np.pi)
+    got = gaussian_nll(torch.tensor(x), torch.tensor(mean), torch.tensor(log_var))
+    np.testing.assert_allclose(got, expected, rtol=1e-10)
+
+
+def test_normal_log_density_takes_a_variance():
+    z, mean, var = np.random.default_rng(1).uniform(0.1, 2, (3, 5, 4))
+    expected = stats.norm.logpdf(z, mean, np.sqrt(var)) + 0.5 * np.log(2 * np.pi)
+    got = normal_log_density(torch.tensor(z), torch.tensor(mean), torch.tensor(var))
+    np.testing.assert_allclose(got, expected, rtol=1e-10)
+
+
+def test_kl_against_torch_distributions():
+    mean, var = torch.rand(2, 8, 3, dtype=torch.float64) + 0.1
+    q = torch.distributions.Normal(mean, var.sqrt())
+    p = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    expected = torch.distributions.kl_divergence(q, p).sum(1)
+    np.testing.assert_allclose(kl_standard_normal(mean, var), expected, rtol=1e-12)

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from scsystems.errors import InputError
+from scsystems.train.device import choose_device
+
+
+def test_cpu_and_auto(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="sees no NVIDIA GPU"):
+        choose_device("gpu")
+    with pytest.raises(InputError, match="no Apple GPU"):
+        choose_device("mps")
+    with pytest.raises(InputError, match="accelerator='tpu' is not known"):
+        choose_device("tpu")
+
+
+def test_gpus_are_chosen_by_index(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda", 0)
+    assert choose_device("gpu", 1) == torch.device("cuda", 0)
+    assert choose_device("gpu", [1]) == torch.device("cuda", 1)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(InputError, match="there are 2 GPUs"):
+        choose_device("gpu", [2])
+    with pytest.raises(InputError, match="one model trains on one device"):
+        choose_device("gpu", 4)
+
+
+def test_apple_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto").type == "mps"
