@@ -52,6 +52,8 @@ class Minibatch(NamedTuple):
     categorical: Tensor | None
     continuous: Tensor | None
     weight: Tensor | None
+    # the cells' positions in their source, to look up what else is known of each
+    index: Tensor | None = None
 
 
 def epoch_schedule(n_cells: int, batch_size: int, generator: torch.Generator, device) -> Tensor:
@@ -109,6 +111,7 @@ class ResidentCells:
             None if self.categorical is None else self.categorical[indices],
             None if self.continuous is None else self.continuous[indices],
             None if self.weight is None else self.weight[indices],
+            indices,
         )
 
 

@@ -1,0 +1,153 @@
+"""One species as scSpecies sees it: counts in its own gene space, batches, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from ..errors import InputError
+from .checks import check_counts, check_unique, head
+from .minibatches import CellArrays
+from .schema import expression
+
+ONE_BATCH = "all"
+
+
+@dataclass(frozen=True)
+class Species:
+    """What a model must know of a species' data; found once, applied to later data of it.
+
+    Parameters
+    ----------
+    name
+        The user's name for it.
+    genes
+        Gene names in the model's order: those with a homologue first.
+    n_homologous
+        How many these are.
+    batches
+        Levels of ``batch_key``; a single one without it.
+    layer, batch_key, label_key
+        Where counts, batches and labels are; labels are optional for targets.
+    labels
+        Levels of ``label_key``.
+    """
+
+    name: str
+    genes: tuple[str, ...]
+    n_homologous: int
+    batches: tuple[str, ...]
+    layer: str | None = None
+    batch_key: str | None = None
+    label_key: str | None = None
+    labels: tuple[str, ...] = ()
+
+    @staticmethod
+    def from_anndata(
+        name: str,
+        adata: AnnData,
+        homologous: Sequence[str],
+        layer: str | None = None,
+        batch_key: str | None = None,
+        label_key: str | None = None,
+    ) -> Species:
+        """Check ``adata`` and record what a model must know of it."""
+        check_names(name, adata)
+        matrix = expression(adata, layer)
+        where = f"{name}: " + ("adata.X" if layer is None else f"adata.layers[{layer!r}]")
+        check_counts(matrix, where)
+        if adata.n_obs < 2:
+            raise InputError(f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn.")
+        shared = set(homologous)
+        others = [gene for gene in map(str, adata.var_names) if gene not in shared]
+        return Species(
+            name=name,
+            genes=(*homologous, *others),
+            n_homologous=len(homologous),
+            batches=(ONE_BATCH,) if batch_key is None else _levels(name, adata, batch_key, "batch_key"),
+            layer=layer,
+            batch_key=batch_key,
+            label_key=label_key,
+            labels=() if label_key is None else _levels(name, adata, label_key, "labels"),
+        )
+
+    def arrays(self, adata: AnnData) -> CellArrays:
+        """Counts in the model's gene order and batch codes (n x 1) of the cells of ``adata``."""
+        check_names(self.name, adata)
+        at = adata.var_names.get_indexer(list(self.genes))
+        if (at < 0).any():
+            missing = [gene for gene, i in zip(self.genes, at, strict=True) if i < 0]
+            raise InputError(
+                f"{self.name}: the data lack {len(missing)} of the model's {len(self.genes)} genes: {head(missing)}. "
+                "Expected the genes the model was trained on."
+            )
+        matrix = expression(adata, self.layer)
+        matrix = (sparse.csr_matrix(matrix) if sparse.issparse(matrix) else np.asarray(matrix))[:, at]
+        batch = np.zeros(adata.n_obs, np.int64)
+        if self.batch_key is not None:
+            batch = self._codes(adata, self.batch_key, self.batches, "batch_key")
+        return CellArrays(matrix.astype(np.float32), np.zeros(adata.n_obs, np.int64), batch[:, None])
+
+    def label_codes(self, adata: AnnData) -> np.ndarray:
+        """Codes of the labels of the cells of ``adata``."""
+        if self.label_key is None:
+            raise InputError(f"{self.name} has no labels. Give target_labels when making the model.")
+        return self._codes(adata, self.label_key, self.labels, "labels")
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for ``model.json``."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> Species:
+        """The reverse of `to_json`."""
+        return Species(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+    def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str) -> np.ndarray:
+        values = column(self.name, adata, key, argument).astype(str)
+        codes = pd.Index(levels).get_indexer(values)
+        if (codes < 0).any():
+            raise InputError(
+                f"{self.name}: obs[{key!r}] ({argument}) holds levels that the model has not seen: "
+                f"{head(pd.unique(values[codes < 0]))}. Expected some of {head(levels, 10)}."
+            )
+        return codes.astype(np.int64)
+
+
+def check_names(name: str, adata: AnnData) -> None:
+    """Refuse anything but an AnnData with unique gene and cell names."""
+    if not isinstance(adata, AnnData):
+        raise InputError(f"{name} is of type {type(adata).__name__}. Expected an AnnData of raw counts, cells x genes.")
+    check_unique(adata.var_names, f"{name}: gene names", "Call adata.var_names_make_unique().")
+    check_unique(adata.obs_names, f"{name}: cell names", "Call adata.obs_names_make_unique().")
+
+
+def column(name: str, adata: AnnData, key: str, argument: str) -> pd.Series:
+    """A complete column of ``adata.obs``."""
+    if key not in adata.obs:
+        raise InputError(
+            f"{name}: {argument}={key!r} is not a column of obs. Found: {head(adata.obs.columns, 20)}."
+        )
+    values = adata.obs[key]
+    missing = values.isna()
+    if missing.any():
+        raise InputError(
+            f"{name}: obs[{key!r}] ({argument}) is missing for {int(missing.sum())} of {len(values)} cells (first: "
+            f"{adata.obs_names[missing][0]!r}). Expected a value for every cell. Drop these cells, or give them a "
+            "level of their own such as 'unknown'."
+        )
+    return values
+
+
+def _levels(name: str, adata: AnnData, key: str, argument: str) -> tuple[str, ...]:
+    values = column(name, adata, key, argument)
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.cat.remove_unused_categories()
+        return tuple(map(str, values.cat.categories))
+    return tuple(sorted(pd.unique(values.astype(str))))

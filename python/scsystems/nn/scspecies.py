@@ -1,0 +1,237 @@
+"""Aligning a target species to a context species: candidate search and the objective of step 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .scvi import Posterior, ScviNet, draw
+
+AlignmentMode = Literal["intermediate", "latent"]
+
+
+class ContextCells(NamedTuple):
+    """The trained context cells: features (n x F), posterior mean and standard deviation of z (n x L), label codes (n)."""
+
+    features: Tensor
+    mean: Tensor
+    std: Tensor
+    label: Tensor
+
+
+class Candidates(NamedTuple):
+    """Per target cell: its context neighbours (n x k), whether it is aligned (n), its preliminary label (n)."""
+
+    index: Tensor
+    kept: Tensor
+    label: Tensor
+
+
+class AlignmentWeights(NamedTuple):
+    """Weights of the parts of the loss at one epoch; ``eta`` belongs to the paper's term."""
+
+    kl: float = 1.0
+    eta: float = 25.0
+    mixing: float = 0.0
+
+
+class AlignmentLoss(NamedTuple):
+    """The total to minimise and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
+
+    total: Tensor
+    elbo: Tensor
+    reconstruction_loss: Tensor
+    kl_local: Tensor
+    kl_library: Tensor
+    alignment_loss: Tensor
+    mixing_loss: Tensor
+
+
+@torch.no_grad()
+def candidate_log_prob(net: ScviNet, x: Tensor, log_library: Tensor, batch: Tensor, z: Tensor) -> Tensor:
+    """Log-likelihood of every cell's counts when it is decoded from each of its candidates.
+
+    Parameters
+    ----------
+    net
+        The target's network.
+    x, log_library, batch
+        Counts (B x G), log library size (B) and batch codes (B) of target cells.
+    z
+        Latent vectors of their candidates, B x K x L.
+
+    Returns
+    -------
+    B x K.
+    """
+    n, k, _ = z.shape
+    spread = torch.arange(n, device=z.device).repeat_interleave(k)
+    expression = net.decoder(z.flatten(0, 1), batch[spread])
+    return net.log_prob(x[spread], log_library[spread], expression).view(n, k)
+
+
+def sample_same_label(
+    label: Tensor, order: Tensor, start: Tensor, size: Tensor, n_samples: int, generator: torch.Generator | None
+) -> Tensor:
+    """For every cell, rows of ``n_samples`` reference cells of its label, with replacement.
+
+    Parameters
+    ----------
+    label
+        Label codes of B cells.
+    order, start, size
+        Reference rows sorted by label, and where in them each label begins and how many it has.
+    """
+    share = torch.rand(len(label), n_samples, device=label.device, generator=generator)
+    offset = (share * size[label][:, None]).long()
+    # rounding of a share next to one must not reach into the next label
+    offset = torch.minimum(offset, (size[label][:, None] - 1).clamp_min(0))
+    return order[(start[label][:, None] + offset).clamp_max(len(order) - 1)]
+
+
+class LabelIndex(nn.Module):
+    """Rows of cells grouped by label, to draw cells of a label from."""
+
+    def __init__(self, label: Tensor, n_labels: int, mask: Tensor | None = None):
+        super().__init__()
+        rows = torch.arange(len(label), device=label.device) if mask is None else mask.nonzero()[:, 0]
+        order = rows[torch.argsort(label[rows], stable=True)]
+        size = torch.bincount(label[rows], minlength=n_labels)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("size", size, persistent=False)
+        self.register_buffer("start", size.cumsum(0) - size, persistent=False)
+
+    def draw(self, label: Tensor, n_samples: int, generator: torch.Generator | None) -> Tensor:
+        """B labels -> B x n_samples rows."""
+        return sample_same_label(label, self.order, self.start, self.size, n_samples, generator)
+
+
+@dataclass(frozen=True)
+class AlignmentOptions:
+    """How a target is aligned.
+
+    Parameters
+    ----------
+    mode
+        What is pulled together: intermediate features, or latent samples.
+    search_every
+        Epochs between searches for the best candidates, 0 for one in every step (the paper).
+    inner_dropout
+        Dropout in the inner encoder.
+    n_mixing_samples
+        Cells that every cell is compared with in the mixing term.
+    """
+
+    mode: AlignmentMode = "intermediate"
+    search_every: int = 5
+    inner_dropout: bool = False
+    n_mixing_samples: int = 64
+
+
+class AlignedNet(nn.Module):
+    """A target's network with the context cells it is aligned to.
+
+    Parameters
+    ----------
+    net
+        The target's network.
+    context
+        Trained context cells.
+    candidates
+        Context neighbours of the target's cells, in the order of the training cells.
+    options
+        How to align.
+    """
+
+    def __init__(self, net: ScviNet, context: ContextCells, candidates: Candidates, options: AlignmentOptions):
+        super().__init__()
+        self.net = net
+        self.options = options
+        for name, value in context._asdict().items():
+            self.register_buffer(f"context_{name}", value, persistent=False)
+        for name, value in candidates._asdict().items():
+            self.register_buffer(f"target_{name}", value, persistent=False)
+        n, n_labels = len(candidates.index), int(context.label.max()) + 1
+        # saved with a checkpoint, so that a resumed run is the same run
+        self.register_buffer("chosen", candidates.index[:, 0].clone())
+        self.register_buffer("latent", torch.zeros(n, context.mean.shape[1], device=context.mean.device))
+        self.context_by_label = LabelIndex(context.label, n_labels)
+        self.target_by_label = LabelIndex(candidates.label, n_labels, candidates.kept)
+
+    def choose(
+        self, x: Tensor, batch: Tensor, index: Tensor, log_library: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """The context cell that explains each target cell best, B (paper, equations 19 and 20)."""
+        among = self.target_index[index]
+        z = draw(self.context_mean[among], self.context_std[among], generator)
+        best = candidate_log_prob(self.net, x, log_library, batch, z).argmax(1)
+        return among.gather(1, best[:, None])[:, 0]
+
+    @torch.no_grad()
+    def search(self, x: Tensor, batch: Tensor, index: Tensor, generator: torch.Generator | None) -> None:
+        """Find and keep the best candidates of the cells at ``index``."""
+        self.chosen[index] = self.choose(x, batch, index, self.net.log_library(x, batch), generator)
+
+    @torch.no_grad()
+    def embed(self, x: Tensor, batch: Tensor, index: Tensor, generator: torch.Generator | None) -> None:
+        """Keep a latent sample of the cells at ``index``, for the mixing term."""
+        posterior = self.net.encode(x, batch)
+        self.latent[index] = draw(posterior.mean, posterior.std, generator)
+
+    def loss(
+        self, x: Tensor, batch: Tensor, index: Tensor, weights: AlignmentWeights, generator: torch.Generator, train: bool
+    ) -> AlignmentLoss:
+        """Loss of a minibatch: negative ELBO + eta * alignment (paper, equation 21) + mixing.
+
+        Parameters
+        ----------
+        x, batch, index
+            Counts (B x G), batch codes (B) and positions among the training cells (B).
+        """
+        posterior, z, nll, kl, kl_library = self.net(x, batch, generator, train, train and self.options.inner_dropout)
+        kept = self.target_kept[index]
+        alignment = (kept * self._distance(x, batch, index, kept, posterior, z, generator)).mean()
+        mixing = nll.new_zeros(())
+        if weights.mixing > 0:
+            mixing = (kept * self._energy(z, index, generator)).mean()
+        parts = [part.mean() for part in (nll, kl, kl_library)]
+        total = parts[0] + weights.kl * (parts[1] + parts[2]) + weights.eta * alignment + weights.mixing * mixing
+        return AlignmentLoss(total, sum(parts), *parts, alignment, mixing)
+
+    def _distance(self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator) -> Tensor:
+        """Squared distance of each cell from its best candidate, B."""
+        if self.options.search_every:
+            chosen = self.chosen[index]
+        else:
+            chosen = self.chosen[index].clone()
+            # cells that are not aligned need no search; a GPU would have to wait for their number
+            rows = kept.nonzero()[:, 0] if x.device.type == "cpu" else slice(None)
+            log_library = self.net.log_library(x[rows], batch[rows])
+            chosen[rows] = self.choose(x[rows], batch[rows], index[rows], log_library, generator)
+        if self.options.mode == "intermediate":
+            return (posterior.features - self.context_features[chosen]).square().sum(1)
+        there = draw(self.context_mean[chosen], self.context_std[chosen], generator)
+        return (z - there).square().sum(1)
+
+    def _energy(self, z: Tensor, index: Tensor, generator) -> Tensor:
+        """Each cell's share of the energy distance between the two species' cells of its label, B.
+
+        ``2 E|t - c| - E|t - t'|`` over context cells c and other target cells t' of the label;
+        t' are latent samples kept from their last visit, hence the factor 2.
+        """
+        label = self.target_label[index]
+        n = self.options.n_mixing_samples
+        there = self.context_by_label.draw(label, n, generator)
+        there = draw(self.context_mean[there], self.context_std[there], generator)
+        here = self.latent[self.target_by_label.draw(label, n, generator)]
+        self.latent[index] = z.detach()
+        z = z[:, None]
+        return 2 * (_norm(z - there) - _norm(z - here)).mean(1)
+
+
+def _norm(difference: Tensor) -> Tensor:
+    # the root of a sum of squares has no gradient at zero
+    return (difference.square().sum(-1) + 1e-8).sqrt()

@@ -1,0 +1,295 @@
+"""The base model of scSpecies: a conditional VAE on counts (scVI) with a split encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import dropout, linear, uniform_
+from .likelihoods import (
+    kl_normal,
+    kl_standard_normal,
+    negative_binomial,
+    zero_inflated_negative_binomial,
+)
+
+Likelihood = Literal["nb", "zinb"]
+Dispersion = Literal["dataset", "batch", "cell"]
+Library = Literal["observed", "encoder"]
+EncoderInput = Literal["log1p", "counts"]
+
+# exp of a log-std or log-dispersion beyond this range is of no use and overflows in products
+LOG_RANGE = 10.0
+
+
+@dataclass(frozen=True)
+class ScviSizes:
+    """Everything that decides the shape of the weights and the forward pass of one species.
+
+    The ``n_homologous`` genes come first. ``homologous_share`` is the share of expression that
+    they get: the decoder's fractions sum to it over them, and to the rest over the others.
+    """
+
+    n_genes: int
+    n_homologous: int
+    n_batches: int
+    homologous_share: float
+    n_latent: int = 10
+    n_features: int = 300
+    n_hidden: int = 200
+    dropout_rate: float = 0.1
+    likelihood: Likelihood = "nb"
+    dispersion: Dispersion = "batch"
+    library: Library = "observed"
+    encoder_input: EncoderInput = "log1p"
+
+
+class Expression(NamedTuple):
+    """What the decoder says of B cells.
+
+    ``log_rho`` (B x G): log expression fractions; ``log_theta`` (G or B x G): log inverse
+    dispersion; ``zero_logits`` (B x G, or ``None`` without zero inflation).
+    """
+
+    log_rho: Tensor
+    log_theta: Tensor
+    zero_logits: Tensor | None
+
+
+class Posterior(NamedTuple):
+    """Intermediate features h (B x F) and mean and standard deviation of z (B x L)."""
+
+    features: Tensor
+    mean: Tensor
+    std: Tensor
+
+
+class ScviWeights(NamedTuple):
+    """Weights of the parts of the loss."""
+
+    kl: float = 1.0
+
+
+class ScviLoss(NamedTuple):
+    """The total to minimise and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
+
+    total: Tensor
+    elbo: Tensor
+    reconstruction_loss: Tensor
+    kl_local: Tensor
+    kl_library: Tensor
+
+
+class NormLayer(nn.Module):
+    """Linear, LayerNorm, ReLU, Dropout; the batch may add its own weights to the product."""
+
+    def __init__(self, n_in: int, n_out: int, n_batches: int, dropout_rate: float, generator: torch.Generator):
+        super().__init__()
+        fan_in = n_in + n_batches
+        self.dropout_rate = dropout_rate
+        self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
+        self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
+        self.batch_weight = None
+        if n_batches:
+            self.batch_weight = nn.Parameter(uniform_(torch.empty(n_batches, n_out), fan_in, generator))
+        self.norm = nn.LayerNorm(n_out)
+
+    def forward(
+        self, x: Tensor, batch: Tensor | None = None, train: bool = False, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """B x n_in and batch codes (B) -> B x n_out."""
+        h = F.linear(x, self.weight, self.bias)
+        if self.batch_weight is not None:
+            h = h + F.embedding(batch, self.batch_weight)
+        h = F.relu(self.norm(h), inplace=True)
+        return dropout(h, self.dropout_rate, generator) if train else h
+
+
+class InnerEncoder(nn.Module):
+    """From intermediate features to the posterior of z; shared between species when frozen."""
+
+    def __init__(self, sizes: ScviSizes, generator: torch.Generator):
+        super().__init__()
+        self.hidden = NormLayer(sizes.n_features, sizes.n_hidden, 0, sizes.dropout_rate, generator)
+        self.mean = linear(sizes.n_hidden, sizes.n_latent, generator)
+        self.log_std = linear(sizes.n_hidden, sizes.n_latent, generator)
+
+    def forward(
+        self, features: Tensor, train: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """B x F -> mean and standard deviation, B x L each."""
+        h = self.hidden(features, None, train, generator)
+        return self.mean(h), self.log_std(h).clamp(-LOG_RANGE, LOG_RANGE).exp()
+
+
+class LibraryEncoder(nn.Module):
+    """Posterior of the log library size."""
+
+    def __init__(self, sizes: ScviSizes, generator: torch.Generator):
+        super().__init__()
+        self.hidden = NormLayer(sizes.n_genes, sizes.n_hidden, sizes.n_batches, sizes.dropout_rate, generator)
+        self.out = linear(sizes.n_hidden, 2, generator)
+
+    def forward(
+        self, x: Tensor, batch: Tensor, train: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, B each."""
+        mean, log_std = self.out(self.hidden(x, batch, train, generator)).unbind(1)
+        return mean, log_std.clamp(-LOG_RANGE, LOG_RANGE).exp()
+
+
+class Decoder(nn.Module):
+    """From z and batch to expression fractions, dispersion and zero inflation."""
+
+    def __init__(self, sizes: ScviSizes, generator: torch.Generator):
+        super().__init__()
+        self.n_homologous = sizes.n_homologous
+        self.share = sizes.homologous_share
+        rate = sizes.dropout_rate
+        self.first = NormLayer(sizes.n_latent, sizes.n_hidden, sizes.n_batches, rate, generator)
+        self.second = NormLayer(sizes.n_hidden, sizes.n_features, 0, rate, generator)
+        self.rho = linear(sizes.n_features, sizes.n_genes, generator)
+        self.zero = linear(sizes.n_features, sizes.n_genes, generator) if sizes.likelihood == "zinb" else None
+        self.dispersion = sizes.dispersion
+        if sizes.dispersion == "cell":
+            self.log_theta = linear(sizes.n_features, sizes.n_genes, generator)
+        else:
+            rows = sizes.n_batches if sizes.dispersion == "batch" else 1
+            self.log_theta = nn.Parameter(torch.zeros(rows, sizes.n_genes))
+
+    def hidden(
+        self, z: Tensor, batch: Tensor, train: bool = False, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The last hidden layer, B x F."""
+        return self.second(self.first(z, batch, train, generator), None, train, generator)
+
+    def fractions(self, logits: Tensor) -> Tensor:
+        """Log expression fractions: softmax over homologous and other genes apart (paper, equations 25 and 26)."""
+        n = self.n_homologous
+        if n == logits.shape[1]:
+            return F.log_softmax(logits, 1)
+        shared = F.log_softmax(logits[:, :n], 1) + torch.tensor(self.share).log().item()
+        own = F.log_softmax(logits[:, n:], 1) + torch.tensor(1 - self.share).log().item()
+        return torch.cat([shared, own], 1)
+
+    def log_dispersion(self, hidden: Tensor, batch: Tensor) -> Tensor:
+        """Log inverse dispersion: G with one value per gene, else B x G."""
+        if self.dispersion == "cell":
+            return self.log_theta(hidden).clamp(-LOG_RANGE, LOG_RANGE)
+        table = self.log_theta.clamp(-LOG_RANGE, LOG_RANGE)
+        return table[0] if len(table) == 1 else F.embedding(batch, table)
+
+    def forward(
+        self, z: Tensor, batch: Tensor, train: bool = False, generator: torch.Generator | None = None
+    ) -> Expression:
+        """B x L and batch codes (B) -> `Expression`."""
+        h = self.hidden(z, batch, train, generator)
+        zero = None if self.zero is None else self.zero(h)
+        return Expression(self.fractions(self.rho(h)), self.log_dispersion(h, batch), zero)
+
+
+class ScviNet(nn.Module):
+    """One species' network.
+
+    Parameters
+    ----------
+    sizes
+        Shape of the network.
+    generator
+        Source of the initial weights.
+    library_prior
+        Mean and standard deviation of the log library size per batch, n_batches x 2.
+    inner
+        An inner encoder to share; default a new one.
+    """
+
+    def __init__(
+        self,
+        sizes: ScviSizes,
+        generator: torch.Generator,
+        library_prior: Tensor,
+        inner: InnerEncoder | None = None,
+    ):
+        super().__init__()
+        self.sizes = sizes
+        self.outer = NormLayer(sizes.n_genes, sizes.n_features, sizes.n_batches, sizes.dropout_rate, generator)
+        self.inner = InnerEncoder(sizes, generator) if inner is None else inner
+        self.library = LibraryEncoder(sizes, generator) if sizes.library == "encoder" else None
+        self.decoder = Decoder(sizes, generator)
+        self.register_buffer("library_prior", library_prior.float())
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """Counts as the encoder sees them."""
+        return torch.log1p(x) if self.sizes.encoder_input == "log1p" else x
+
+    def encode(self, x: Tensor, batch: Tensor) -> Posterior:
+        """Posterior without dropout, of counts B x G and batch codes B."""
+        features = self.outer(self.encoder_input(x), batch)
+        return Posterior(features, *self.inner(features))
+
+    def log_library(self, x: Tensor, batch: Tensor) -> Tensor:
+        """Log library size per cell: observed, or the encoder's mean."""
+        if self.library is None:
+            return observed_log_library(x)
+        return self.library(self.encoder_input(x), batch)[0]
+
+    def log_prob(self, x: Tensor, log_library: Tensor, expression: Expression) -> Tensor:
+        """Log-likelihood of counts per cell, B."""
+        log_mean = expression.log_rho + log_library[:, None]
+        if expression.zero_logits is None:
+            return negative_binomial(x, log_mean, expression.log_theta)
+        return zero_inflated_negative_binomial(x, log_mean, expression.log_theta, expression.zero_logits)
+
+    def sample_library(
+        self, x: Tensor, seen: Tensor, batch: Tensor, train: bool, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """A log library size per cell and the KL divergence from its prior, B each."""
+        if self.library is None:
+            observed = observed_log_library(x)
+            return observed, torch.zeros_like(observed)
+        mean, std = self.library(seen, batch, train, generator)
+        prior = self.library_prior[batch]
+        return draw(mean, std, generator), kl_normal(mean, std, prior[:, 0], prior[:, 1])
+
+    def forward(
+        self, x: Tensor, batch: Tensor, generator: torch.Generator | None, train: bool, train_inner: bool
+    ) -> tuple[Posterior, Tensor, Tensor, Tensor, Tensor]:
+        """The parts of the negative ELBO of B cells.
+
+        Returns
+        -------
+        Posterior; sampled z (B x L); negative log-likelihood, KL of z, KL of the library size
+        (B each). ``train_inner`` switches the inner encoder's dropout.
+        """
+        seen = self.encoder_input(x)
+        features = self.outer(seen, batch, train, generator)
+        mean, std = self.inner(features, train_inner, generator)
+        z = draw(mean, std, generator)
+        log_library, kl_library = self.sample_library(x, seen, batch, train, generator)
+        nll = -self.log_prob(x, log_library, self.decoder(z, batch, train, generator))
+        return Posterior(features, mean, std), z, nll, kl_standard_normal(mean, std.square()), kl_library
+
+    def loss(
+        self, x: Tensor, batch: Tensor, kl_weight: float, generator: torch.Generator | None, train: bool
+    ) -> ScviLoss:
+        """Negative ELBO of a minibatch, its KL terms weighted (paper, equation 7)."""
+        _, _, nll, kl, kl_library = (
+            part.mean() if isinstance(part, Tensor) else part
+            for part in self(x, batch, generator, train, train)
+        )
+        return ScviLoss(nll + kl_weight * (kl + kl_library), nll + kl + kl_library, nll, kl, kl_library)
+
+
+def draw(mean: Tensor, std: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A sample of N(mean, std^2) by normal noise."""
+    noise = torch.randn(mean.shape, device=mean.device, dtype=mean.dtype, generator=generator)
+    return mean + std * noise
+
+
+def observed_log_library(x: Tensor) -> Tensor:
+    """Log of the total counts of every cell; an empty cell counts as one molecule."""
+    return x.sum(1).clamp_min(1.0).log()
