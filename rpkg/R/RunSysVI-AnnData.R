@@ -35,7 +35,7 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
   call_bridge("store_in_anndata", object, name, result$embedding, list(
     model = record$model,
     features = text_list(record$features),
-    history = as.list(record$history$metrics),
+    history = lapply(record$history$metrics, buffer),
     facts = record$history[setdiff(names(record$history), "metrics")]
   ))
   object
@@ -55,10 +55,13 @@ anndata_obs <- function(object, wanted, facts, call = caller_env()) {
 anndata_records <- function(object) {
   records <- reticulate::py_to_r(call_bridge("records_in_anndata", object))
   lapply(records, function(record) {
-    facts <- record$facts
-    history <- structure(c(
-      list(metrics = as.data.frame(lapply(record$history, as.vector), check.names = FALSE)), facts
-    ), class = "sysvi_history")
-    list(model = record$model, history = history, features = as.character(record$features))
+    metrics <- as.data.frame(lapply(record$history, as.vector), optional = TRUE)
+    metrics$epoch <- as.integer(metrics$epoch)
+    facts <- lapply(record$facts, as.vector)
+    whole <- c("seed", "cells", "genes")
+    facts[whole] <- lapply(facts[whole], as.integer)
+    history <- structure(c(list(metrics = metrics), facts), class = "sysvi_history")
+    list(model = as.vector(record$model), history = history,
+         features = as.character(record$features))
   })
 }

@@ -24,7 +24,10 @@ scsystems_sitrep <- function(quiet = FALSE) {
     models = getOption("scsystems.model.dir",
                        file.path(tools::R_user_dir("scsystems", "data"), "models"))
   ), class = "scsystems_sitrep")
-  found <- tryCatch(reticulate::py_to_r(call_bridge("machine")), error = function(e) e)
+  found <- tryCatch({
+    value <- call_bridge("machine")
+    reticulate::py_to_r(value)
+  }, error = function(e) e)
   if (inherits(found, "error")) {
     report$problem <- found
   } else {
@@ -66,7 +69,7 @@ parallel_cores <- function() {
 #' @export
 print.scsystems_sitrep <- function(x, ...) {
   line <- function(name, value) {
-    cli::cat_line("  ", formatC(name, width = -14), if (is.null(value) || is.na(value)) "-" else value)
+    cli::cat_line("  ", formatC(name, width = -18), if (is.null(value) || is.na(value)) "-" else value)
   }
   cli::cat_line("scsystems ", x$scsystems)
   line("R", x$r)
@@ -89,8 +92,7 @@ print.scsystems_sitrep <- function(x, ...) {
   if (!is.null(x$problem)) {
     cli::cat_line()
     cli::cat_line(cli::col_red("Python cannot be used:"))
-    cli::cat_line(rlang::cnd_message(x$problem))
-    if (!is.null(x$problem$parent)) cli::cat_line(conditionMessage(x$problem$parent))
+    cli::cat_line(conditionMessage(x$problem))
   }
   if (length(x$advice)) {
     cli::cat_line()

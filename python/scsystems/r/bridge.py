@@ -216,8 +216,15 @@ def obs_parts(adata: Any, columns: list[str]) -> dict[str, dict[str, Any]]:
 @guarded
 def select_features(adata: Any, arguments: Mapping[str, Any]) -> Any:
     """Keep the genes that are highly variable in every system; returns a new AnnData."""
+    import torch
+
     arguments = keyword_arguments(scs.pp.select_features, arguments)
-    genes = list(scs.pp.select_features(adata, **arguments))
+    # numba, inside scanpy, sets the number of OpenMP threads that torch has, too
+    threads = torch.get_num_threads()
+    try:
+        genes = list(scs.pp.select_features(adata, **arguments))
+    finally:
+        torch.set_num_threads(threads)
     return adata[:, genes].copy()
 
 
@@ -338,7 +345,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "scsystems": scs.__version__,
         "location": str(Path(scs.__file__).parent),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "cuda": [
             torch.cuda.get_device_name(i)
