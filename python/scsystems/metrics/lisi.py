@@ -9,6 +9,7 @@ from scsystems.errors import InputError
 from .arrays import Groups, check_embedding, check_groups
 from .neighbors import Neighbors, nearest_neighbors
 from .scib import scib, scib_neighbors
+from .score import Score, mean
 
 K = 90
 """Neighbours that LISI looks at, as scib-metrics does; perplexity is a third of it."""
@@ -26,41 +27,62 @@ def lisi(neighbors: Neighbors, groups, k: int = K) -> np.ndarray:
 
     Returns
     -------
-    Values from 1 (one group) to the number of groups, shape ``(n_cells,)``.
+    Values from 1 (one group) to the number of groups, shape ``(n_cells,)``; NaN for a cell
+    with which all its neighbours coincide.
     """
     groups = check_groups(groups, neighbors.n_cells, "groups")
-    values = np.asarray(scib().lisi_knn(scib_neighbors(neighbors, k), groups.codes))
-    # where all neighbours coincide with the cell there are no weights: scib gives 1 / -1
+    near = neighbors.first(k)
+    # the cell itself has no vote: with too few others the perplexity cannot be reached
+    if near.k < 4:
+        raise InputError(f"LISI needs at least 4 neighbours; found {near.k}.")
+    values = np.asarray(scib().lisi_knn(scib_neighbors(near, k), groups.codes), dtype=float)
+    # scib-metrics marks a neighbourhood without weights by an index of -1
     return np.clip(np.where(values < 0, np.nan, values), 1, len(groups.names))
 
 
-def ilisi(neighbors: Neighbors, systems, k: int = K) -> float:
-    """Median LISI over systems, scaled to 0 (apart) .. 1 (mixed evenly).
+def ilisi(neighbors: Neighbors, systems, labels=None, k: int = K) -> Score:
+    """Mixing of systems: LISI over systems, scaled to 0 (apart) .. 1 (mixed evenly).
 
-    Equals scib-metrics' ``ilisi_knn``.
+    Parameters
+    ----------
+    neighbors
+        Nearest neighbours of every cell.
+    systems
+        System of every cell.
+    labels
+        Label of every cell, if the value per label is wanted, too.
+    k
+        Neighbours to look at.
+
+    Returns
+    -------
+    The median over cells, as scib-metrics' ``ilisi_knn``. ``macro`` is the mean over labels
+    of the median within a label; labels of one system only have none.
     """
     systems = check_groups(systems, neighbors.n_cells, "systems", min_groups=2)
-    return float(np.nanmedian(scaled_ilisi(neighbors, systems, k)))
+    values = (lisi(neighbors, systems, k) - 1) / (len(systems.names) - 1)
+    if labels is None:
+        return _median_score(values, None)
+    labels = check_groups(labels, neighbors.n_cells, "labels", allow_missing=True)
+    shared = [
+        label
+        for label in range(len(labels.names))
+        if len(np.unique(systems.codes[labels.codes == label])) > 1
+    ]
+    return _median_score(values, labels, shared)
 
 
-def clisi(neighbors: Neighbors, labels, k: int = K) -> float:
-    """Median LISI over labels, scaled to 0 (labels mixed) .. 1 (labels apart).
+def clisi(neighbors: Neighbors, labels, k: int = K) -> Score:
+    """Purity of labels: LISI over labels, scaled to 0 (labels mixed) .. 1 (labels apart).
 
-    Equals scib-metrics' ``clisi_knn``.
+    Returns
+    -------
+    The median over cells, as scib-metrics' ``clisi_knn``; ``macro`` is the mean over labels
+    of the median within a label.
     """
     labels = check_groups(labels, neighbors.n_cells, "labels", min_groups=2)
-    return float(np.nanmedian(scaled_clisi(neighbors, labels, k)))
-
-
-def scaled_ilisi(neighbors: Neighbors, systems: Groups, k: int = K) -> np.ndarray:
-    """LISI over systems of every cell, scaled to 0 .. 1."""
-    return (lisi(neighbors, systems, k) - 1) / (len(systems.names) - 1)
-
-
-def scaled_clisi(neighbors: Neighbors, labels: Groups, k: int = K) -> np.ndarray:
-    """LISI over labels of every cell, scaled and turned so that 1 is best."""
     n = len(labels.names)
-    return (n - lisi(neighbors, labels, k)) / (n - 1)
+    return _median_score((n - lisi(neighbors, labels, k)) / (n - 1), labels, range(n))
 
 
 def condition_ilisi(embedding, systems, similar, dissimilar, k: int = K) -> dict[str, float]:
@@ -102,5 +124,18 @@ def condition_ilisi(embedding, systems, similar, dissimilar, k: int = K) -> dict
                 f"'{name}' selects {mask.sum()} cells of {n_systems} system(s); "
                 "expected cells of at least two."
             )
-        scores[name] = ilisi(nearest_neighbors(embedding[mask], k), systems[mask], k)
+        scores[name] = float(ilisi(nearest_neighbors(embedding[mask], k), systems[mask], k=k))
     return {**scores, "difference": scores["similar"] - scores["dissimilar"]}
+
+
+def _median_score(values: np.ndarray, labels: Groups | None, count=()) -> Score:
+    median = float(np.nanmedian(values))
+    if labels is None:
+        return Score(median, micro=median)
+    groups = {labels.names[label]: _median(values[labels.codes == label]) for label in count}
+    return Score(median, micro=median, macro=mean(groups.values()), groups=groups)
+
+
+def _median(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if values.size else float("nan")

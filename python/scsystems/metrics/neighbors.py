@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,7 +54,9 @@ class Neighbors:
     @cached_property
     def connectivities(self) -> csr_matrix:
         """Symmetric neighbour graph with UMAP's weights, as scanpy uses for clustering."""
-        from umap.umap_ import fuzzy_simplicial_set
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # umap warns that tensorflow is not installed
+            from umap.umap_ import fuzzy_simplicial_set
 
         weights, *_ = fuzzy_simplicial_set(
             csr_matrix((self.n_cells, 1)),

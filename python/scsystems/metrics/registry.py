@@ -1,0 +1,166 @@
+"""The metrics that can be asked for by name, and what they share while they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from .clustering import (
+    FIXED_RESOLUTION,
+    RESOLUTIONS,
+    ari,
+    best_nmi_ari,
+    jaccard,
+    leiden,
+    name_clusters,
+    nmi,
+)
+from .connectivity import graph_connectivity
+from .kbet import kbet
+from .label_transfer import label_transfer
+from .lisi import clisi, ilisi
+from .moran import MoranReference, moran_preservation, moran_reference
+from .neighbors import Neighbors, nearest_neighbors
+from .pcr import pcr_comparison
+from .pcs import principal_components
+from .score import Score
+from .silhouette import asw_batch, asw_label, asw_signed, isolated_labels, silhouettes
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known of the cells besides their embeddings; parts are computed when needed."""
+
+    systems: np.ndarray
+    labels: np.ndarray | None
+    samples: np.ndarray
+    matrix: object
+    cells: np.ndarray
+    unintegrated: np.ndarray | None
+    k: int
+    min_cells: int
+    moran_min_cells: int
+    seed: int
+
+    @cached_property
+    def expression(self):
+        """Log-normalised expression of the cells, cells x genes."""
+        every = len(self.cells) == self.matrix.shape[0]
+        return self.matrix if every else self.matrix[self.cells]
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """Unintegrated embedding."""
+        if self.unintegrated is not None:
+            return self.unintegrated
+        return principal_components(self.expression, seed=self.seed)
+
+    @cached_property
+    def moran(self) -> MoranReference:
+        """Variable genes before integration."""
+        return moran_reference(
+            self.expression,
+            self.labels,
+            self.samples,
+            min_cells=self.moran_min_cells,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One embedding, and what several metrics share; parts are computed when needed."""
+
+    embedding: np.ndarray
+    data: Data
+
+    @cached_property
+    def neighbors(self) -> Neighbors:
+        """The one neighbour search."""
+        return nearest_neighbors(self.embedding)
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Silhouettes of labels."""
+        return silhouettes(self.embedding, self.data.labels)
+
+    @cached_property
+    def clusters(self) -> dict[float, np.ndarray]:
+        """Leiden clusters at all resolutions."""
+        return leiden(self.neighbors, RESOLUTIONS, self.data.seed)
+
+    @cached_property
+    def best_clusters(self) -> tuple[float, float, float]:
+        """NMI and ARI at the best resolution."""
+        return best_nmi_ari(self.clusters, self.data.labels)
+
+    @cached_property
+    def named_clusters(self) -> np.ndarray:
+        """Clusters at the fixed resolution, named by their most common label."""
+        return name_clusters(self.clusters[FIXED_RESOLUTION], self.data.labels)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of :func:`evaluate`.
+
+    Attributes
+    ----------
+    category
+        Mixing of the systems (``"batch"``), preserved ``"biology"``, or label ``"transfer"``.
+    compute
+        Its score.
+    needs_labels
+        Whether it needs labels.
+    higher_is_better
+        False for the signed ASW only.
+    """
+
+    category: Literal["batch", "biology", "transfer"]
+    compute: Callable[[Embedded, Data], float]
+    needs_labels: bool = True
+    higher_is_better: bool = True
+
+
+def _label_transfer(e: Embedded, d: Data) -> Score:
+    result = label_transfer(e.embedding, d.labels, d.systems, d.k, d.min_cells)
+    groups = {
+        f"{row.source} -> {row.target}": row.balanced_accuracy
+        for row in result.accuracy.itertuples()
+    } | {
+        f"{row.source} -> {row.target}: {row.label}": row.recall
+        for row in result.recall.itertuples()
+    }
+    micro = float(result.accuracy["accuracy"].mean())
+    macro = result.balanced_accuracy
+    return Score(macro, micro=micro, macro=macro, groups=groups)
+
+
+METRICS: dict[str, Metric] = {
+    "ilisi": Metric("batch", lambda e, d: ilisi(e.neighbors, d.systems, d.labels), False),
+    "kbet": Metric("batch", lambda e, d: kbet(e.embedding, d.labels, d.systems)),
+    "graph_connectivity": Metric("batch", lambda e, d: graph_connectivity(e.neighbors, d.labels)),
+    "pcr": Metric("batch", lambda e, d: pcr_comparison(d.before, e.embedding, d.systems), False),
+    "asw_batch": Metric("batch", lambda e, d: asw_batch(e.embedding, d.labels, d.systems)),
+    "asw_signed": Metric(
+        "batch", lambda e, d: asw_signed(e.embedding, d.labels, d.systems), higher_is_better=False
+    ),
+    "clisi": Metric("biology", lambda e, d: clisi(e.neighbors, d.labels)),
+    "asw_label": Metric("biology", lambda e, d: asw_label(e.embedding, d.labels, widths=e.widths)),
+    "isolated_labels": Metric(
+        "biology",
+        lambda e, d: isolated_labels(e.embedding, d.labels, d.systems, widths=e.widths),
+    ),
+    "nmi": Metric("biology", lambda e, d: e.best_clusters[0]),
+    "ari": Metric("biology", lambda e, d: e.best_clusters[1]),
+    "nmi_fixed": Metric("biology", lambda e, d: nmi(e.named_clusters, d.labels)),
+    "ari_fixed": Metric("biology", lambda e, d: ari(e.named_clusters, d.labels)),
+    "jaccard": Metric("biology", lambda e, d: jaccard(e.clusters[FIXED_RESOLUTION], d.labels)),
+    "moran": Metric("biology", lambda e, d: moran_preservation(d.moran, d.expression, e.embedding)),
+    "label_transfer": Metric("transfer", _label_transfer),
+}
+"""The metrics that :func:`evaluate` knows, by name."""
