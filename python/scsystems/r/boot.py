@@ -33,7 +33,7 @@ def load_torch() -> dict[str, bool]:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     deepbind = getattr(os, "RTLD_DEEPBIND", None)
     if deepbind is None:  # macOS and Windows resolve symbols per library anyway
-        import torch  # noqa: F401
+        import torch
     else:
         flags = sys.getdlopenflags()
         sys.setdlopenflags(flags | deepbind)

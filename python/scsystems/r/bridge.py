@@ -253,11 +253,11 @@ def train_sysvi(
     return trained
 
 
-def _for_r(callback: Callable[..., None]) -> Callable[..., None]:
+def _for_r(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Hand a callback plain numbers, whatever it is called with."""
 
-    def report(epoch: int, max_epochs: int, losses: Mapping[str, float]) -> None:
-        callback(int(epoch), int(max_epochs), {k: float(v) for k, v in losses.items()})
+    def report(epoch: int, max_epochs: int, losses: Mapping[str, float]) -> Any:
+        return callback(int(epoch), int(max_epochs), {k: float(v) for k, v in losses.items()})
 
     return report
 

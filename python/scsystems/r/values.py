@@ -31,6 +31,9 @@ from scsystems.errors import InputError
 # R's NA_integer_
 INTEGER_NA = np.iinfo(np.int32).min
 
+# the most entries R's sparse matrices can have
+MAX_ENTRIES = np.iinfo(np.int32).max
+
 
 def column_from_parts(parts: Mapping[str, Any]) -> Any:
     """Build the values of one column of a data frame from the parts R sent."""
@@ -128,10 +131,10 @@ def matrix_to_parts(matrix: Any) -> dict[str, Any]:
     matrix = sparse.csr_matrix(matrix)
     matrix.sum_duplicates()
     matrix.sort_indices()
-    if matrix.nnz > np.iinfo(np.int32).max:
+    if matrix.nnz > MAX_ENTRIES:
         raise InputError(
             f"the matrix has {matrix.nnz:,} entries that are not zero and R's sparse matrices "
-            f"hold {np.iinfo(np.int32).max:,}: ask for fewer cells or genes at a time"
+            f"hold {MAX_ENTRIES:,}: ask for fewer cells or genes at a time"
         )
     return {
         "data": matrix.data.astype(np.float64),
