@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..nn.layers import CovariateInit, CovariateSizes
 from ..nn.priors import Density, GaussianMixturePrior, VampPrior
 from ..nn.sysvi import SysVINet, SysVISizes
-from ..train.device import choose_device
+from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitSettings, fit
 from ..train.schedules import default_epochs
 from .base import (
@@ -220,6 +220,7 @@ class SysVI(TrainedState):
         checkpoint_every: int = 10,
         resume: bool = False,
         storage: Storage = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         seed: int | None = None,
         verbose: bool = True,
     ) -> None:
@@ -265,6 +266,10 @@ class SysVI(TrainedState):
             Go on from the checkpoint in ``checkpoint_dir`` to the identical result.
         storage
             How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``.
+        precision
+            Number format of the products over all genes in training: ``"float32"``,
+            ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
+            AMX, newer NVIDIA GPUs). Weights, losses and embeddings are always float32.
         seed
             Seed of minibatches, noise and dropout; default the model's seed. Same seed and
             machine give the same result.
@@ -334,31 +339,40 @@ class SysVI(TrainedState):
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
             return self.net.loss(batch, plan.weights, generator, train)
 
-        result = fit(
-            self.net,
-            loss,
-            train_cells,
-            settings,
-            generator,
-            validation,
-            callback_list(callbacks),
-            identity={
-                "data": self._fingerprint,
-                "model": self._arguments,
-                "weights": str(plan.weights),
-                "seed": seed,
-                "train_size": train_size,
-                "validation_size": validation_size,
-                "shuffle": shuffle_set_split,
-            },
-        )
+        reduced = reduced_precision(precision, device)
+        identity = {
+            "data": self._fingerprint,
+            "model": self._arguments,
+            "weights": str(plan.weights),
+            "seed": seed,
+            "train_size": train_size,
+            "validation_size": validation_size,
+            "shuffle": shuffle_set_split,
+            "reduced": reduced,
+        }
+        with self.net.reduced_precision(reduced):
+            result = fit(
+                self.net,
+                loss,
+                train_cells,
+                settings,
+                generator,
+                validation,
+                callback_list(callbacks),
+                identity,
+            )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):
             epochs = [e for e, _ in result.history.get(f"kl_local_{part}", [])]
             if epochs:
                 result.history[f"kl_global_{part}"] = [(e, 0.0) for e in epochs]
         self._keep(result)
-        self._train_facts = {"seed": seed, "device": str(device), "weights": vars(plan.weights)}
+        self._train_facts = {
+            "seed": seed,
+            "device": str(device),
+            "weights": vars(plan.weights),
+            "precision": "bfloat16" if reduced else "float32",
+        }
 
     def get_latent_representation(
         self,

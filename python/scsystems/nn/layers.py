@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 CovariateInit = Literal["zero", "linear"]
 
+# up to this many covariate columns a product with the small one-hot design is cheaper than look-ups
+FEW_LEVELS = 64
+
 
 @dataclass(frozen=True)
 class CovariateSizes:
@@ -69,7 +72,8 @@ class Covariates(NamedTuple):
 def covariate_term(weight: Tensor, n_levels: int, covariates: Covariates) -> Tensor:
     """What the covariates add to a layer's product: ``onehot(covariates) @ weight``.
 
-    No one-hot matrix is made: level weights are looked up and added.
+    The expression matrix is never widened by one-hot columns. Level weights are looked up and
+    added, or multiplied with a design of a few columns where that is cheaper.
     """
     if covariates.design is not None:
         return covariates.design @ weight
@@ -117,16 +121,24 @@ class CovariateEncoder(nn.Module):
                 dense.extend(F.embedding(categorical[:, i], t) for i, t in enumerate(self.tables))
             else:
                 codes.append(categorical + self.offsets)
-        return Covariates(torch.cat(codes, 1), torch.cat(dense, 1) if dense else None)
+        covariates = Covariates(torch.cat(codes, 1), torch.cat(dense, 1) if dense else None)
+        if self.sizes.n_total <= FEW_LEVELS:
+            return Covariates(design=self.design(covariates))
+        return covariates
 
     def system_only(self, system: Tensor) -> Covariates:
         """The system alone, every other covariate zero (the paper's counterfactual cells)."""
         dense = self.sizes.n_dense
         zeros = torch.zeros(len(system), dense, device=system.device) if dense else None
-        return Covariates(system[:, None], zeros)
+        covariates = Covariates(system[:, None], zeros)
+        if self.sizes.n_total <= FEW_LEVELS:
+            return Covariates(design=self.design(covariates))
+        return covariates
 
     def design(self, covariates: Covariates) -> Tensor:
-        """The equivalent one-hot design matrix, B x n_total (for pseudoinputs only)."""
+        """The equivalent one-hot design matrix, B x n_total."""
+        if covariates.design is not None:
+            return covariates.design
         codes = covariates.codes
         onehot = torch.zeros(len(codes), self.sizes.n_levels, device=codes.device)
         onehot.scatter_(1, codes, 1.0)
@@ -148,21 +160,66 @@ def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
-def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Inverted dropout with masks from ``generator``.
+def keep_mask(like: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Mask of inverted dropout: 0 with probability ``rate``, else ``1 / (1 - rate)``.
 
-    Eight mask entries are cut from each 64-bit random number, so the rate is rounded to a
-    multiple of 1/256; the scale uses the rounded rate, which keeps the expectation exact.
+    Eight entries are cut from each 64-bit random number, so the rate is rounded to a multiple
+    of 1/256; the scale uses the rounded rate, which keeps the expectation exact.
     """
     dropped = round(rate * 256)
-    if dropped == 0:
-        return x
-    n_words = (x.numel() + 7) // 8
-    words = torch.empty(n_words, dtype=torch.int64, device=x.device)
+    words = torch.empty((like.numel() + 7) // 8, dtype=torch.int64, device=like.device)
     # the full 64-bit range: random_() alone would leave the top bit unset
     words.random_(-(2**63), None, generator=generator)
-    keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
-    return x * keep * (256 / (256 - dropped))
+    keep = words.view(torch.uint8)[: like.numel()].view(like.shape) >= dropped
+    return keep.to(like.dtype).mul_(256 / (256 - dropped))
+
+
+class _MaskedReLU(torch.autograd.Function):
+    """``relu(x) * mask`` with one saved tensor and one product backwards."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, mask: Tensor) -> Tensor:
+        mask = mask.mul_(x > 0)
+        ctx.save_for_backward(mask)
+        return x * mask
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (mask,) = ctx.saved_tensors
+        return grad * mask, None
+
+
+def relu_dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """ReLU, then dropout with a mask from ``generator``."""
+    if round(rate * 256) == 0:
+        return F.relu(x)
+    return _MaskedReLU.apply(x, keep_mask(x, rate, generator))
+
+
+class _ReducedLinear(torch.autograd.Function):
+    """A linear layer whose three products run in bfloat16; weights and results are float32."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, low = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, low)
+        return F.linear(x, low, bias.bfloat16()).float()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        x, low = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        g = grad.bfloat16()
+        return (
+            (g @ low).float() if needs[0] else None,
+            (g.t() @ x).float() if needs[1] else None,
+            grad.sum(0) if needs[2] else None,
+        )
+
+
+def wide_linear(x: Tensor, weight: Tensor, bias: Tensor, reduced: bool) -> Tensor:
+    """The products over all genes, the bulk of a step; ``reduced`` runs them in bfloat16."""
+    return _ReducedLinear.apply(x, weight, bias) if reduced else F.linear(x, weight, bias)
 
 
 class HiddenLayer(nn.Module):
@@ -180,6 +237,8 @@ class HiddenLayer(nn.Module):
         super().__init__()
         self.n_levels = sizes.n_levels
         self.dropout_rate = dropout_rate
+        # products in bfloat16; set for training by those who own the layer, never saved
+        self.reduced = False
         fan_in = n_in + sizes.n_total
         self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
         self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
@@ -187,13 +246,15 @@ class HiddenLayer(nn.Module):
         if covariate_init == "linear":
             uniform_(covariate_weight, fan_in, generator)
         self.covariate_weight = nn.Parameter(covariate_weight)
+        # running statistics in training, too; set while a query is mapped, never saved
+        self.norm_frozen = False
         self.norm = nn.BatchNorm1d(n_out, momentum=0.01, eps=1e-3)
 
     def forward(
         self, x: Tensor, covariates: Covariates, train: bool, generator: torch.Generator | None
     ) -> Tensor:
         """Apply the layer to B x n_in; ``train`` switches minibatch statistics and dropout."""
-        h = F.linear(x, self.weight, self.bias)
+        h = wide_linear(x, self.weight, self.bias, self.reduced)
         h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)
         norm = self.norm
         h = F.batch_norm(
@@ -202,12 +263,11 @@ class HiddenLayer(nn.Module):
             norm.running_var,
             norm.weight,
             norm.bias,
-            train,
+            train and not self.norm_frozen,
             norm.momentum,
             norm.eps,
         )
-        h = F.relu(h, inplace=True)
-        return dropout(h, self.dropout_rate, generator) if train else h
+        return relu_dropout(h, self.dropout_rate, generator) if train else F.relu(h)
 
 
 class HiddenStack(nn.Module):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import NotSupportedError
 from .adversary import SystemClassifier
 from .cycle import cycle_distance, other_system
-from .layers import CovariateEncoder, CovariateInit, Covariates, CovariateSizes, HiddenStack, linear
+from .layers import (
+    CovariateEncoder,
+    CovariateInit,
+    Covariates,
+    CovariateSizes,
+    HiddenStack,
+    linear,
+    wide_linear,
+)
 from .likelihoods import gaussian_nll
 from .priors import StandardNormalPrior
 
@@ -114,6 +125,11 @@ class Decoder(nn.Module):
             self.log_var = nn.Parameter(torch.zeros(sizes.n_genes))
         else:
             self.log_var = linear(sizes.n_hidden, sizes.n_genes, generator)
+        self.reduced = False
+
+    def expression(self, h: Tensor) -> Tensor:
+        """Mean expression, B x G, from the hidden features."""
+        return wide_linear(h, self.mean.weight, self.mean.bias, self.reduced)
 
     def variance(self, h: Tensor) -> Tensor:
         """Log-variance: G (one per gene) or B x G (one per cell and gene)."""
@@ -129,7 +145,7 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the expression."""
         h = self.hidden(z, covariates, train, generator)
-        return self.mean(h), self.variance(h)
+        return self.expression(h), self.variance(h)
 
 
 class SysVINet(nn.Module):
@@ -158,6 +174,18 @@ class SysVINet(nn.Module):
             else None
         )
 
+    @contextmanager
+    def reduced_precision(self, on: bool) -> Iterator[None]:
+        """Within the block the products over all genes run in bfloat16, if ``on``."""
+        wide = (self.encoder.hidden.layers[0], self.decoder)
+        for part in wide:
+            part.reduced = on
+        try:
+            yield
+        finally:
+            for part in wide:
+                part.reduced = False
+
     def _encoder_view(self, covariates: Covariates) -> Covariates:
         """The covariates as the encoder sees them: all, or all zero."""
         if self.sizes.encode_covariates:
@@ -175,6 +203,13 @@ class SysVINet(nn.Module):
     ):
         """Posterior mean and variance of cells, B x L each (evaluation mode)."""
         return self.encode(x, self.covariates(system, categorical, continuous))
+
+    def sample(self, *args, **kwargs):
+        """Refused, as by the network of scvi-tools' SysVI."""
+        raise NotSupportedError(
+            "The use of decoded expression as samples is not supported by SysVI. Decode means with "
+            "the model's get_normalized_expression()."
+        )
 
     def loss(
         self, batch, weights: SysVIWeights, generator: torch.Generator | None, train: bool
@@ -210,7 +245,7 @@ class SysVINet(nn.Module):
                 there = self.covariates.system_only(partner)
             hidden_cycle = self.decoder.hidden(z, there, train, generator)
             # both halves share the widest product of the decoder
-            x_mean, x_cycle = self.decoder.mean(torch.cat([hidden, hidden_cycle])).chunk(2)
+            x_mean, x_cycle = self.decoder.expression(torch.cat([hidden, hidden_cycle])).chunk(2)
             mean_cycle = self.encoder.posterior_mean(
                 x_cycle, self._encoder_view(there), train, generator
             )
@@ -219,7 +254,7 @@ class SysVINet(nn.Module):
                 distance = distance * batch.weight
             cycle = distance.mean()
         else:
-            x_mean, cycle = self.decoder.mean(hidden), zero
+            x_mean, cycle = self.decoder.expression(hidden), zero
 
         reconstruction = gaussian_nll(x, x_mean, log_var).mean()
         kl = self.prior.kl(mean, var, z, self.encode).mean()

@@ -73,3 +73,26 @@ def _index(devices: int | str | list[int]) -> int:
             f"devices={devices!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
         )
     return chosen
+
+
+def reduced_precision(precision: str, device: torch.device) -> bool:
+    """Whether the products over all genes run in bfloat16.
+
+    Parameters
+    ----------
+    precision
+        ``"auto"``: bfloat16 where the hardware multiplies it much faster (CPUs with AMX, NVIDIA
+        GPUs from Ampere on), else float32. ``"float32"`` or ``"bfloat16"`` decide it.
+    device
+        Where training runs.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(
+            f"precision={precision!r} is not known. Expected 'auto', 'float32' or 'bfloat16'."
+        )
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cpu" and bool(has_amx())

@@ -292,6 +292,18 @@ def test_progress_bar_shows_the_time_left_and_can_be_silent(adata, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_bfloat16_products_stay_close_and_end_with_training(adata):
+    latents = {}
+    for precision in ("float32", "bfloat16"):
+        model = small(adata)
+        model.train(**QUICK, precision=precision)
+        assert model._train_facts["precision"] == precision
+        latents[precision] = model.get_latent_representation()
+        assert not model.net.decoder.reduced
+    difference = latents["float32"] - latents["bfloat16"]
+    assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
+
+
 BAD_MODEL = [
     ({"prior": "flat"}, "prior='flat'"),
     ({"n_latent": 0}, "n_latent=0"),
@@ -319,6 +331,7 @@ BAD_TRAIN = [
     ({"train_size": 0.9, "validation_size": 0.5}, "at most 1"),
     ({"early_stopping": True, "train_size": 1.0}, "needs validation cells"),
     ({"callbacks": [3]}, "callbacks holds int"),
+    ({"precision": "half"}, "precision='half'"),
 ]
 
 

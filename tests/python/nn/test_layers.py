@@ -8,7 +8,9 @@ from scsystems.nn.layers import (
     CovariateSizes,
     HiddenLayer,
     covariate_term,
-    dropout,
+    keep_mask,
+    relu_dropout,
+    wide_linear,
 )
 
 
@@ -58,8 +60,7 @@ def test_system_only_zeroes_all_other_covariates():
 
 
 def test_dropout_keeps_the_expectation_and_the_rate():
-    x = torch.ones(400, 501)
-    out = dropout(x, 0.1, generator())
+    out = relu_dropout(torch.ones(400, 501), 0.1, generator())
     dropped = round(0.1 * 256) / 256
     assert float((out == 0).float().mean()) == pytest.approx(dropped, abs=0.003)
     assert float(out.mean()) == pytest.approx(1.0, abs=0.004)
@@ -69,16 +70,50 @@ def test_dropout_keeps_the_expectation_and_the_rate():
 def test_dropout_masks_are_independent_and_follow_the_generator():
     x = torch.ones(64, 256)
     g = generator(3)
-    first, second = dropout(x, 0.5, g), dropout(x, 0.5, g)
+    first, second = keep_mask(x, 0.5, g), keep_mask(x, 0.5, g)
     assert 0.45 < float((first == second).float().mean()) < 0.55
     # neighbouring entries are cut from one random number and must not agree more than chance
     assert 0.45 < float((first[:, :-1] == first[:, 1:]).float().mean()) < 0.55
-    assert torch.equal(first, dropout(x, 0.5, generator(3)))
+    assert torch.equal(first, keep_mask(x, 0.5, generator(3)))
 
 
-def test_dropout_zero_is_the_identity():
-    x = torch.randn(3, 4, generator=generator())
-    assert torch.equal(dropout(x, 0.0, None), x)
+def test_relu_dropout_has_the_gradient_of_its_plain_form():
+    x = torch.randn(20, 30, generator=generator(1), requires_grad=True)
+    weight = torch.randn(20, 30, generator=generator(2))
+    (relu_dropout(x, 0.3, generator(4)) * weight).sum().backward()
+    got, x.grad = x.grad, None
+    mask = keep_mask(x, 0.3, generator(4))
+    (torch.relu(x) * mask * weight).sum().backward()
+    torch.testing.assert_close(got, x.grad)
+    torch.testing.assert_close(relu_dropout(x, 0.0, None), torch.relu(x))
+
+
+def test_reduced_products_stay_within_bfloat16_of_the_exact_ones():
+    x, weight, bias = (
+        torch.randn(*s, generator=generator(5)) for s in ((32, 700), (64, 700), (64,))
+    )
+    results = []
+    for reduced in (False, True):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        out = wide_linear(*leaves, reduced)
+        out.square().sum().backward()
+        results.append([out.detach(), *(t.grad for t in leaves)])
+    for exact, low in zip(*results, strict=True):
+        assert low.dtype == torch.float32
+        error = (exact - low).norm() / exact.norm()
+        assert 0 < float(error) < 0.01
+
+
+@pytest.mark.parametrize("n_samples", [3, 80])
+def test_few_and_many_levels_take_different_ways_to_the_same_term(n_samples):
+    sizes = CovariateSizes(2, (n_samples,), 1)
+    encoder = CovariateEncoder(sizes, generator())
+    system, sample = torch.tensor([0, 1, 1]), torch.tensor([[0], [2], [n_samples - 1]])
+    covariates = encoder(system, sample, torch.ones(3, 1))
+    assert (covariates.design is None) == (n_samples == 80)
+    weight = torch.randn(sizes.n_total, 4, generator=generator())
+    expected = weight[system] + weight[2 + sample[:, 0]] + weight[-1]
+    torch.testing.assert_close(covariate_term(weight, sizes.n_levels, covariates), expected)
 
 
 def test_hidden_layer_starts_as_one_linear_layer_over_everything():

@@ -29,3 +29,20 @@ def test_kl_against_torch_distributions():
     p = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
     expected = torch.distributions.kl_divergence(q, p).sum(1)
     np.testing.assert_allclose(kl_standard_normal(mean, var), expected, rtol=1e-12)
+
+
+def test_gaussian_nll_has_the_gradient_of_its_formula():
+    """Per-gene variance has a hand-written gradient; autograd of the formula in float64 decides."""
+    g = torch.Generator().manual_seed(0)
+    x, mean = torch.randn(2, 6, 7, generator=g, dtype=torch.float64)
+    log_var, weight = (
+        torch.randn(7, generator=g, dtype=torch.float64),
+        torch.rand(6, generator=g).double(),
+    )
+    grads = []
+    for hand_written in (True, False):
+        m, v = mean.clone().requires_grad_(), log_var.clone().requires_grad_()
+        loss = gaussian_nll(x, m, v) if hand_written else 0.5 * (v + (x - m) ** 2 / v.exp()).sum(1)
+        (loss * weight).sum().backward()
+        grads.append((m.grad, v.grad))
+    torch.testing.assert_close(grads[0], grads[1])

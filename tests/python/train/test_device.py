@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from scsystems.errors import InputError
-from scsystems.train.device import choose_device
+from scsystems.train.device import choose_device, reduced_precision
 
 
 def test_cpu_and_auto(monkeypatch):
@@ -35,3 +35,16 @@ def test_apple_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert choose_device("auto").type == "mps"
+
+
+def test_precision(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    assert reduced_precision("bfloat16", cpu)
+    assert not reduced_precision("float32", gpu)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert not reduced_precision("auto", cpu)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert reduced_precision("auto", cpu)
+    for capability, expected in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
+        assert reduced_precision("auto", gpu) == expected
