@@ -222,6 +222,7 @@ def _collect(
         labels=None if label_key is None else column(label_key, 2),
         samples=column(batch_key or system_key, 1),
         matrix=adata.X if layer is None else adata.layers[layer],
+        matrix_name="adata.X" if layer is None else f"adata.layers[{layer!r}]",
         cells=cells,
         unintegrated=None if unintegrated is None else adata.obsm[unintegrated][cells],
         seed=seed,

@@ -28,7 +28,7 @@ def lisi(neighbors: Neighbors, groups, k: int = K) -> np.ndarray:
     Returns
     -------
     Values from 1 (one group) to the number of groups, shape ``(n_cells,)``; NaN for a cell
-    with which all its neighbours coincide.
+    whose neighbours are all equally far.
     """
     groups = check_groups(groups, neighbors.n_cells, "groups")
     near = neighbors.first(k)
@@ -129,7 +129,7 @@ def condition_ilisi(embedding, systems, similar, dissimilar, k: int = K) -> dict
 
 
 def _median_score(values: np.ndarray, labels: Groups | None, count=()) -> Score:
-    median = float(np.nanmedian(values))
+    median = _median(values)
     if labels is None:
         return Score(median, micro=median)
     groups = {labels.names[label]: _median(values[labels.codes == label]) for label in count}

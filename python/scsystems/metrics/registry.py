@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from scsystems.data.checks import check_log_normalised
+
 from .clustering import (
     FIXED_RESOLUTION,
     RESOLUTIONS,
@@ -39,6 +41,7 @@ class Data:
     labels: np.ndarray | None
     samples: np.ndarray
     matrix: object
+    matrix_name: str
     cells: np.ndarray
     unintegrated: np.ndarray | None
     k: int
@@ -50,7 +53,9 @@ class Data:
     def expression(self):
         """Log-normalised expression of the cells, cells x genes."""
         every = len(self.cells) == self.matrix.shape[0]
-        return self.matrix if every else self.matrix[self.cells]
+        matrix = self.matrix if every else self.matrix[self.cells]
+        check_log_normalised(matrix, self.matrix_name)
+        return matrix
 
     @cached_property
     def before(self) -> np.ndarray:
