@@ -31,6 +31,10 @@ class ModelFileError(ScsystemsError, OSError):
     """A saved model is incomplete, damaged, or does not match the data."""
 
 
+class NotSupportedError(ScsystemsError, NotImplementedError):
+    """What was asked for is left out on purpose; the message says why."""
+
+
 class MissingExtraError(ScsystemsError, ImportError):
     """An optional dependency is not installed."""
 

@@ -48,7 +48,7 @@ def read_plan(plan_kwargs: dict[str, Any] | None, stacklevel: int = 3) -> Plan:
         )
     if any(given.pop(name, 0) for name in _WARMUP):
         warnings.warn(
-            "KL weight warm-up is not used in SysVI, because it hurts integration with the cycle loss; "
+            "The use of KL weight warmup is not recommended in SysVI. It hurts integration with the cycle loss; "
             "n_epochs_kl_warmup, n_steps_kl_warmup and min_kl_weight are reset to 0.",
             UserWarning,
             stacklevel=stacklevel,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from anndata import AnnData
 
-from ..data.minibatches import ResidentCells, Storage, iterate
+from ..data.minibatches import CellArrays, ResidentCells, Storage, iterate
 from ..data.schema import Schema, Setup, expression
 from ..errors import InputError
 from ..nn.layers import CovariateInit, CovariateSizes
@@ -32,13 +32,23 @@ from .base import (
     split_cells,
 )
 from .plan import read_early_stopping, read_plan
+from .sysvi_abundance import DifferentialAbundanceMixin
+from .sysvi_differential import DifferentialExpressionMixin
+from .sysvi_expression import ExpressionMixin
+from .sysvi_scores import ScoresMixin
 
 logger = logging.getLogger(__name__)
 
 INFERENCE_CHUNK = 2048
 
 
-class SysVI(TrainedState):
+class SysVI(
+    ScoresMixin,
+    ExpressionMixin,
+    DifferentialExpressionMixin,
+    DifferentialAbundanceMixin,
+    TrainedState,
+):
     """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
 
     Names and defaults follow ``scvi.external.SysVI``; call :meth:`setup_anndata` first.
@@ -501,6 +511,11 @@ class SysVI(TrainedState):
             f"prior {a['prior']}, {a['n_latent']} latent dimensions; {state}"
         )
 
+    @property
+    def module(self) -> SysVINet:
+        """The network, under the name that scripts for scvi-tools use."""
+        return self.net
+
     # -- construction, shared by __init__ and load ------------------------------------------
 
     def _prepare(self, schema: Schema, arguments: dict[str, Any]) -> None:
@@ -585,14 +600,14 @@ class SysVI(TrainedState):
             )
 
     @torch.inference_mode()
-    def _posterior(self, adata: AnnData | None, indices, batch_size: int | None):
+    def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
         """Minibatch, posterior mean and variance of the chosen cells, chunk by chunk."""
         if adata is None:
             if self._cells is None:
                 raise InputError("The model was loaded without data. Give adata.")
             cells = self._cells
         else:
-            cells = self.schema.arrays(adata)
+            cells = adata if isinstance(adata, CellArrays) else self.schema.arrays(adata)
         chosen = resolve_indices(indices, len(cells))
         if chosen is not None:
             cells = cells.take(chosen)

@@ -223,7 +223,7 @@ def test_gmm_from_data_starts_at_encoded_cells(adata):
 
 def test_warmup_warns_and_is_not_used(adata):
     model = small(adata)
-    with pytest.warns(UserWarning, match="warm-up is not used"):
+    with pytest.warns(UserWarning, match="KL weight warmup is not recommended"):
         model.train(**QUICK, plan_kwargs={"n_epochs_kl_warmup": 10})
     plain = small(adata)
     plain.train(**QUICK)
