@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,11 @@ class TrainedState:
     def history(self) -> dict[str, pd.DataFrame]:
         """Losses per epoch: one data frame per quantity, index ``epoch``."""
         return history_frames(self._history)
+
+    @property
+    def trainer(self) -> SimpleNamespace:
+        """``model.trainer.logger.history``, where tutorials of scvi-tools look for the losses."""
+        return SimpleNamespace(logger=SimpleNamespace(history=self.history))
 
     @property
     def is_trained(self) -> bool:

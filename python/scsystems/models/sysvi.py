@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,30 +12,26 @@ import numpy as np
 import torch
 from anndata import AnnData
 
-from ..data.minibatches import CellArrays, ResidentCells, Storage, iterate
+from ..data.minibatches import CellArrays, iterate
 from ..data.schema import Schema, Setup, expression
 from ..errors import InputError
 from ..nn.layers import CovariateInit, CovariateSizes
 from ..nn.priors import Density, GaussianMixturePrior, VampPrior
 from ..nn.sysvi import SysVINet, SysVISizes
-from ..train.device import choose_device, reduced_precision
-from ..train.loop import FitSettings, fit
-from ..train.schedules import default_epochs
+from ..train.device import choose_device
+from . import presets
 from .base import (
-    TrainedState,
-    callback_list,
     data_fingerprint,
     load_weights,
     read_model,
     resolve_indices,
     save_model,
-    split_cells,
 )
-from .plan import read_early_stopping, read_plan
 from .sysvi_abundance import DifferentialAbundanceMixin
 from .sysvi_differential import DifferentialExpressionMixin
 from .sysvi_expression import ExpressionMixin
 from .sysvi_scores import ScoresMixin
+from .sysvi_training import TrainingMixin
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +43,7 @@ class SysVI(
     ExpressionMixin,
     DifferentialExpressionMixin,
     DifferentialAbundanceMixin,
-    TrainedState,
+    TrainingMixin,
 ):
     """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
 
@@ -61,7 +57,8 @@ class SysVI(
         ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
         ``"gmm"`` (mixture of free Gaussians).
     n_prior_components
-        Components of the ``"vamp"`` and ``"gmm"`` priors.
+        Components of the ``"vamp"`` and ``"gmm"`` priors; default 20 (paper 5). More of them
+        keep rare cell types apart.
     pseudoinputs_data_indices
         Cells that the prior's components start from, one index per component. Default: drawn
         at random with ``seed``.
@@ -69,7 +66,8 @@ class SysVI(
         Whether pseudoinputs (or the Gaussians) are learned.
     prior_density
         ``"joint"``: a mixture over all latent dimensions together; ``"factorised"``: a mixture
-        in each dimension, see :func:`scsystems.nn.priors.mixture_log_density`.
+        in each dimension, see :func:`scsystems.nn.priors.mixture_log_density`. Default
+        ``"joint"``.
     gmm_init
         Start of the ``"gmm"`` prior: ``"data"`` (encoded cells) or ``"random"`` (means in
         [0, 1), variance 1).
@@ -82,16 +80,23 @@ class SysVI(
         Let categorical covariates enter as learned vectors, for many samples.
     embedding_dim
         Length of these vectors.
+    embedding_kwargs
+        ``{"embedding_dim": n}``, as scvi-tools takes it.
     covariate_init
-        Start of the covariates' weights: ``"zero"``, or ``"linear"`` as one linear layer over
-        expression and one-hot covariates would have them.
+        Start of the covariates' weights: ``"zero"`` (default), or ``"linear"`` (paper) as one
+        linear layer over expression and one-hot covariates would have them.
     encode_covariates
-        Whether the encoder sees system and covariates; the decoder always does.
+        Whether the encoder sees system and covariates; the decoder always does. Default no
+        (paper: yes).
     cycle_covariates
-        Covariates of the counterfactual cells of the cycle: ``"keep"`` or ``"zero"``.
+        Covariates of the counterfactual cells of the cycle: ``"keep"`` (default) or ``"zero"``
+        (paper).
     adversarial
         Add a system classifier on the latent space (the paper's ADV ablation); its weight is
         ``plan_kwargs={"adversary_weight": kappa}``.
+    preset
+        Which defaults to use: ``"default"``, the best known, or ``"paper"``. An argument that is
+        given always wins.
     seed
         Seed of the initial weights and of the cells the prior starts from.
 
@@ -110,11 +115,11 @@ class SysVI(
         self,
         adata: AnnData,
         prior: Literal["standard_normal", "vamp", "gmm"] = "vamp",
-        n_prior_components: int = 5,
+        n_prior_components: int | None = None,
         pseudoinputs_data_indices: Sequence[int] | np.ndarray | None = None,
         *,
         trainable_priors: bool = True,
-        prior_density: Density = "joint",
+        prior_density: Density | None = None,
         gmm_init: Literal["data", "random"] = "data",
         n_latent: int = 15,
         n_hidden: int = 256,
@@ -123,17 +128,18 @@ class SysVI(
         out_var_mode: Literal["feature", "sample_feature"] = "feature",
         embed_categorical_covariates: bool = False,
         embedding_dim: int = 5,
-        covariate_init: CovariateInit = "zero",
-        encode_covariates: bool = True,
-        cycle_covariates: Literal["keep", "zero"] = "keep",
+        embedding_kwargs: dict[str, Any] | None = None,
+        covariate_init: CovariateInit | None = None,
+        encode_covariates: bool | None = None,
+        cycle_covariates: Literal["keep", "zero"] | None = None,
         adversarial: bool = False,
+        preset: Literal["default", "paper"] = "default",
         seed: int = 0,
     ):
-        arguments = {
-            k: v
-            for k, v in locals().items()
-            if k not in ("self", "adata", "pseudoinputs_data_indices")
-        }
+        skip = ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs", "preset")
+        arguments = {k: v for k, v in locals().items() if k not in skip}
+        arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
+        arguments |= _embedding_arguments(embedding_kwargs)
         _check_arguments(arguments)
         schema = Schema.from_anndata(adata, Setup.read(adata))
         self._prepare(schema, arguments)
@@ -205,184 +211,6 @@ class SysVI(
                 stacklevel=2,
             )
         setup.write(adata)
-
-    def train(
-        self,
-        max_epochs: int | None = None,
-        accelerator: str = "auto",
-        devices: int | str | list[int] = "auto",
-        train_size: float | None = None,
-        validation_size: float | None = None,
-        shuffle_set_split: bool = True,
-        batch_size: int = 128,
-        early_stopping: bool = False,
-        plan_kwargs: dict[str, Any] | None = None,
-        *,
-        check_val_every_n_epoch: int = 1,
-        early_stopping_monitor: str = "elbo_validation",
-        early_stopping_min_delta: float = 0.0,
-        early_stopping_patience: int = 45,
-        early_stopping_warmup_epochs: int = 0,
-        early_stopping_mode: Literal["min", "max"] = "min",
-        gradient_clip_val: float | None = None,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
-        checkpoint_dir: str | Path | None = None,
-        checkpoint_every: int = 10,
-        resume: bool = False,
-        storage: Storage = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
-        seed: int | None = None,
-        verbose: bool = True,
-    ) -> None:
-        """Train the model.
-
-        Parameters
-        ----------
-        max_epochs
-            Passes over the cells; default ``min(round(20000 / n_cells * 400), 400)``.
-        accelerator, devices
-            ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
-        train_size, validation_size
-            Shares of cells for training and validation. Default: all cells train; with early
-            stopping 0.9 and 0.1.
-        shuffle_set_split
-            Draw the validation cells at random.
-        batch_size
-            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer.
-        early_stopping
-            Stop when ``early_stopping_monitor`` has not improved by ``early_stopping_min_delta``
-            for ``early_stopping_patience`` checks, at the earliest after
-            ``early_stopping_warmup_epochs``.
-        plan_kwargs
-            ``kl_weight`` (1), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (5; 0
-            switches the cycle off), ``adversary_weight`` (0), ``optimizer`` ("Adam" or "AdamW"),
-            ``lr`` (1e-3), ``eps`` (0.01), ``weight_decay`` (1e-6), ``reduce_lr_on_plateau`` with
-            ``lr_factor``, ``lr_patience``, ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
-            KL warm-up is not used: it hurts the cycle model.
-        check_val_every_n_epoch
-            Epochs between validations.
-        early_stopping_monitor, early_stopping_min_delta, early_stopping_patience
-            See ``early_stopping``.
-        early_stopping_warmup_epochs, early_stopping_mode
-            See ``early_stopping``.
-        gradient_clip_val
-            Largest norm of the gradient.
-        callbacks
-            Callables ``f(epoch, max_epochs, losses)``, called after each epoch (from 1); training
-            stops when one returns ``False``.
-        checkpoint_dir, checkpoint_every
-            Folder to keep a checkpoint in, and epochs between writings.
-        resume
-            Go on from the checkpoint in ``checkpoint_dir`` to the identical result.
-        storage
-            How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``.
-        precision
-            Number format of the products over all genes in training: ``"float32"``,
-            ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
-            AMX, newer NVIDIA GPUs). Weights, losses and embeddings are always float32.
-        seed
-            Seed of minibatches, noise and dropout; default the model's seed. Same seed and
-            machine give the same result.
-        verbose
-            Show a progress bar with the time left.
-        """
-        plan = read_plan(plan_kwargs)
-        if plan.weights.adversary > 0 and self.net.adversary is None:
-            raise InputError(
-                "plan_kwargs has adversary_weight, but the model was made without adversarial=True."
-            )
-        stopping = read_early_stopping(
-            early_stopping,
-            early_stopping_monitor,
-            early_stopping_min_delta,
-            early_stopping_patience,
-            early_stopping_warmup_epochs,
-            early_stopping_mode,
-        )
-        settings = FitSettings(
-            max_epochs=default_epochs(len(self._cells)) if max_epochs is None else max_epochs,
-            batch_size=batch_size,
-            gradient_clip_val=gradient_clip_val,
-            check_val_every_n_epoch=check_val_every_n_epoch,
-            early_stopping=stopping,
-            reduce_lr=plan.reduce_lr,
-            checkpoint_dir=checkpoint_dir,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-            verbose=verbose,
-            description="SysVI",
-            **plan.optimizer,
-        )
-        if stopping is not None and train_size is None and validation_size is None:
-            train_size = 0.9
-        seed = self._arguments["seed"] if seed is None else seed
-        train_at, validation_at = split_cells(
-            len(self._cells), train_size, validation_size, shuffle_set_split, seed
-        )
-        if stopping is not None and len(validation_at) == 0 and "validation" in stopping.monitor:
-            raise InputError(
-                f"early_stopping_monitor={stopping.monitor!r} needs validation cells, but train_size={train_size} "
-                "leaves none. Give train_size=0.9, or monitor 'elbo_train'."
-            )
-        device = choose_device(accelerator, devices)
-        if batch_size > len(train_at):
-            logger.warning(
-                "batch_size=%d, but there are %d cells to train on; all are one minibatch.",
-                batch_size,
-                len(train_at),
-            )
-        logger.info(
-            "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
-        )
-        self.net.to(device)
-        everything = len(train_at) == len(self._cells)
-        train_cells = ResidentCells(
-            self._cells if everything else self._cells.take(train_at), device, storage
-        )
-        validation = (
-            ResidentCells(self._cells.take(validation_at), device, storage)
-            if len(validation_at)
-            else None
-        )
-        generator = torch.Generator(device).manual_seed(seed)
-
-        def loss(batch, epoch: int, generator: torch.Generator, train: bool):
-            return self.net.loss(batch, plan.weights, generator, train)
-
-        reduced = reduced_precision(precision, device)
-        identity = {
-            "data": self._fingerprint,
-            "model": self._arguments,
-            "weights": str(plan.weights),
-            "seed": seed,
-            "train_size": train_size,
-            "validation_size": validation_size,
-            "shuffle": shuffle_set_split,
-            "reduced": reduced,
-        }
-        with self.net.reduced_precision(reduced):
-            result = fit(
-                self.net,
-                loss,
-                train_cells,
-                settings,
-                generator,
-                validation,
-                callback_list(callbacks),
-                identity,
-            )
-        # there are no global latent variables; users of scvi-tools find the key all the same
-        for part in ("train", "validation"):
-            epochs = [e for e, _ in result.history.get(f"kl_local_{part}", [])]
-            if epochs:
-                result.history[f"kl_global_{part}"] = [(e, 0.0) for e in epochs]
-        self._keep(result)
-        self._train_facts = {
-            "seed": seed,
-            "device": str(device),
-            "weights": vars(plan.weights),
-            "precision": "bfloat16" if reduced else "float32",
-        }
 
     def get_latent_representation(
         self,
@@ -636,6 +464,17 @@ _CHOICES = {
     "covariate_init": ("zero", "linear"),
     "cycle_covariates": ("keep", "zero"),
 }
+
+
+def _embedding_arguments(embedding_kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """``embedding_kwargs`` of scvi-tools, of which only the length has a meaning here."""
+    given = dict(embedding_kwargs or {})
+    found = {"embedding_dim": given.pop("embedding_dim")} if "embedding_dim" in given else {}
+    if given:
+        raise InputError(
+            f"embedding_kwargs has unknown entries: {sorted(given)}. Expected only 'embedding_dim'."
+        )
+    return found
 
 
 def _check_arguments(arguments: dict[str, Any]) -> None:

@@ -33,12 +33,14 @@ ABLATIONS = {
         {"prior": "standard_normal", "adversarial": True},
         {"z_distance_cycle_weight": 0, "adversary_weight": 1},
     ),
+    "paper": ({"preset": "paper"}, {}),
     "factorised": ({"prior_density": "factorised"}, {}),
     "fixed pseudoinputs": ({"trainable_priors": False}, {}),
     "random gmm": ({"prior": "gmm", "gmm_init": "random", "n_prior_components": 3}, {}),
     "sample_feature": ({"out_var_mode": "sample_feature"}, {}),
     "linear covariates": ({"covariate_init": "linear", "cycle_covariates": "zero"}, {}),
     "blind encoder": ({"encode_covariates": False}, {}),
+    "seeing encoder": ({"encode_covariates": True}, {}),
     "embedded": ({"embed_categorical_covariates": True, "embedding_dim": 3}, {}),
     "three layers": ({"n_layers": 3, "dropout_rate": 0.0}, {}),
 }
@@ -173,6 +175,16 @@ def test_history_has_the_keys_users_know(adata):
     assert frame.index.name == "epoch"
     assert list(frame.columns) == ["elbo_train"]
     assert len(frame) == 2
+    pd.testing.assert_frame_equal(model.trainer.logger.history["elbo_train"], frame)
+
+
+def test_asking_for_validation_holds_out_a_tenth(adata):
+    model = small(adata)
+    model.train(**QUICK, check_val_every_n_epoch=1)
+    assert len(model.history["elbo_validation"]) == 2
+    model = small(adata)
+    model.train(**QUICK)
+    assert "elbo_validation" not in model.history
 
 
 def test_resume_gives_the_identical_model(adata, tmp_path):
@@ -304,12 +316,30 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
     assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
 
 
+def test_presets_differ_and_a_given_argument_wins(adata):
+    default, paper = small(adata)._arguments, small(adata, preset="paper")._arguments
+    assert paper["n_prior_components"] == 5
+    assert (paper["covariate_init"], paper["encode_covariates"]) == ("linear", True)
+    assert default != paper
+    assert small(adata, preset="paper", n_prior_components=7)._arguments["n_prior_components"] == 7
+
+
+def test_embedding_kwargs_of_scvi_tools(adata):
+    model = small(adata, embed_categorical_covariates=True, embedding_kwargs={"embedding_dim": 2})
+    assert [tuple(t.shape) for t in model.net.covariates.tables] == [(6, 2)]
+
+
 BAD_MODEL = [
+    ({"preset": "best"}, "preset='best'"),
+    ({"embedding_kwargs": {"init": 1}}, r"unknown entries: \['init'\]"),
     ({"prior": "flat"}, "prior='flat'"),
     ({"n_latent": 0}, "n_latent=0"),
     ({"dropout_rate": 1.0}, "dropout_rate=1.0"),
-    ({"pseudoinputs_data_indices": [1, 2]}, "has 2 cells. Expected n_prior_components=5"),
-    ({"pseudoinputs_data_indices": [0, 1, 2, 3, 9999]}, "reach from 0 to 9999"),
+    (
+        {"pseudoinputs_data_indices": [1, 2], "n_prior_components": 3},
+        "has 2 cells. Expected n_prior_components=3",
+    ),
+    ({"pseudoinputs_data_indices": [0, 1, 9999], "n_prior_components": 3}, "reach from 0 to 9999"),
     ({"prior": "standard_normal", "pseudoinputs_data_indices": [1]}, "has no components"),
     ({"out_var_mode": "gene"}, "out_var_mode='gene'"),
 ]

@@ -1,0 +1,40 @@
+"""Named sets of defaults of SysVI: the best known, and the paper's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import InputError
+
+# arguments of the constructor whose default a preset decides
+MODEL = {
+    "default": {
+        "n_prior_components": 20,
+        "prior_density": "joint",
+        "covariate_init": "zero",
+        "encode_covariates": False,
+        "cycle_covariates": "keep",
+    },
+    "paper": {
+        "n_prior_components": 5,
+        "prior_density": "joint",
+        "covariate_init": "linear",
+        "encode_covariates": True,
+        "cycle_covariates": "zero",
+    },
+}
+
+
+def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what is ``None`` in ``given`` from a preset.
+
+    Parameters
+    ----------
+    preset
+        ``"default"`` or ``"paper"``.
+    given
+        The arguments in `MODEL`, each a value or ``None``.
+    """
+    if preset not in MODEL:
+        raise InputError(f"preset={preset!r} is not known. Expected one of {tuple(MODEL)}.")
+    return {k: MODEL[preset][k] if v is None else v for k, v in given.items()}
