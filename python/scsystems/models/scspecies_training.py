@@ -155,7 +155,10 @@ class AlignmentObjective:
         self.cells = cells
         self.weights = weights
         self.epoch = None
-        self.kept = aligned.target_kept.nonzero()[:, 0]
+        kept = aligned.target_kept.nonzero()[:, 0]
+        # alike cells of a batch beside each other share most of their candidates
+        alike = cells.categorical[kept, 0] * len(aligned.context_label) + aligned.target_index[kept, 0]
+        self.kept = kept[torch.argsort(alike)]
 
     def __call__(self, batch: Minibatch, epoch: int, generator: torch.Generator, train: bool):
         if train and epoch != self.epoch:

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .scvi import Posterior, ScviNet, draw
+from .likelihoods import negative_binomial_pairs
+from .scvi import Expression, Posterior, ScviNet, draw
 
 AlignmentMode = Literal["intermediate", "latent"]
 
@@ -51,8 +52,12 @@ class AlignmentLoss(NamedTuple):
 
 
 @torch.no_grad()
-def candidate_log_prob(net: ScviNet, x: Tensor, log_library: Tensor, batch: Tensor, z: Tensor) -> Tensor:
+def candidate_log_prob(
+    net: ScviNet, x: Tensor, log_library: Tensor, batch: Tensor, z: Tensor, among: Tensor
+) -> Tensor:
     """Log-likelihood of every cell's counts when it is decoded from each of its candidates.
+
+    Candidates that several cells of a batch share are decoded once.
 
     Parameters
     ----------
@@ -61,16 +66,29 @@ def candidate_log_prob(net: ScviNet, x: Tensor, log_library: Tensor, batch: Tens
     x, log_library, batch
         Counts (B x G), log library size (B) and batch codes (B) of target cells.
     z
-        Latent vectors of their candidates, B x K x L.
+        Latent vectors of context cells, n x L.
+    among
+        Rows of ``z`` that are each cell's candidates, B x K.
 
     Returns
     -------
     B x K.
     """
-    n, k, _ = z.shape
-    spread = torch.arange(n, device=z.device).repeat_interleave(k)
-    expression = net.decoder(z.flatten(0, 1), batch[spread])
-    return net.log_prob(x[spread], log_library[spread], expression).view(n, k)
+    n_batches = net.sizes.n_batches
+    keys, at = torch.unique(among * n_batches + batch[:, None], return_inverse=True)
+    rows, of_batch = keys // n_batches, keys % n_batches
+    table = net.decoder(z[rows], of_batch)
+    if net.sizes.likelihood == "nb" and net.sizes.dispersion != "cell":
+        # the dispersion belongs to the cell's batch, whatever it is decoded from
+        log_theta = net.decoder.log_dispersion(None, batch)
+        return negative_binomial_pairs(x, log_library, log_theta, table.log_rho, at)
+    n, k = among.shape
+    at = at.flatten()
+    of_cell = torch.arange(n, device=x.device).repeat_interleave(k)
+    theta = table.log_theta
+    zero = None if table.zero_logits is None else table.zero_logits[at]
+    pairs = Expression(table.log_rho[at], theta if theta.dim() == 1 else theta[at], zero)
+    return net.log_prob(x[of_cell], log_library[of_cell], pairs).view(n, k)
 
 
 def sample_same_label(
@@ -166,8 +184,8 @@ class AlignedNet(nn.Module):
     ) -> Tensor:
         """The context cell that explains each target cell best, B (paper, equations 19 and 20)."""
         among = self.target_index[index]
-        z = draw(self.context_mean[among], self.context_std[among], generator)
-        best = candidate_log_prob(self.net, x, log_library, batch, z).argmax(1)
+        z = draw(self.context_mean, self.context_std, generator)
+        best = candidate_log_prob(self.net, x, log_library, batch, z, among).argmax(1)
         return among.gather(1, best[:, None])[:, 0]
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import dropout, linear, uniform_
+from .layers import linear, relu_dropout, uniform_, wide_linear
 from .likelihoods import (
     kl_normal,
     kl_standard_normal,
@@ -91,6 +91,8 @@ class NormLayer(nn.Module):
         super().__init__()
         fan_in = n_in + n_batches
         self.dropout_rate = dropout_rate
+        # products in bfloat16; set for training only, never saved
+        self.reduced = False
         self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
         self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
         self.batch_weight = None
@@ -102,11 +104,11 @@ class NormLayer(nn.Module):
         self, x: Tensor, batch: Tensor | None = None, train: bool = False, generator: torch.Generator | None = None
     ) -> Tensor:
         """B x n_in and batch codes (B) -> B x n_out."""
-        h = F.linear(x, self.weight, self.bias)
+        h = wide_linear(x, self.weight, self.bias, self.reduced)
         if self.batch_weight is not None:
             h = h + F.embedding(batch, self.batch_weight)
-        h = F.relu(self.norm(h), inplace=True)
-        return dropout(h, self.dropout_rate, generator) if train else h
+        h = self.norm(h)
+        return relu_dropout(h, self.dropout_rate, generator) if train else F.relu(h)
 
 
 class InnerEncoder(nn.Module):
@@ -155,6 +157,8 @@ class Decoder(nn.Module):
         self.rho = linear(sizes.n_features, sizes.n_genes, generator)
         self.zero = linear(sizes.n_features, sizes.n_genes, generator) if sizes.likelihood == "zinb" else None
         self.dispersion = sizes.dispersion
+        # products over all genes in bfloat16; set for training only, never saved
+        self.reduced = False
         if sizes.dispersion == "cell":
             self.log_theta = linear(sizes.n_features, sizes.n_genes, generator)
         else:
@@ -188,8 +192,11 @@ class Decoder(nn.Module):
     ) -> Expression:
         """B x L and batch codes (B) -> `Expression`."""
         h = self.hidden(z, batch, train, generator)
-        zero = None if self.zero is None else self.zero(h)
-        return Expression(self.fractions(self.rho(h)), self.log_dispersion(h, batch), zero)
+        zero = None if self.zero is None else self._wide(self.zero, h)
+        return Expression(self.fractions(self._wide(self.rho, h)), self.log_dispersion(h, batch), zero)
+
+    def _wide(self, layer: nn.Linear, h: Tensor) -> Tensor:
+        return wide_linear(h, layer.weight, layer.bias, self.reduced)
 
 
 class ScviNet(nn.Module):
@@ -221,6 +228,12 @@ class ScviNet(nn.Module):
         self.library = LibraryEncoder(sizes, generator) if sizes.library == "encoder" else None
         self.decoder = Decoder(sizes, generator)
         self.register_buffer("library_prior", library_prior.float())
+
+    def reduce_precision(self, on: bool) -> None:
+        """Run the products over all genes in bfloat16, or in single precision again."""
+        self.outer.reduced = self.decoder.reduced = on
+        if self.library is not None:
+            self.library.hidden.reduced = on
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """Counts as the encoder sees them."""
