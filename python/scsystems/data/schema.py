@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -170,10 +169,43 @@ class Schema:
             scale=tuple(raw["scale"]),
         )
 
-    def with_levels(self, index: int, levels: Sequence[str]) -> Schema:
-        """The same schema with other levels of categorical covariate ``index``."""
-        categories = list(self.categories)
-        categories[index] = tuple(levels)
+    def extended(self, adata: AnnData) -> Schema:
+        """The schema for a query: levels of categorical covariates that only ``adata`` has come last.
+
+        Raises
+        ------
+        InputError
+            If ``adata`` lacks genes or columns, or holds a system that the model has not seen.
+        """
+        self.check_genes(adata)
+        check_unique(
+            adata.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique()."
+        )
+        check_expression(expression(adata, self.setup.layer), self.setup.layer)
+        key = self.setup.batch_key
+        systems = _column(adata, key, "batch_key").astype(str).unique()
+        unknown = [s for s in systems if s not in self.systems]
+        if unknown:
+            raise InputError(
+                "This model does not allow for query having batch categories missing from the reference. "
+                f"adata.obs[{key!r}] holds {head(unknown)}. Expected some of {list(self.systems)}: a new system "
+                "has to take part in training, where the cycle loss aligns it. Train a new model on all systems "
+                "together, or map the new system with ScSpecies."
+            )
+        categories = []
+        for key, known in zip(
+            self.setup.categorical_covariate_keys, self.categories, strict=True
+        ):
+            found = _column(adata, key, "categorical_covariate_keys").astype(str)
+            counts = found[~found.isin(known)].value_counts()
+            single = counts.index[counts == 1]
+            if len(single):
+                raise InputError(
+                    f"adata.obs[{key!r}] (categorical_covariate_keys) has new levels with a single cell: "
+                    f"{head(single)}. Expected at least two cells per new level; nothing can be learned of one. "
+                    "Drop these cells or merge their level."
+                )
+            categories.append(known + tuple(sorted(counts.index)))
         return replace(self, categories=tuple(categories))
 
     def _codes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +28,11 @@ from .base import (
     resolve_indices,
     save_model,
 )
+from .surgery import QueryTraining
 from .sysvi_abundance import DifferentialAbundanceMixin
 from .sysvi_differential import DifferentialExpressionMixin
 from .sysvi_expression import ExpressionMixin
+from .sysvi_query import QueryMixin
 from .sysvi_scores import ScoresMixin
 from .sysvi_training import TrainingMixin
 
@@ -43,6 +46,7 @@ class SysVI(
     ExpressionMixin,
     DifferentialExpressionMixin,
     DifferentialAbundanceMixin,
+    QueryMixin,
     TrainingMixin,
 ):
     """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
@@ -281,6 +285,7 @@ class SysVI(
             "data_fingerprint": self._fingerprint,
             "n_cells": self._n_cells,
             "training": self._train_facts,
+            "query": None if self._query is None else asdict(self._query),
         }
         save_model(self, dir_path, self._arguments, facts, overwrite)
 
@@ -317,6 +322,8 @@ class SysVI(
         model._fingerprint = record["data_fingerprint"]
         model._n_cells = record["n_cells"]
         model._train_facts = record["training"]
+        if record.get("query"):
+            model._query = QueryTraining.from_json(record["query"])
         model.net.to(choose_device(accelerator))
         if adata is not None:
             model._cells = model.schema.arrays(adata)
@@ -370,6 +377,8 @@ class SysVI(
         self._history: dict[str, list[tuple[int, float]]] = {}
         self._stopped: str | None = None
         self._train_facts: dict[str, Any] = {}
+        # what trains when this model maps a query; None for a model of its own
+        self._query: QueryTraining | None = None
 
     def _start_prior(self, indices: Sequence[int] | np.ndarray | None) -> None:
         """Give the prior its starting components."""

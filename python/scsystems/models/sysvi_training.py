@@ -17,6 +17,7 @@ from ..train.loop import FitSettings, fit
 from ..train.schedules import default_epochs
 from .base import TrainedState, callback_list, split_cells
 from .plan import read_early_stopping, read_plan
+from .surgery import QueryTraining, partly_frozen
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class TrainingMixin(TrainedState):
     _cells: CellArrays | None
     _arguments: dict[str, Any]
     _fingerprint: str
+    _query: QueryTraining | None
 
     def train(
         self,
@@ -113,6 +115,11 @@ class TrainingMixin(TrainedState):
             The same as ``verbose``, as scvi-tools calls it.
         """
         plan = read_plan(plan_kwargs)
+        if self._query is not None and not self._query.trains_anything:
+            logger.warning(
+                "Nothing to train: the query has no new covariate levels, and everything else is frozen."
+            )
+            return
         if plan.weights.adversary > 0 and self.net.adversary is None:
             raise InputError(
                 "plan_kwargs has adversary_weight, but the model was made without adversarial=True."
@@ -189,7 +196,7 @@ class TrainingMixin(TrainedState):
             "shuffle": shuffle_set_split,
             "reduced": reduced,
         }
-        with self.net.reduced_precision(reduced):
+        with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
             result = fit(
                 self.net,
                 loss,
