@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..nn.layers import CovariateInit, CovariateSizes
 from ..nn.priors import Density, GaussianMixturePrior, VampPrior
 from ..nn.sysvi import SysVINet, SysVISizes
+from ..nn.sysvi_imported import ImportedSysVINet
 from ..train.device import choose_device
 from . import presets
 from .base import (
@@ -28,6 +29,7 @@ from .base import (
     resolve_indices,
     save_model,
 )
+from .scvi_import import ARITHMETIC, FILE, convert, holds_scvi_model, read_scvi_file
 from .surgery import QueryTraining
 from .sysvi_abundance import DifferentialAbundanceMixin
 from .sysvi_differential import DifferentialExpressionMixin
@@ -311,27 +313,21 @@ class SysVI(
             If the folder is incomplete or damaged.
         InputError
             If ``adata`` does not fit the model.
+
+        Notes
+        -----
+        A folder that scvi-tools' SysVI saved is read as well, see
+        :mod:`scsystems.models.scvi_import`: the latent representation is the same to float
+        precision, and further training goes on with that package's arithmetic.
         """
-        tensors, record = read_model(dir_path, cls.__name__)
         model = cls.__new__(cls)
-        model._prepare(Schema.from_json(record["schema"]), record["arguments"])
-        model._empty_prior()
-        load_weights(model.net, tensors, dir_path)
-        model._history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
-        model._stopped = record["stopped"]
-        model._fingerprint = record["data_fingerprint"]
-        model._n_cells = record["n_cells"]
-        model._train_facts = record["training"]
-        if record.get("query"):
-            model._query = QueryTraining.from_json(record["query"])
+        if holds_scvi_model(dir_path):
+            model._read_scvi(dir_path)
+        else:
+            model._read_own(dir_path)
         model.net.to(choose_device(accelerator))
         if adata is not None:
-            model._cells = model.schema.arrays(adata)
-            model.adata = adata
-            model._fingerprint = data_fingerprint(
-                expression(adata, model.schema.setup.layer), adata.obs_names
-            )
-            model._n_cells = adata.n_obs
+            model._attach(adata)
         return model
 
     def __repr__(self) -> str:
@@ -370,7 +366,8 @@ class SysVI(
             **{k: a[k] for k in _SIZE_ARGUMENTS},
         )
         self._generator = torch.Generator().manual_seed(a["seed"])
-        self.net = SysVINet(sizes, self._generator, a["adversarial"]).eval()
+        net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet
+        self.net = net_class(sizes, self._generator, a["adversarial"]).eval()
         self.adata: AnnData | None = None
         self._cells = None
         self._n_cells = 0
@@ -379,6 +376,40 @@ class SysVI(
         self._train_facts: dict[str, Any] = {}
         # what trains when this model maps a query; None for a model of its own
         self._query: QueryTraining | None = None
+
+    def _read_own(self, dir_path: str | Path) -> None:
+        """Everything that `save` wrote."""
+        tensors, record = read_model(dir_path, type(self).__name__)
+        self._prepare(Schema.from_json(record["schema"]), record["arguments"])
+        self._empty_prior()
+        load_weights(self.net, tensors, dir_path)
+        self._history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
+        self._stopped = record["stopped"]
+        self._fingerprint = record["data_fingerprint"]
+        self._n_cells = record["n_cells"]
+        self._train_facts = record["training"]
+        if record.get("query"):
+            self._query = QueryTraining.from_json(record["query"])
+
+    def _read_scvi(self, dir_path: str | Path) -> None:
+        """What scvi-tools' SysVI saved; its training history is not kept."""
+        schema, arguments, weights, facts = convert(read_scvi_file(Path(dir_path) / FILE))
+        self._prepare(schema, arguments)
+        self._empty_prior()
+        load_weights(self.net, weights, dir_path)
+        self._stopped = "max_epochs" if facts["trained"] else None
+        self._fingerprint = ""
+        self._n_cells = facts["n_cells"]
+        self._train_facts = {"scvi_version": facts["scvi_version"]}
+
+    def _attach(self, adata: AnnData) -> None:
+        """Make ``adata`` the model's own cells."""
+        self._cells = self.schema.arrays(adata)
+        self.adata = adata
+        self._fingerprint = data_fingerprint(
+            expression(adata, self.schema.setup.layer), adata.obs_names
+        )
+        self._n_cells = adata.n_obs
 
     def _start_prior(self, indices: Sequence[int] | np.ndarray | None) -> None:
         """Give the prior its starting components."""
@@ -429,7 +460,9 @@ class SysVI(
         k = a["n_prior_components"]
         if a["prior"] == "vamp":
             x, design = torch.zeros(k, sizes.n_genes), torch.zeros(k, sizes.covariates.n_total)
-            self.net.prior = VampPrior(x, design, a["trainable_priors"], a["prior_density"])
+            self.net.prior = self.net.vamp_prior(
+                x, design, a["trainable_priors"], a["prior_density"]
+            )
         elif a["prior"] == "gmm":
             ones = torch.ones(k, sizes.n_latent)
             self.net.prior = GaussianMixturePrior(

@@ -17,7 +17,7 @@ from ..data.checks import check_unique, head
 from ..data.schema import expression
 from ..errors import InputError
 from ..train.device import choose_device
-from .base import data_fingerprint, load_weights
+from .base import load_weights
 from .label_votes import vote
 from .surgery import QueryTraining, grow, new_rows, new_vectors
 from .sysvi_scores import check_count
@@ -184,12 +184,7 @@ class QueryMixin:
         state = {k: v.detach().cpu() for k, v in reference.net.state_dict().items()}
         load_weights(model.net, grow(state, old, new), "the reference model")
         model.net.to(choose_device(accelerator, [device] if isinstance(device, int) else device))
-        model.adata = adata
-        model._cells = schema.arrays(adata)
-        model._n_cells = adata.n_obs
-        model._fingerprint = data_fingerprint(
-            expression(adata, schema.setup.layer), adata.obs_names
-        )
+        model._attach(adata)
         model._query = QueryTraining(
             new_rows=new_rows(old, new),
             new_vectors=new_vectors(old, new),

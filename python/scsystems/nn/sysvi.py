@@ -23,7 +23,7 @@ from .layers import (
     wide_linear,
 )
 from .likelihoods import gaussian_nll
-from .priors import StandardNormalPrior
+from .priors import StandardNormalPrior, VampPrior
 
 # exp of a log-variance beyond this range is of no use and would overflow in half precision
 LOG_VAR_RANGE = 15.0
@@ -160,6 +160,9 @@ class SysVINet(nn.Module):
     with_adversary
         Add the system classifier of the ADV ablation.
     """
+
+    # what a "vamp" prior is made of
+    vamp_prior: type[VampPrior] = VampPrior
 
     def __init__(self, sizes: SysVISizes, generator: torch.Generator, with_adversary: bool = False):
         super().__init__()
