@@ -78,16 +78,19 @@ assay_matrix <- function(assay, layer) {
   if (is(assay, "Assay")) {
     matrix <- slot(assay, layer)
   } else {
-    parts <- grep(paste0("^", layer, "(\\.|$)"), SeuratObject::Layers(assay), value = TRUE)
+    parts <- grep(paste0("^", layer, "(\\.|$)"), seurat5("Layers")(assay), value = TRUE)
     if (!length(parts)) return(NULL)
     if (length(parts) > 1) {
-      assay <- SeuratObject::JoinLayers(assay, layers = layer, new = layer)
+      assay <- seurat5("JoinLayers")(assay, layers = layer, new = layer)
       parts <- layer
     }
-    matrix <- SeuratObject::LayerData(assay, layer = parts)
+    matrix <- seurat5("LayerData")(assay, layer = parts)
   }
   if (any(dim(matrix) == 0)) NULL else matrix
 }
+
+# A function of Seurat v5.
+seurat5 <- function(name) newer("SeuratObject", name)
 
 # Log-normalised expression if there is any, else counts with their totals.
 log_or_counts <- function(get, wanted, counts, features, verbose, where, call = caller_env()) {

@@ -15,6 +15,9 @@ python_modules <- function() {
     tqdm = "tqdm")
 }
 
+# A function that only newer versions of a package have.
+newer <- function(package, name) getExportedValue(package, name)
+
 environment_name <- "r-scsystems"
 
 # reticulate that asks uv for what packages need, and knows numpy 2
@@ -71,7 +74,7 @@ discover_python <- function(call = caller_env()) {
     reticulate::use_virtualenv(environment_name, required = FALSE)
   } else if (reticulate_is_new()) {
     prefer_torch_build()
-    reticulate::py_require(python_packages(), python_version = ">=3.10")
+    newer("reticulate", "py_require")(python_packages(), python_version = ">=3.10")
   }
   config <- tryCatch(quiet_poetry(reticulate::py_discover_config()), error = function(e) e)
   if (is.null(config) || inherits(config, "error")) abort_no_python(NULL, config, call = call)
