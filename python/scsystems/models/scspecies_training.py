@@ -167,8 +167,7 @@ class AlignmentObjective:
         return self.aligned.loss(batch.x, batch.categorical[:, 0], batch.index, weights, generator, train)
 
     def _begin(self, epoch: int, generator: torch.Generator) -> None:
-        every = self.aligned.options.search_every
-        if every and epoch % every == 0 and self.weights.eta[1] > 0:
+        if self.aligned.options.searches_at(epoch) and self.weights.eta[1] > 0:
             self._visit(self.aligned.search, self.kept, SEARCH_CHUNK, generator)
         if self.epoch is None and epoch == 0 and self.weights.mixing[1] > 0:
             everyone = torch.arange(len(self.cells), device=self.cells.device)
@@ -202,3 +201,23 @@ def align(
     resident = ResidentCells(cells, device)
     objective = AlignmentObjective(aligned, resident, weights)
     return fit(aligned, objective, resident, settings, generator, None, callbacks, identity)
+
+
+@torch.inference_mode()
+def decoded_counts(
+    net: ScviNet, mean: np.ndarray, log_library: np.ndarray, genes: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Counts of cells as their decoder expects them, of ``genes``, averaged over batches; n x len(genes)."""
+    net = net.to(device)
+    columns = torch.as_tensor(genes, device=device)
+    out = []
+    for start in range(0, len(mean), INFERENCE_CHUNK):
+        part = slice(start, start + INFERENCE_CHUNK)
+        z = torch.as_tensor(mean[part], device=device)
+        scale = torch.as_tensor(log_library[part], device=device).exp()[:, None]
+        total = torch.zeros(len(z), len(genes), device=device)
+        for code in range(net.sizes.n_batches):
+            batch = torch.full((len(z),), code, device=device)
+            total += net.decoder(z, batch).log_rho[:, columns].exp()
+        out.append((total / net.sizes.n_batches * scale).cpu().numpy())
+    return np.concatenate(out)

@@ -12,6 +12,7 @@ from .likelihoods import negative_binomial_pairs
 from .scvi import Expression, Posterior, ScviNet, draw
 
 AlignmentMode = Literal["intermediate", "latent"]
+CandidateSearch = Literal["doubling", "epoch", "step"]
 
 
 class ContextCells(NamedTuple):
@@ -135,8 +136,10 @@ class AlignmentOptions:
     ----------
     mode
         What is pulled together: intermediate features, or latent samples.
-    search_every
-        Epochs between searches for the best candidates, 0 for one in every step (the paper).
+    search
+        When the best candidates are looked for: in every step (the paper), in every epoch, or
+        at epochs 1, 2, 4, 8, ... (``"doubling"``), since the decoder changes ever less. Until
+        the first search a cell is aligned to its nearest neighbour in the data.
     inner_dropout
         Dropout in the inner encoder.
     n_mixing_samples
@@ -144,9 +147,15 @@ class AlignmentOptions:
     """
 
     mode: AlignmentMode = "intermediate"
-    search_every: int = 5
+    search: CandidateSearch = "doubling"
     inner_dropout: bool = False
     n_mixing_samples: int = 64
+
+    def searches_at(self, epoch: int) -> bool:
+        """Whether the candidates of all cells are looked for at the beginning of ``epoch``."""
+        if self.search == "doubling":
+            return epoch > 0 and epoch & (epoch - 1) == 0
+        return self.search == "epoch"
 
 
 class AlignedNet(nn.Module):
@@ -221,7 +230,7 @@ class AlignedNet(nn.Module):
 
     def _distance(self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator) -> Tensor:
         """Squared distance of each cell from its best candidate, B."""
-        if self.options.search_every:
+        if self.options.search != "step":
             chosen = self.chosen[index]
         else:
             chosen = self.chosen[index].clone()

@@ -1,0 +1,482 @@
+"""ScSpecies: align species whose genes differ to one labelled context species."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import nn
+
+from ..data.species import Species, check_names
+from ..errors import InputError, NotTrainedError
+from ..nn.scspecies import AlignmentMode, AlignmentOptions, CandidateSearch, ContextCells
+from ..nn.scvi import Dispersion, EncoderInput, Library, Likelihood
+from ..train.device import choose_device, reduced_precision
+from ..train.loop import FitResult, FitSettings
+from . import scspecies_files as files
+from . import scspecies_training as training
+from .base import TrainedState, callback_list, history_frames
+from .scspecies_parts import (
+    Embedded,
+    OrthologueSource,
+    Part,
+    homologues,
+    make_net,
+    named_context,
+    named_targets,
+    per_species,
+    warn_small,
+)
+from .scspecies_prototypes import PrototypeRecord, prototypes
+from .scspecies_results import Results
+from .scspecies_settings import choose
+
+logger = logging.getLogger(__name__)
+
+# Adam as the paper uses it
+ADAM = {"eps": 1e-8, "weight_decay": 0.0}
+
+
+class ScSpecies(Results, TrainedState):
+    """Align target species to a labelled context species (Schächter et al. 2025).
+
+    Species have their own genes; one-to-one orthologues connect them. Each species has a
+    variational autoencoder on counts. The context's is trained first. Then every target's is
+    trained with the context's frozen inner encoder, its cells being pulled to the context
+    cells that explain them best.
+
+    Parameters
+    ----------
+    context
+        Raw counts of the context species, cells x genes; or ``{name: adata}`` to name it.
+    targets
+        Raw counts of the target species by name.
+    context_labels
+        Column of the context's ``obs`` with cell types; complete.
+    orthologues
+        Orthologue table: a file or data frame that :func:`scsystems.data.orthologues.read`
+        understands, or what it returned. Only one-to-one pairs are used. A data frame of two
+        columns that name neither species holds the context's genes first. A dictionary gives
+        a table per target.
+    target_labels
+        Column of the targets' ``obs`` with cell types, where known; used for tables by type and
+        never in training. A dictionary gives a column (or ``None``) per target.
+    batch_key
+        Column with the batches (sample, donor). ``None``: one batch. Or a dictionary by species.
+    layer
+        Layer with the counts; ``None`` takes ``X``. Or a dictionary by species.
+    preset
+        ``"default"``: the best known settings; ``"paper"``: those of the paper. It decides the
+        arguments that are ``None``.
+    alignment
+        What is aligned: ``"intermediate"`` features (300 dimensions) through a frozen inner
+        encoder, or ``"latent"`` samples of z, with an inner encoder of its own.
+    candidate_search
+        When the best candidate of a cell is looked for: ``"step"`` (paper), ``"epoch"``, or
+        ``"doubling"`` (epochs 1, 2, 4, ...; default).
+    n_neighbors
+        Context neighbours of a target cell that are candidates (paper: k).
+    quantile
+        Cells are aligned whose neighbours' agreement reaches this quantile of their label.
+        Default 0.8 above 10,000 cells, else 0.2. At least ``n_neighbors`` cells of every label
+        are aligned.
+    kl_weight, eta
+        Weight of the KL terms and of the alignment: a number, or two, at the start and from
+        epoch ``n_warmup`` on.
+    mixing_weight
+        Weight of the energy distance between the two species' latent cells of a preliminary
+        label, which mixes the species (default 20; paper: 0). Rises from zero like the others.
+    n_warmup
+        Epochs over which weights rise.
+    likelihood, dispersion
+        ``"nb"`` or ``"zinb"`` (paper); dispersion per gene and ``"dataset"``, ``"batch"``, or
+        predicted per ``"cell"``.
+    library
+        Library size: ``"observed"`` total counts, or latent with an ``"encoder"`` (paper).
+    encoder_input
+        ``"log1p"`` of the counts, or the ``"counts"``.
+    homologous_share
+        Share of expression given to homologous genes: ``"observed"`` in the counts, or their
+        share of the ``"genes"`` (paper).
+    n_latent, n_features, n_hidden, dropout_rate
+        Dimensions of z and of the intermediate features, width of the other hidden layers.
+    seed
+        Seed of weights, minibatches and noise.
+
+    Examples
+    --------
+    >>> import scsystems as scs
+    >>> model = scs.ScSpecies(
+    ...     context={"mouse": mouse}, targets={"human": human}, context_labels="cell_type",
+    ...     batch_key="sample", orthologues="human_mouse.tsv",
+    ... )
+    >>> model.train()
+    >>> human.obsm["X_scspecies"] = model.get_latent_representation("human")
+    >>> human.obs = human.obs.join(model.transfer_labels("human"))
+    """
+
+    def __init__(
+        self,
+        context: AnnData | Mapping[str, AnnData],
+        targets: Mapping[str, AnnData] | Iterable[tuple[str, AnnData]],
+        context_labels: str,
+        orthologues: OrthologueSource | Mapping[str, OrthologueSource],
+        *,
+        target_labels: str | Mapping[str, str | None] | None = None,
+        batch_key: str | Mapping[str, str | None] | None = None,
+        layer: str | Mapping[str, str | None] | None = None,
+        preset: Literal["default", "paper"] = "default",
+        alignment: AlignmentMode = "intermediate",
+        candidate_search: CandidateSearch | None = None,
+        n_neighbors: int = 25,
+        quantile: float | None = None,
+        kl_weight: float | tuple[float, float] = (0.1, 1.0),
+        eta: float | tuple[float, float] = (10.0, 25.0),
+        mixing_weight: float | None = None,
+        n_warmup: int = 10,
+        likelihood: Likelihood | None = None,
+        dispersion: Dispersion | None = None,
+        library: Library | None = None,
+        encoder_input: EncoderInput | None = None,
+        homologous_share: Literal["observed", "genes"] | None = None,
+        n_latent: int = 10,
+        n_features: int = 300,
+        n_hidden: int = 200,
+        dropout_rate: float = 0.1,
+        seed: int = 0,
+    ):
+        given = locals()
+        settings = choose(preset, {name: given[name] for name in files.SETTINGS})
+        name, context = named_context(context)
+        targets = named_targets(targets, name)
+        check_names(name, context)
+        pairs = {}
+        for target, adata in targets.items():
+            check_names(target, adata)
+            table = per_species(orthologues, target, "orthologues")
+            pairs[target] = homologues(table, name, context.var_names, target, adata)
+        shared = list(dict.fromkeys(gene for p in pairs.values() for gene in p["context"]))
+        if not shared:
+            raise InputError("targets is empty. Expected at least one target species: {'human': adata}.")
+        self._prepare(settings)
+        species = Species.from_anndata(
+            name,
+            context,
+            shared,
+            per_species(layer, name, "layer"),
+            per_species(batch_key, name, "batch_key"),
+            context_labels,
+        )
+        self._context = self._part(species, context, self._generator(name))
+        n_neighbors = settings["n_neighbors"]
+        if n_neighbors > context.n_obs:
+            raise InputError(f"n_neighbors={n_neighbors}, but {name} has {context.n_obs} cells. Expected fewer neighbours.")
+        warn_small(self._context, n_neighbors)
+        for target, adata in targets.items():
+            keys = [per_species(v, target, a) for v, a in ((layer, "layer"), (batch_key, "batch_key"), (target_labels, "target_labels"))]
+            self._add(target, adata, pairs[target], *keys)
+
+    def add_target(
+        self,
+        name: str,
+        adata: AnnData,
+        orthologues: OrthologueSource,
+        *,
+        target_labels: str | None = None,
+        batch_key: str | None = None,
+        layer: str | None = None,
+    ) -> None:
+        """Add a further target species; :meth:`train` then aligns it to the context.
+
+        The context's counts are not needed: of a model loaded without them, neighbours are
+        found among the context cells as the context's decoder gives them.
+
+        Parameters
+        ----------
+        name, adata, orthologues, target_labels, batch_key, layer
+            As in the constructor, for this species.
+        """
+        named_targets([(n, None) for n in (*self._targets, name)], self._context.name)
+        check_names(name, adata)
+        genes = pd.Index(self._context.species.genes)
+        pairs = homologues(orthologues, self._context.name, genes, name, adata)
+        self._add(name, adata, pairs, layer, batch_key, target_labels)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | str | list[int] = "auto",
+        batch_size: int = 128,
+        *,
+        lr: float = 1e-3,
+        gradient_clip_val: float | None = None,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        checkpoint_dir: str | Path | None = None,
+        checkpoint_every: int = 10,
+        resume: bool = False,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        verbose: bool = True,
+    ) -> None:
+        """Train what has not been trained: the context, then every target.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the cells of each species; default 30 above 10,000 cells, else 60.
+        accelerator, devices
+            ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
+        batch_size
+            Cells per minibatch.
+        lr, gradient_clip_val
+            Learning rate of Adam, and largest norm of the gradient.
+        callbacks
+            Callables ``f(epoch, max_epochs, losses)``, called after each epoch (from 1) of each
+            species; its training stops when one returns ``False``.
+        checkpoint_dir, checkpoint_every
+            Folder to keep checkpoints in, one per species, and epochs between writings.
+        resume
+            Go on from the checkpoints in ``checkpoint_dir`` to the identical result.
+        precision
+            Number format of the products over all genes in training, see :meth:`SysVI.train`.
+        verbose
+            Show progress bars.
+        """
+        waiting = [part for part in self._parts() if part.stopped is None]
+        if not waiting:
+            raise InputError("All species are trained already. Make a new model to train again, or add_target().")
+        device = choose_device(accelerator, devices)
+        reduced = reduced_precision(precision, device)
+        listed = callback_list(callbacks)
+        for part in waiting:
+            cells = part.require_cells("to train")
+            settings = FitSettings(
+                max_epochs=max_epochs or training.default_epochs(len(cells)),
+                batch_size=batch_size,
+                lr=lr,
+                gradient_clip_val=gradient_clip_val,
+                checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir) / part.name,
+                checkpoint_every=checkpoint_every,
+                resume=resume and (Path(checkpoint_dir or ".") / part.name).exists(),
+                verbose=verbose,
+                description=part.name,
+                **ADAM,
+            )
+            logger.info("%s: training on %s, %d cells, %d epochs", part.name, device, len(cells), settings.max_epochs)
+            result = self._fit(part, device, settings, reduced, listed)
+            part.history, part.stopped = result.history, result.stopped
+            part.embedded = Embedded(*training.embed(part.net, cells, device))
+            if part is self._context:
+                self._context_prototypes()
+            if result.stopped == "interrupted":
+                break
+
+    @property
+    def history(self) -> dict[str, dict[str, pd.DataFrame]]:
+        """Per species: losses per epoch, one data frame per quantity, index ``epoch``."""
+        return {part.name: history_frames(part.history) for part in self._parts()}
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all species are trained."""
+        return all(part.stopped is not None for part in self._parts())
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user interrupted the training of a species."""
+        return any(part.stopped == "interrupted" for part in self._parts())
+
+    @property
+    def net(self) -> nn.ModuleList:
+        """The networks: the context's, then every target's."""
+        return nn.ModuleList(part.net for part in self._parts())
+
+    @property
+    def species(self) -> list[str]:
+        """Names of the species, the context first."""
+        return [part.name for part in self._parts()]
+
+    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
+        """Write the model into a folder: safetensors and JSON, whole or not at all.
+
+        Besides the weights it holds the latent representation of all cells and the context's
+        intermediate features and labels, but no counts.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        overwrite
+            Replace an existing model there.
+        """
+        files.save(self, dir_path, overwrite)
+
+    @classmethod
+    def load(
+        cls, dir_path: str | Path, adata: Mapping[str, AnnData] | None = None, accelerator: str = "cpu"
+    ) -> ScSpecies:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        adata
+            Data by species name. Results that need the counts of a species need it here.
+        accelerator
+            Device of the weights.
+
+        Raises
+        ------
+        ModelFileError
+            If the folder is incomplete or damaged.
+        InputError
+            If the data do not fit the model.
+        """
+        model = files.load(cls, dir_path)
+        for part in model._parts():
+            part.net.to(choose_device(accelerator))
+        if isinstance(adata, AnnData):
+            raise InputError("adata is an AnnData. Expected a dictionary of data by species name.")
+        for name, data in (adata or {}).items():
+            model._part_of(name).attach(data)
+        return model
+
+    def __repr__(self) -> str:
+        def say(part: Part) -> str:
+            state = "not trained" if part.stopped is None else f"{len(part.history['train_loss'])} epochs"
+            return f"{part.name} ({len(part.cell_names)} cells, {len(part.species.genes)} genes, {state})"
+
+        targets = ", ".join(say(part) for part in self._targets.values())
+        return f"ScSpecies: context {say(self._context)}; targets {targets or 'none'}; alignment {self._settings['alignment']}"
+
+    # -- construction and training of one species --------------------------------------------
+
+    def _prepare(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        self._context: Part
+        self._targets: dict[str, Part] = {}
+        self._prototypes: np.ndarray | None = None
+
+    def _generator(self, name: str, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator of the model's seed and of a species' name, so that its order does not matter."""
+        salt = sum((i + 1) * ord(letter) for i, letter in enumerate(name))
+        return torch.Generator(device).manual_seed(self._settings["seed"] * 1_000_003 + salt)
+
+    def _part(self, species: Species, adata: AnnData, generator: torch.Generator) -> Part:
+        cells = species.arrays(adata)
+        net = make_net(species, cells, self._settings, generator)
+        label = None if species.label_key is None else species.label_codes(adata)
+        return Part(species, net, adata.obs_names.astype(str), cells, label, adata.obs)
+
+    def _add(self, name: str, adata: AnnData, pairs: pd.DataFrame, layer, batch_key, label_key) -> None:
+        species = Species.from_anndata(name, adata, list(pairs["target"]), layer, batch_key, label_key)
+        part = self._part(species, adata, self._generator(name))
+        there = pd.Index(self._context.species.genes).get_indexer(pairs["context"])
+        part.pairs = np.stack([there, np.arange(len(pairs))], 1)
+        warn_small(part, self._settings["n_neighbors"])
+        self._targets[name] = part
+
+    def _parts(self) -> list[Part]:
+        return [self._context, *self._targets.values()]
+
+    def _part_of(self, name: str) -> Part:
+        found = {part.name: part for part in self._parts()}
+        if name not in found:
+            raise InputError(f"species={name!r} is not part of this model. Expected one of {list(found)}.")
+        return found[name]
+
+    def _target(self, name: str | None) -> Part:
+        """A trained target; with a single one its name may be left out."""
+        if name is None and len(self._targets) == 1:
+            name = next(iter(self._targets))
+        if name not in self._targets:
+            raise InputError(f"target={name!r} is not a target of this model. Expected one of {list(self._targets)}.")
+        return self._trained(self._targets[name])
+
+    def _trained(self, part: Part) -> Part:
+        if part.embedded is None:
+            raise NotTrainedError(f"{part.name!r} has not been trained. Call train() first.")
+        return part
+
+    def _weights(self) -> training.Weights:
+        s = self._settings
+        return training.Weights(s["kl_weight"], s["eta"], (0.0, s["mixing_weight"]), s["n_warmup"])
+
+    def _fit(self, part: Part, device, settings: FitSettings, reduced: bool, callbacks) -> FitResult:
+        """Step 1 for the context, steps 2 and 3 for a target."""
+        generator = self._generator(part.name, device)
+        identity = {"species": part.species.name, "cells": len(part.cells), "settings": str(self._settings)}
+        is_target = part is not self._context
+        if is_target:
+            context = self._trained(self._context)
+            part.neighbours = self._find_neighbours(part, device)
+            if self._settings["alignment"] == "intermediate":
+                part.net.inner = copy.deepcopy(context.net.inner).requires_grad_(False)
+        part.net.to(device)
+        part.net.reduce_precision(reduced)
+        try:
+            if not is_target:
+                return training.pretrain(part.net, part.cells, device, settings, self._weights(), generator, callbacks, identity)
+            record = self._prototype_record(part, device)
+            result = training.align(
+                part.net,
+                part.cells,
+                self._context_cells(),
+                part.neighbours,
+                AlignmentOptions(self._settings["alignment"], self._settings["candidate_search"]),
+                device,
+                settings,
+                self._weights(),
+                generator,
+                [*callbacks, record],
+                identity,
+            )
+            part.prototypes = record.frame()
+            return result
+        finally:
+            part.net.reduce_precision(False)
+
+    def _context_cells(self) -> ContextCells:
+        e = self._context.embedded
+        return ContextCells(*(torch.as_tensor(a) for a in (e.features, e.mean, e.std, self._context.label)))
+
+    def _context_prototypes(self) -> None:
+        """Latent means of the context's median cells, one per label."""
+        part = self._context
+        _, counts, batch = prototypes(part.cells, part.label, len(part.species.labels))
+        where = next(part.net.parameters()).device
+        with torch.no_grad():
+            z = part.net.encode(torch.as_tensor(counts, device=where), torch.as_tensor(batch, device=where)).mean
+        self._prototypes = z.cpu().numpy()
+
+    def _prototype_record(self, part: Part, device) -> PrototypeRecord:
+        """Follows the target's prototypes: of its own labels if known, else of the preliminary ones."""
+        own = part.label is not None
+        names = part.species.labels if own else self._context.species.labels
+        label = part.label if own else part.neighbours.label
+        codes, counts, batch = prototypes(part.cells, label, len(names))
+        named = [names[code] for code in codes]
+        return PrototypeRecord(part.net, counts, batch, self._prototypes, named, self._context.species.labels, device)
+
+    def _find_neighbours(self, part: Part, device) -> training.Neighbourhood:
+        context, settings = self._context, self._settings
+        there, here = part.pairs.T
+        if context.cells is None:
+            logger.info("%s: neighbours are found among decoded context cells", part.name)
+            known = training.decoded_counts(context.net, context.embedded.mean, context.embedded.log_library, there, device)
+        else:
+            known = context.cells.x[:, there]
+        k = settings["n_neighbors"]
+        quantile = settings["quantile"]
+        if quantile is None:
+            quantile = training.default_quantile(len(part.cells))
+        n_labels = len(context.species.labels)
+        return training.find_neighbours(part.cells.x[:, here], known, context.label, n_labels, k, quantile, k, device)
