@@ -38,10 +38,9 @@ class _GeneVarianceNLL(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):
         scaled, inverse_std = ctx.saved_tensors
-        weighted = scaled * grad[:, None]
         # d/dlog_var = 0.5 * (1 - scaled^2), weighted by the cell's gradient and summed over cells
-        to_log_var = 0.5 * (grad.sum() - torch.einsum("bg,bg->g", weighted, scaled))
-        to_mean = weighted.mul_(inverse_std).neg_()
+        to_log_var = 0.5 * (grad.sum() - grad @ scaled.square())
+        to_mean = (scaled * grad[:, None]).mul_(inverse_std).neg_()
         return None, to_mean, to_log_var
 
 

@@ -179,8 +179,12 @@ class SysVINet(nn.Module):
 
     @contextmanager
     def reduced_precision(self, on: bool) -> Iterator[None]:
-        """Within the block the products over all genes run in bfloat16, if ``on``."""
-        wide = (self.encoder.hidden.layers[0], self.decoder)
+        """Within the block the wide products run in bfloat16, if ``on``.
+
+        Those from genes to hidden units, between hidden units, and back to genes; what enters
+        or leaves the latent space stays in float32.
+        """
+        wide = (*self.encoder.hidden.layers, *self.decoder.hidden.layers[1:], self.decoder)
         for part in wide:
             part.reduced = on
         try:
