@@ -57,7 +57,7 @@ class PrototypeRecord:
         among = torch.cat([among, n_context + torch.arange(n, device=z.device)[:, None]], 1)
         value = candidate_log_prob(self.net, self.x, log_library, self.batch, z, among)
         self.epochs.append(epoch)
-        self.values.append((value[:, :-1] - value[:, -1:]).cpu().numpy())
+        self.values.append((value[:, :-1] - value[:, -1:]).double().cpu().numpy())
 
     def frame(self) -> pd.DataFrame:
         """Long table: ``epoch`` (from 1), ``target_type``, ``context_type``, ``difference``."""
