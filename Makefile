@@ -37,8 +37,9 @@ test-interop: setup
 test-r: setup
 	$(R_ENV) Rscript tests/r/run.R
 
+# test-r has run the package's tests: once is enough
 check-r: setup
-	$(R_ENV) scripts/check_r.sh
+	$(R_ENV) scripts/check_r.sh --no-tests
 
 clean:
 	rm -rf .venv .rlib demo
