@@ -4,6 +4,7 @@ Every metric is a pure function on arrays; :func:`evaluate` computes them for th
 of an AnnData object.
 """
 
+from .batch_strength import BatchStrength, batch_strength, compare_distances, sample_distances
 from .clustering import ari, best_nmi_ari, jaccard, leiden, name_clusters, nmi
 from .connectivity import graph_connectivity
 from .evaluate import evaluate, summarise
@@ -14,12 +15,14 @@ from .moran import MoranReference, moran_preservation, moran_reference, morans_i
 from .neighbors import Neighbors, nearest_neighbors
 from .pcr import explained_variance, pcr_comparison
 from .pcs import principal_components
+from .prior import component_shares, prior_component
 from .registry import METRICS
 from .score import Score
 from .silhouette import asw_batch, asw_label, asw_signed, isolated_labels, silhouettes
 
 __all__ = [
     "METRICS",
+    "BatchStrength",
     "LabelTransfer",
     "MoranReference",
     "Neighbors",
@@ -28,8 +31,11 @@ __all__ = [
     "asw_batch",
     "asw_label",
     "asw_signed",
+    "batch_strength",
     "best_nmi_ari",
     "clisi",
+    "compare_distances",
+    "component_shares",
     "condition_ilisi",
     "evaluate",
     "explained_variance",
@@ -49,6 +55,8 @@ __all__ = [
     "nmi",
     "pcr_comparison",
     "principal_components",
+    "prior_component",
+    "sample_distances",
     "silhouettes",
     "summarise",
 ]
