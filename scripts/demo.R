@@ -60,7 +60,9 @@ obj <- RunUMAP(obj, reduction = "pca", dims = 1:15, reduction.name = "umap.befor
                reduction.key = "before_", umap.method = "uwot", metric = "cosine", verbose = FALSE)
 
 step("sysVI")
-obj <- RunSysVI(obj, system = "species", covariates = "donor",
+# fewer epochs than by default (400 for so few cells): this is to be quick
+epochs <- as.integer(Sys.getenv("SCSYSTEMS_DEMO_EPOCHS", "150"))
+obj <- RunSysVI(obj, system = "species", covariates = "donor", max.epochs = epochs,
                 model.dir = file.path(out, "model"), overwrite = TRUE)
 print(TrainingHistory(obj))
 
@@ -90,12 +92,16 @@ step("Metrics")
 for (name in c("pca", "sysvi")) {
   reticulate::py_set_item(adata$obsm, name, reticulate::r_to_py(unname(Embeddings(obj, name))))
 }
-scores <- reticulate::py_to_r(scs$metrics$evaluate(
+scores <- scs$metrics$evaluate(
   adata, embeddings = list("pca", "sysvi"), system_key = "species", label_key = "cell_type",
   metrics = list("ilisi", "kbet", "graph_connectivity", "clisi", "asw_label", "nmi", "jaccard",
                  "label_transfer"),
   verbose = FALSE
-))
+)
+columns <- c("embedding", "metric", "category", "level", "group", "value")
+scores <- data.frame(lapply(setNames(columns, columns), function(column) {
+  unlist(reticulate::py_to_r(scores[[column]]$to_list()))
+}))
 write.csv(scores, file.path(out, "metrics.csv"), row.names = FALSE)
 # the averages, and label transfer in both directions; metrics.csv has every cell type
 shown <- scores[scores$level == "overall" | grepl("^\\w+ -> \\w+$", scores$group), ]

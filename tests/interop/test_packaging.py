@@ -31,11 +31,14 @@ def test_the_wheel_has_every_module_and_its_marker(built, root):
     (path,) = built.glob("*.whl")
     with zipfile.ZipFile(path) as wheel:
         names = set(wheel.namelist())
+        (commands,) = (wheel.read(name) for name in names if name.endswith("entry_points.txt"))
     source = root / "python"
     modules = {str(p.relative_to(source)) for p in source.rglob("*.py")}
     assert modules <= names
     assert "scsystems/py.typed" in names
     assert not [name for name in names if name.endswith(".pyc")]
+    assert b"scsystems = scsystems.cli:main" in commands
+    assert "scsystems/cli.py" in names
 
 
 def test_pip_installs_it_from_the_sdist(built, run, tmp_path):
