@@ -23,6 +23,7 @@ from ..train.loop import FitResult, FitSettings
 from . import scspecies_files as files
 from . import scspecies_training as training
 from .base import TrainedState, callback_list, history_frames
+from .scspecies_comparison import Comparison
 from .scspecies_parts import (
     Embedded,
     OrthologueSource,
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 ADAM = {"eps": 1e-8, "weight_decay": 0.0}
 
 
-class ScSpecies(Results, TrainedState):
+class ScSpecies(Results, Comparison, TrainedState):
     """Align target species to a labelled context species (Schächter et al. 2025).
 
     Species have their own genes; one-to-one orthologues connect them. Each species has a

@@ -1,6 +1,19 @@
 """What trained models tell: labels, similarity, expression, relevance, novelty. Arrays in, arrays out."""
 
+from .expression import decode, draw_cells, fold_change, within_ellipse
 from .label_transfer import rank, transfer
+from .relevance import relevance
 from .similarity import mode, similarity, type_similarity
 
-__all__ = ["mode", "rank", "similarity", "transfer", "type_similarity"]
+__all__ = [
+    "decode",
+    "draw_cells",
+    "fold_change",
+    "mode",
+    "rank",
+    "relevance",
+    "similarity",
+    "transfer",
+    "type_similarity",
+    "within_ellipse",
+]

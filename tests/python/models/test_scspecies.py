@@ -391,3 +391,44 @@ def test_arguments_of_results_are_checked(model, mouse, human):
         model.train(verbose=False)
     with pytest.raises(NotTrainedError):
         make(mouse, human).transfer_labels()
+
+
+# -- genes ------------------------------------------------------------------------------------
+
+
+def test_differential_expression(model):
+    table = model.differential_expression(n_samples=200)
+    assert len(table) == 3 * N_SHARED
+    assert set(table["cell_type"]) == set(TYPES)
+    one = table[table["cell_type"] == "alpha"].set_index("target_gene")
+    assert (one["context_gene"].str[1:] == one.index.str[1:]).all()
+    assert one["probability"].between(0, 1).all()
+    # programs are shared, so real pairs differ less than random ones
+    assert one["lfc"].abs().median() < 0.5 * one["lfc_null"].abs().median()
+    assert table.equals(model.differential_expression(n_samples=200))
+
+
+def test_differential_expression_finds_the_planted_differences(model, mouse, human):
+    table = model.differential_expression(n_samples=200, cell_types=["beta"]).set_index("target_gene")
+
+    def mean(adata, prefix):
+        cells = adata[adata.obs["cell_type"] == "beta", [f"{prefix}{i}" for i in range(N_SHARED)]].X
+        total = np.asarray(cells.sum(0)).ravel() + 1.0
+        return total / total.sum()
+
+    observed = np.log2(mean(human, "H") / mean(mouse, "m"))
+    found = table.loc[[f"H{i}" for i in range(N_SHARED)], "lfc"]
+    assert np.corrcoef(observed, found)[0, 1] > 0.7
+
+
+def test_relevance_of_both_species(model):
+    pytest.importorskip("captum", reason="the extra 'relevance' is not installed")
+    for name in ("mouse", "human"):
+        table = model.relevance(name, n_cells=10)
+        assert table.shape == (N_SHARED + N_OWN, 3)
+        assert np.isfinite(table.to_numpy()).all()
+
+
+def test_types_to_compare_must_be_shared(model):
+    with pytest.raises(InputError, match="cell_types"):
+        model.differential_expression(cell_types=["delta"])
