@@ -17,9 +17,7 @@ step <- function(text) {
 }
 
 # The Python side that comes with the R package.
-scs <- reticulate::import_from_path(
-  "scsystems", system.file("python", package = "scsystems"), convert = FALSE
-)
+scs <- scsystems_python()
 
 # Real cells if their data package is installed, else simulated ones.
 example_cells <- function() {

@@ -47,6 +47,13 @@ print("\n".join(sorted(p for p in paths if os.path.exists(p) and not os.path.isd
 PY
 mapfile -t shared < <("$python" -c "$list")
 
+cat >"$target/tmp/inside.sh" <<'INSIDE'
+cd /tmp
+R CMD INSTALL --no-docs --no-byte-compile --library=/opt/rlib "$root/rpkg" >/tmp/install.log 2>&1 ||
+  { cat /tmp/install.log >&2; exit 1; }
+exec Rscript "$root/tests/r/run.R" ${filter:+"$filter"}
+INSIDE
+
 export target root python filter="${1:-}"
 printf '%s\n' "${shared[@]}" "$root" >"$target/tmp/shared"
 
@@ -62,10 +69,5 @@ exec unshare --mount --propagation private bash -euo pipefail -c '
   exec chroot "$target" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
     R_LIBS=/opt/rlib RETICULATE_PYTHON="$python" PYTHONDONTWRITEBYTECODE=1 \
     OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" OMP_WAIT_POLICY=passive \
-    bash -euo pipefail -c "
-      cd /tmp
-      R CMD INSTALL --no-docs --no-byte-compile --library=/opt/rlib \"$root/rpkg\" >/tmp/install.log 2>&1 ||
-        { cat /tmp/install.log >&2; exit 1; }
-      exec Rscript \"$root/tests/r/run.R\" $filter
-    "
+    root="$root" filter="$filter" bash -euo pipefail /tmp/inside.sh
 '

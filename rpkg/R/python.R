@@ -34,6 +34,27 @@ bridge <- function(call = caller_env()) {
   the$bridge
 }
 
+#' The Python package scsystems
+#'
+#' Starts Python if it does not run yet, and gives the Python module that this package carries, for
+#' what has no function in R: metrics, orthologue tables, example data. Import torch and scsystems
+#' through it (rather than with [reticulate::import()]), so that torch runs at its own speed.
+#'
+#' @param convert Whether results are converted to R values by reticulate.
+#'
+#' @return A Python module.
+#' @export
+#' @examples
+#' \dontrun{
+#' scs <- scsystems_python()
+#' adata <- scs$datasets$simulated(n_cells = 500L)
+#' }
+scsystems_python <- function(convert = FALSE) {
+  check_flag(convert, "convert")
+  bridge()
+  reticulate::import("scsystems", convert = convert)
+}
+
 # Call a function of the bridge. Its warnings become R's, its errors our conditions.
 call_bridge <- function(name, ..., .call = caller_env()) {
   python <- bridge(call = .call)

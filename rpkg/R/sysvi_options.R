@@ -2,11 +2,14 @@
 #'
 #' The settings that are seldom changed, for the `control` argument of [RunSysVI()]. They have the
 #' names of the Python arguments; every other Python argument can be given through `model`, `train`
-#' and `plan`.
+#' and `plan`. `NULL` leaves a setting to Python's default.
 #'
+#' @param preset Set of defaults: `"default"`, the best that is known, or `"paper"`, as in Hrovatin
+#'   et al. (2025).
 #' @param prior The prior of the latent space: `"vamp"` (a mixture of encoded pseudo-cells),
 #'   `"standard_normal"` or `"gmm"`.
-#' @param n_prior_components Number of components of the `"vamp"` and `"gmm"` priors.
+#' @param n_prior_components Number of components of the `"vamp"` and `"gmm"` priors; `NULL` for the
+#'   preset's.
 #' @param pseudoinputs Cells (names or positions) that the pseudo-cells of the `"vamp"` prior start
 #'   from; `NULL` picks them at random.
 #' @param trainable_priors Whether the prior's components are trained.
@@ -22,7 +25,7 @@
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.
-#' @param lr,weight_decay Learning rate and weight decay of Adam; `NULL` for the defaults.
+#' @param lr,weight_decay Learning rate and weight decay of Adam.
 #' @param kl_weight Weight of the Kullback-Leibler term.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
 #'   system before intersecting, and the smallest number of cells per system a gene has to be found
@@ -40,7 +43,8 @@
 #' @export
 #' @examples
 #' sysvi_options(n_hidden = 128, n_top_genes = 2000)
-sysvi_options <- function(prior = c("vamp", "standard_normal", "gmm"), n_prior_components = 5,
+sysvi_options <- function(preset = c("default", "paper"),
+                          prior = c("vamp", "standard_normal", "gmm"), n_prior_components = NULL,
                           pseudoinputs = NULL, trainable_priors = TRUE, n_hidden = 256,
                           n_layers = 2, dropout_rate = 0.1,
                           out_var_mode = c("feature", "sample_feature"),
@@ -50,9 +54,10 @@ sysvi_options <- function(prior = c("vamp", "standard_normal", "gmm"), n_prior_c
                           n_top_genes = 3000, min_cells = 20, give_mean = TRUE,
                           target_sum = 1e4, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
+  preset <- rlang::arg_match(preset)
   prior <- rlang::arg_match(prior)
   out_var_mode <- rlang::arg_match(out_var_mode)
-  check_number(n_prior_components, "n_prior_components", min = 1, whole = TRUE)
+  check_number(n_prior_components, "n_prior_components", min = 1, whole = TRUE, null = TRUE)
   check_flag(trainable_priors, "trainable_priors")
   check_number(n_hidden, "n_hidden", min = 1, whole = TRUE)
   check_number(n_layers, "n_layers", min = 1, whole = TRUE)
@@ -98,9 +103,11 @@ setup_arguments <- function(system, covariates, control) {
 }
 
 model_arguments <- function(dims, seed, control, cells, call = caller_env()) {
-  utils::modifyList(list(
+  utils::modifyList(drop_null(list(
+    preset = control$preset,
     prior = control$prior,
-    n_prior_components = as.integer(control$n_prior_components),
+    n_prior_components =
+      if (!is.null(control$n_prior_components)) as.integer(control$n_prior_components),
     pseudoinputs_data_indices = cell_positions(control$pseudoinputs, cells, call = call),
     n_latent = as.integer(dims),
     n_hidden = as.integer(control$n_hidden),
@@ -110,7 +117,7 @@ model_arguments <- function(dims, seed, control, cells, call = caller_env()) {
     trainable_priors = control$trainable_priors,
     embed_categorical_covariates = control$embed_categorical_covariates,
     seed = as.integer(seed)
-  ), control$model)
+  )), control$model)
 }
 
 train_arguments <- function(max.epochs, cycle.weight, seed, control) {

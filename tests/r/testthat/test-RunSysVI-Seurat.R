@@ -174,8 +174,11 @@ if (is_v5) {
     result <- quick(split)
     expect_identical(SeuratObject::Embeddings(result, "sysvi"), expected)
     expect_identical(result[["RNA"]], split[["RNA"]])
-    old <- object
-    old[["RNA"]] <- suppressWarnings(methods::as(old[["RNA"]], "Assay"))
+    old <- SeuratObject::CreateSeuratObject(
+      SeuratObject::CreateAssayObject(data = SeuratObject::LayerData(object, layer = "data")),
+      meta.data = object[[]]
+    )
+    expect_s4_class(old[["RNA"]], "Assay")
     expect_identical(SeuratObject::Embeddings(quick(old), "sysvi"), expected)
   })
 

@@ -102,7 +102,7 @@ test_that("names and keys that are taken are refused", {
 test_that("assays that cannot serve are refused", {
   object <- seurat_object()
   expect_refused(quick(object, assay = "none"), message = "no assay.*none.*RNA", object = object)
-  old <- methods::as(object[["RNA"]], "Assay")
+  old <- SeuratObject::CreateAssayObject(simulated_counts()$counts)
   corrected <- methods::as(old, "SCTAssay")
   SeuratObject::Key(corrected) <- "sct_"
   object[["SCT"]] <- corrected

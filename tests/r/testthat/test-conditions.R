@@ -5,7 +5,7 @@ envelope <- function(kinds, message = "it {went} wrong\nand more") {
 
 test_that("each Python error has its condition class, and braces in messages are harmless", {
   for (kind in c("InputError", "NotTrainedError", "NonFiniteError", "ModelFileError",
-                 "MissingExtraError")) {
+                 "NotSupportedError", "MissingExtraError")) {
     class <- scsystems:::error_classes[[kind]]
     error <- expect_refused(
       scsystems:::abort_from_python(envelope(c(kind, "ScsystemsError", "Exception"))),

@@ -3,7 +3,10 @@ seen_by_python <- function(matrix, dtype = "float64") {
   values <- reticulate::import("scsystems.r.values", convert = FALSE)
   python <- values$matrix_from_parts(scsystems:::matrix_to_parts(matrix), dtype = dtype)
   dense <- if (reticulate::py_has_attr(python, "toarray")) python$toarray() else python
-  reticulate::py_to_r(dense)
+  # reticulate gives NaN as NA or as NaN, depending on its version
+  seen <- reticulate::py_to_r(dense)
+  seen[is.nan(seen)] <- NA
+  seen
 }
 
 # There and back.

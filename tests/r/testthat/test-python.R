@@ -41,6 +41,14 @@ test_that("the user's object survives a missing Python", {
   expect_match(out, "same: TRUE")
 })
 
+test_that("the Python package can be reached", {
+  scs <- scsystems_python()
+  expect_identical(reticulate::py_to_r(scs$`__version__`),
+                   as.character(utils::packageVersion("scsystems")))
+  expect_identical(scsystems_python(convert = TRUE)$`__version__`,
+                   as.character(utils::packageVersion("scsystems")))
+})
+
 test_that("torch is bound to its own libraries", {
   expect_true(reticulate::import("scsystems.r.boot")$state$own_blas)
 })

@@ -26,6 +26,35 @@ test_that("options reach the model", {
   expect_identical(arguments$training$weights$cycle, 5)
 })
 
+test_that("defaults are those of Python", {
+  scs <- reticulate::import("scsystems", convert = FALSE)
+  python_default <- function(name, call) {
+    parameters <- reticulate::import("inspect", convert = FALSE)$signature(call)$parameters
+    reticulate::py_to_r(reticulate::py_get_item(parameters, name)$default)
+  }
+  ours <- sysvi_options()
+  settings <- list(
+    list(scs$SysVI, c("preset", "prior", "n_prior_components", "trainable_priors", "n_hidden",
+                      "n_layers", "dropout_rate", "out_var_mode", "embed_categorical_covariates")),
+    list(scs$SysVI$train, c("early_stopping", "train_size", "checkpoint_dir")),
+    list(scs$SysVI$setup_anndata, "weight_batches"),
+    list(scs$pp$select_features, c("n_top_genes", "min_cells"))
+  )
+  for (part in settings) for (name in part[[2]]) {
+    expect_equal(ours[[name]], python_default(name, part[[1]]), info = name)
+  }
+  expect_equal(formals(scsystems:::RunSysVI.Seurat)$dims, python_default("n_latent", scs$SysVI))
+})
+
+test_that("the paper's preset is within reach", {
+  folder <- tempfile()
+  quick(seurat_object(), control = small_options(preset = "paper"), model.dir = folder)
+  text <- paste(readLines(file.path(folder, "model.json"), warn = FALSE), collapse = "\n")
+  used <- reticulate::import("json")$loads(text)$arguments
+  expect_identical(used$n_prior_components, 5L)
+  expect_identical(used$covariate_init, "linear")
+})
+
 test_that("pseudoinputs are cells by name or position", {
   object <- seurat_object()
   run <- function(cells) {
