@@ -225,19 +225,21 @@ def _hcop(table, headers, species, gene):
 
 
 def _biomart(table, headers, species, gene):
-    ends = ("gene_name", "homolog_associated_gene_name", "external_gene_name", "symbol")
+    # the query species' columns as the web page and as R's biomaRt call them, then the others'
+    query = ("gene_name", "external_gene_name", "hgnc_symbol", "mgi_symbol")
+    targets = r"_(homolog_associated_gene_name|gene_name)$"
     if gene == "id":
-        ends = ("gene_stable_id", "homolog_ensembl_gene", "ensembl_gene_id")
+        query = ("gene_stable_id", "ensembl_gene_id")
+        targets = r"_(homolog_ensembl_gene|gene_stable_id)$"
     signs = r"(homology_type|orthology_type|gene_stable_id|^hgnc_symbol|^mgi_symbol)$"
     if not any(re.search(signs, header) for header in headers):
         return None
     sides = {}
     for header, column in headers.items():
-        for end in ends:
-            if header == end or header in ("hgnc_symbol", "mgi_symbol"):
-                sides.setdefault(_query_species(table, headers, header), column)
-            elif header.endswith("_" + end):
-                sides.setdefault(header[: -len(end) - 1], column)
+        if header in query:
+            sides.setdefault(_query_species(table, headers, header), column)
+        elif target := re.search(targets, header):
+            sides.setdefault(header[: target.start()], column)
     return _choose(table, headers, sides, species) if len(sides) > 1 else None
 
 

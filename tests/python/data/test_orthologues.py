@@ -110,6 +110,42 @@ def test_biomart_headers_as_r_writes_them():
     }
 
 
+def test_biomart_attributes_of_r():
+    frame = pd.DataFrame(
+        {
+            "ensembl_gene_id": ["ENSG00000000001"],
+            "external_gene_name": ["INS"],
+            "mmusculus_homolog_ensembl_gene": ["ENSMUSG00000000001"],
+            "mmusculus_homolog_associated_gene_name": ["Ins2"],
+            "mmusculus_homolog_orthology_type": ["ortholog_one2one"],
+            "mmusculus_homolog_orthology_confidence": [1],
+        }
+    )
+    table = orthologues.read(frame)
+    assert table.species == ("human", "mmusculus")
+    assert pairs_of(table) == {("INS", "Ins2")}
+    ids = orthologues.read(frame, species=("mouse", "human"), gene="id")
+    assert pairs_of(ids) == {("ENSMUSG00000000001", "ENSG00000000001")}
+
+
+def test_biomart_with_several_targets():
+    frame = pd.DataFrame(
+        {
+            "Gene stable ID": ["ENSG00000000001"] * 2 + ["ENSG00000000002"] * 2,
+            "Gene name": ["INS", "INS", "GCG", "GCG"],
+            "Mouse gene name": ["Ins1", "Ins2", "Gcg", "Gcg"],
+            "Mouse homology type": ["ortholog_one2many"] * 2 + ["ortholog_one2one"] * 2,
+            "Zebrafish gene name": ["ins", "ins", "gcga", "gcgb"],
+            "Zebrafish homology type": ["ortholog_one2one"] * 2 + ["ortholog_one2many"] * 2,
+        }
+    )
+    assert orthologues.read(frame).species == ("human", "mouse", "zebrafish")
+    assert pairs_of(orthologues.one_to_one(frame, ("mouse", "human"))) == {("Gcg", "GCG")}
+    assert pairs_of(orthologues.one_to_one(frame, ("human", "zebrafish"))) == {("INS", "ins")}
+    with pytest.raises(InputError, match="is one-to-one"):
+        orthologues.one_to_one(frame)
+
+
 def test_symbols_of_the_nomenclature_committees_say_their_species():
     frame = pd.DataFrame({"MGI.symbol": ["Ins2"], "HGNC.symbol": ["INS"]})
     assert orthologues.read(frame).species == ("mouse", "human")
