@@ -9,6 +9,7 @@ from .clustering import ari, best_nmi_ari, jaccard, leiden, name_clusters, nmi
 from .connectivity import graph_connectivity
 from .evaluate import evaluate, summarise
 from .kbet import kbet
+from .label_free import cluster_preservation, clusters_before, matched_profiles
 from .label_transfer import LabelTransfer, label_transfer
 from .lisi import clisi, condition_ilisi, ilisi, lisi
 from .moran import MoranReference, moran_preservation, moran_reference, morans_i
@@ -34,6 +35,8 @@ __all__ = [
     "batch_strength",
     "best_nmi_ari",
     "clisi",
+    "cluster_preservation",
+    "clusters_before",
     "compare_distances",
     "component_shares",
     "condition_ilisi",
@@ -47,6 +50,7 @@ __all__ = [
     "label_transfer",
     "leiden",
     "lisi",
+    "matched_profiles",
     "moran_preservation",
     "moran_reference",
     "morans_i",

@@ -53,10 +53,13 @@ def evaluate(
     system_key
         Column of ``obs`` with the systems whose mixing is measured.
     label_key
-        Column with cell types; cells without one are left out. Without it only the metrics
-        that need no labels are computed.
+        Column with cell types; cells without one are left out. Without it, only what needs
+        none is computed: ``ilisi``, ``pcr``, and for biology ``cluster_preservation``,
+        ``matched_profiles`` and ``moran`` within clusters that every sample forms before
+        integration.
     batch_key
-        Column with samples, within which Moran's I is computed (default: the systems).
+        Column with samples, within which Moran's I and clusters before integration are
+        computed (default: the systems).
     metrics
         Names out of ``scsystems.metrics.METRICS``; default: all that the data allow, a
         message (logging) naming those left out and why.
@@ -155,12 +158,13 @@ def summarise(table: pd.DataFrame, level: str = "overall") -> pd.DataFrame:
 
 def _check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[str]:
     if metrics is None:
-        return [name for name, m in METRICS.items() if label_key is not None or not m.needs_labels]
+        other = "needed" if label_key is None else "without"
+        return [name for name, metric in METRICS.items() if metric.labels != other]
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
         raise InputError(f"Unknown 'metrics': {unknown}; expected some of {list(METRICS)}.")
-    unlabelled = [name for name in names if METRICS[name].needs_labels and label_key is None]
+    unlabelled = [name for name in names if METRICS[name].labels == "needed" and label_key is None]
     if unlabelled:
         raise InputError(f"The metrics {unlabelled} need cell types: give 'label_key'.")
     return names

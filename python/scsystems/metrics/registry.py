@@ -23,6 +23,7 @@ from .clustering import (
 )
 from .connectivity import graph_connectivity
 from .kbet import kbet
+from .label_free import cluster_preservation, clusters_before, matched_profiles
 from .label_transfer import label_transfer
 from .lisi import clisi, ilisi
 from .moran import MoranReference, moran_preservation, moran_reference
@@ -65,11 +66,16 @@ class Data:
         return principal_components(self.expression, seed=self.seed)
 
     @cached_property
+    def clusters_before(self) -> np.ndarray:
+        """Clusters of every sample before integration, where there are no labels."""
+        return clusters_before(self.expression, self.samples, seed=self.seed)
+
+    @cached_property
     def moran(self) -> MoranReference:
-        """Variable genes before integration."""
+        """Variable genes before integration, within cell types or else clusters."""
         return moran_reference(
             self.expression,
-            self.labels,
+            self.clusters_before if self.labels is None else self.labels,
             self.samples,
             min_cells=self.moran_min_cells,
             seed=self.seed,
@@ -119,15 +125,16 @@ class Metric:
         Mixing of the systems (``"batch"``), preserved ``"biology"``, or label ``"transfer"``.
     compute
         Its score.
-    needs_labels
-        Whether it needs labels.
+    labels
+        Whether it needs labels, is a substitute where there are none (``"without"``), or does
+        not care (``"any"``).
     higher_is_better
         False for the signed ASW only.
     """
 
     category: Literal["batch", "biology", "transfer"]
     compute: Callable[[Embedded, Data], float]
-    needs_labels: bool = True
+    labels: Literal["needed", "without", "any"] = "needed"
     higher_is_better: bool = True
 
 
@@ -146,10 +153,10 @@ def _label_transfer(e: Embedded, d: Data) -> Score:
 
 
 METRICS: dict[str, Metric] = {
-    "ilisi": Metric("batch", lambda e, d: ilisi(e.neighbors, d.systems, d.labels), False),
+    "ilisi": Metric("batch", lambda e, d: ilisi(e.neighbors, d.systems, d.labels), "any"),
     "kbet": Metric("batch", lambda e, d: kbet(e.embedding, d.labels, d.systems)),
     "graph_connectivity": Metric("batch", lambda e, d: graph_connectivity(e.neighbors, d.labels)),
-    "pcr": Metric("batch", lambda e, d: pcr_comparison(d.before, e.embedding, d.systems), False),
+    "pcr": Metric("batch", lambda e, d: pcr_comparison(d.before, e.embedding, d.systems), "any"),
     "asw_batch": Metric("batch", lambda e, d: asw_batch(e.embedding, d.labels, d.systems)),
     "asw_signed": Metric(
         "batch", lambda e, d: asw_signed(e.embedding, d.labels, d.systems), higher_is_better=False
@@ -165,7 +172,21 @@ METRICS: dict[str, Metric] = {
     "nmi_fixed": Metric("biology", lambda e, d: nmi(e.named_clusters, d.labels)),
     "ari_fixed": Metric("biology", lambda e, d: ari(e.named_clusters, d.labels)),
     "jaccard": Metric("biology", lambda e, d: jaccard(e.clusters[FIXED_RESOLUTION], d.labels)),
-    "moran": Metric("biology", lambda e, d: moran_preservation(d.moran, d.expression, e.embedding)),
+    "moran": Metric(
+        "biology", lambda e, d: moran_preservation(d.moran, d.expression, e.embedding), "any"
+    ),
     "label_transfer": Metric("transfer", _label_transfer),
+    "cluster_preservation": Metric(
+        "biology",
+        lambda e, d: cluster_preservation(
+            e.clusters[FIXED_RESOLUTION], d.clusters_before, d.samples
+        ),
+        "without",
+    ),
+    "matched_profiles": Metric(
+        "biology",
+        lambda e, d: matched_profiles(e.embedding, d.expression, d.clusters_before, d.systems, d.k),
+        "without",
+    ),
 }
 """The metrics that :func:`evaluate` knows, by name."""
