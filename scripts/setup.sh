@@ -62,13 +62,16 @@ It has to be Python 3.11 or 3.12 with venv and a shared library (as Debian's pyt
 another with PYTHON=/path/to/python3 make setup."
 }
 
-stamp() { sha256sum | cut -c1-16; }
+hash=sha256sum
+command -v sha256sum >/dev/null || hash="shasum -a 256" # macOS
+stamp() { $hash | cut -c1-16; }
 
 setup_python() {
   local key python
   key=$(cat pyproject.toml requirements/*.txt scripts/setup.sh | stamp)
   [ -e ".venv/.done-$key" ] && return 0
-  if [ ! -x .venv/bin/python ]; then
+  if ! .venv/bin/python -c '' 2>/dev/null; then
+    rm -rf .venv # none, or one whose Python is gone
     python=$(choose_python)
     say "Making .venv/ with $("$python" --version)"
     "$python" -m venv .venv
@@ -88,7 +91,7 @@ setup_python() {
 setup_r() {
   local key
   key=$({ find -L rpkg/DESCRIPTION rpkg/NAMESPACE rpkg/R rpkg/man rpkg/inst -type f \
-      ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; R --version | head -n 1; } | stamp)
+      ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 $hash; R --version | head -n 1; } | stamp)
   [ -e ".rlib/.done-$key" ] && return 0
   say "Installing the R package into .rlib/"
   mkdir -p .rlib
