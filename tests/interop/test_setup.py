@@ -19,6 +19,7 @@ TOOLS = (
     "sort",
     "xargs",
     "head",
+    "rm",
 )
 
 
