@@ -48,7 +48,7 @@ def adata():
     return make_adata()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make():
     """The maker itself."""
     return make_adata

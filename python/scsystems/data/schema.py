@@ -61,6 +61,9 @@ class Schema:
     centre, scale
         Mean and standard deviation of each continuous covariate; the network sees
         ``(value - centre) / scale``.
+    gene_means
+        Mean expression of each gene, which stands for a gene that a query lacks; empty if it is
+        not known.
     """
 
     setup: Setup
@@ -69,6 +72,7 @@ class Schema:
     categories: tuple[tuple[str, ...], ...] = ()
     centre: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    gene_means: tuple[float, ...] = ()
 
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
@@ -103,6 +107,7 @@ class Schema:
             centre=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
+            gene_means=gene_means(expression(adata, setup.layer)),
         )
 
     def arrays(self, adata: AnnData) -> CellArrays:
@@ -167,6 +172,7 @@ class Schema:
             categories=tuple(tuple(c) for c in raw["categories"]),
             centre=tuple(raw["centre"]),
             scale=tuple(raw["scale"]),
+            gene_means=tuple(raw["gene_means"]),
         )
 
     def extended(self, adata: AnnData) -> Schema:
@@ -193,9 +199,7 @@ class Schema:
                 "together, or map the new system with ScSpecies."
             )
         categories = []
-        for key, known in zip(
-            self.setup.categorical_covariate_keys, self.categories, strict=True
-        ):
+        for key, known in zip(self.setup.categorical_covariate_keys, self.categories, strict=True):
             found = _column(adata, key, "categorical_covariate_keys").astype(str)
             counts = found[~found.isin(known)].value_counts()
             single = counts.index[counts == 1]
@@ -233,6 +237,12 @@ def expression(adata: AnnData, layer: str | None):
             f"layer={layer!r} is not in adata.layers. Expected one of {sorted(adata.layers)} or None for adata.X."
         )
     return adata.layers[layer]
+
+
+def gene_means(matrix) -> tuple[float, ...]:
+    """Mean of every column, to the digits of single precision."""
+    means = np.asarray(matrix.mean(axis=0), dtype=np.float32).ravel()
+    return tuple(float(f"{v:.7g}") for v in means)
 
 
 def check_expression(matrix, layer: str | None) -> None:

@@ -37,19 +37,18 @@ def vote(
     if len(query) == 0:
         return pd.DataFrame({"label": np.array([], object), "confidence": [], "distance": []})
     distance, at = search.kneighbors(query)
-    votes = np.zeros((len(query), len(names)))
+    votes = np.zeros((len(query), len(names)), dtype=np.int64)
+    total_distance = np.zeros(votes.shape)
     rows = np.repeat(np.arange(len(query)), n_neighbors)
-    np.add.at(votes, (rows, codes[at].ravel()), 1 / n_neighbors)
-    nearness = np.zeros_like(votes)
-    np.add.at(nearness, (rows, codes[at].ravel()), -distance.ravel())
-    mean_nearness = nearness / np.maximum(votes * n_neighbors, 1)
-    # nearness decides ties alone: squeezed to less than one vote
-    scale = 0.5 / n_neighbors / max(distance.max(), 1e-30)
-    best = (votes + scale * mean_nearness).argmax(1)
+    np.add.at(votes, (rows, codes[at].ravel()), 1)
+    np.add.at(total_distance, (rows, codes[at].ravel()), distance.ravel())
+    # distance decides ties alone: squeezed to less than one vote
+    penalty = total_distance / np.maximum(votes, 1) / (2 * max(distance.max(), 1e-30))
+    best = (votes - penalty).argmax(1)
     return pd.DataFrame(
         {
             "label": names[best].astype(object),
-            "confidence": votes[np.arange(len(query)), best],
+            "confidence": votes[np.arange(len(query)), best] / n_neighbors,
             "distance": distance.mean(1) / max(usual, 1e-30),
         }
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import torch
 from anndata import AnnData
 
 from ..data.minibatches import CellArrays, iterate
-from ..data.schema import Schema, Setup, expression
+from ..data.schema import Schema, Setup, expression, gene_means
 from ..errors import InputError
 from ..nn.layers import CovariateInit, CovariateSizes
 from ..nn.priors import Density, GaussianMixturePrior, VampPrior
@@ -406,6 +406,8 @@ class SysVI(
         """Make ``adata`` the model's own cells."""
         self._cells = self.schema.arrays(adata)
         self.adata = adata
+        if not self.schema.gene_means:
+            self.schema = replace(self.schema, gene_means=gene_means(self._cells.x))
         self._fingerprint = data_fingerprint(
             expression(adata, self.schema.setup.layer), adata.obs_names
         )
