@@ -46,7 +46,10 @@ install_scsystems <- function(method = c("virtualenv", "conda"), envname = "r-sc
     cli::cli_inform(c(i = "Python runs already in this session: restart R afterwards."))
   }
   cli::cli_inform(c(i = "Installing into {.val {envname}}: {.val {c(plan$torch, plan$packages)}}."))
-  problem <- tryCatch({ create_environment(plan); NULL }, error = function(e) e)
+  problem <- tryCatch({
+    without_library_path(create_environment(plan))
+    NULL
+  }, error = function(e) e)
   if (!is.null(problem)) {
     abort_python(c(
       "The environment {.val {envname}} could not be made.",
@@ -82,6 +85,17 @@ torch_options <- function(gpu, torch_index) {
     torch_index <- if (cpu_build) "https://download.pytorch.org/whl/cpu" else ""
   }
   if (nzchar(torch_index)) c("--index-url", torch_index) else character()
+}
+
+# R puts its own libraries on the path that other programs search, and a Python may then load a wrong
+# one (of ssl, say, without which pip reaches nothing).
+without_library_path <- function(expr) {
+  before <- Sys.getenv("LD_LIBRARY_PATH", unset = NA)
+  if (!is.na(before)) {
+    Sys.unsetenv("LD_LIBRARY_PATH")
+    on.exit(Sys.setenv(LD_LIBRARY_PATH = before))
+  }
+  expr
 }
 
 create_environment <- function(plan) {

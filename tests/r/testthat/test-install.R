@@ -31,3 +31,12 @@ test_that("an installation that fails says so with what to try", {
   )
   expect_s3_class(error$parent, "error")
 })
+
+test_that("pip does not see R's library path, and R has it back afterwards", {
+  before <- Sys.getenv("LD_LIBRARY_PATH", unset = NA)
+  seen <- scsystems:::without_library_path(Sys.getenv("LD_LIBRARY_PATH", unset = NA))
+  expect_true(is.na(seen))
+  expect_identical(Sys.getenv("LD_LIBRARY_PATH", unset = NA), before)
+  try(scsystems:::without_library_path(stop("no")), silent = TRUE)
+  expect_identical(Sys.getenv("LD_LIBRARY_PATH", unset = NA), before)
+})
