@@ -104,11 +104,18 @@ def convert(content: dict[str, Any]) -> tuple[Schema, dict[str, Any], dict[str, 
         raise ModelFileError(
             f"The file holds a model of class {name!r} of scvi-tools. Expected a SysVI model."
         )
-    schema = _schema(registry, content["var_names"])
     state = content["model_state_dict"]
-    options = _options(facts)
-    arguments = _arguments(state, options)
-    weights = _weights(state, schema, arguments)
+    try:
+        schema = _schema(registry, content["var_names"])
+        arguments = _arguments(state, _options(facts))
+        weights = _weights(state, schema, arguments)
+    except (KeyError, IndexError, AttributeError, TypeError, RuntimeError) as error:
+        if isinstance(error, NotSupportedError):
+            raise
+        raise ModelFileError(
+            f"The file does not have the layout of scvi-tools' SysVI ({error!r}). Expected a model of scvi-tools "
+            "1.2 to 1.5."
+        ) from error
     about = {
         "trained": bool(facts.get("is_trained_", False)),
         "n_cells": int(_fields(registry, "X").get("n_obs", 0)),
@@ -204,53 +211,47 @@ def _weights(
     blocks = [len(schema.systems)]
     blocks += [] if embedded else [len(c) for c in schema.categories]
     weights: dict[str, Tensor] = {}
-    try:
-        for half, n_in in (("encoder", len(schema.genes)), ("decoder", arguments["n_latent"])):
-            for i in range(arguments["n_layers"]):
-                width = n_in if i == 0 else arguments["n_hidden"]
-                source, target = (
-                    f"{half}.decoder_y.fc_layers.Layer {i}",
-                    f"{half}.hidden.layers.{i}",
-                )
-                whole = state[f"{source}.0.weight"]
-                weights[f"{target}.weight"] = whole[:, :width].clone()
-                weights[f"{target}.bias"] = state[f"{source}.0.bias"]
-                weights[f"{target}.covariate_weight"] = _covariate_weight(
-                    whole[:, width:], n_dense, blocks
-                )
-                for part in (
-                    "weight",
-                    "bias",
-                    "running_mean",
-                    "running_var",
-                    "num_batches_tracked",
-                ):
-                    weights[f"{target}.norm.{part}"] = state[f"{source}.1.{part}"]
-            for part in ("weight", "bias"):
-                weights[f"{half}.mean.{part}"] = state[f"{half}.mean_encoder.{part}"]
-                if half == "encoder" or arguments["out_var_mode"] == "sample_feature":
-                    weights[f"{half}.log_var.{part}"] = state[f"{half}.var_encoder.encoder.{part}"]
-        if arguments["out_var_mode"] == "feature":
-            weights["decoder.log_var"] = state["decoder.var_encoder.var_param"][0]
-        if embedded:
-            for i in range(len(schema.categories)):
-                weights[f"covariates.tables.{i}"] = state[f"_embeddings_dict.cov{i}.weight"]
-        if arguments["prior"] == "vamp":
-            weights["prior.x"] = state["prior.u"]
-            weights["prior.logits"] = state["prior.w"].flatten()
-            # levels are drawn with these probabilities, which never move away from one-hot
-            design = [
-                torch.nn.functional.one_hot(state[f"prior.u_cat.{i}"].argmax(1), n).float()
-                for i, n in enumerate(blocks)
-            ]
-            if n_dense:
-                design.append(state["prior.u_cont"].float())
-            weights["prior.design"] = torch.cat(design, 1)
-    except (KeyError, IndexError, RuntimeError) as error:
-        raise ModelFileError(
-            f"The weights do not have the layout of scvi-tools' SysVI ({error}). Expected a model of scvi-tools "
-            "1.2 to 1.5."
-        ) from error
+    for half, n_in in (("encoder", len(schema.genes)), ("decoder", arguments["n_latent"])):
+        for i in range(arguments["n_layers"]):
+            width = n_in if i == 0 else arguments["n_hidden"]
+            source, target = (
+                f"{half}.decoder_y.fc_layers.Layer {i}",
+                f"{half}.hidden.layers.{i}",
+            )
+            whole = state[f"{source}.0.weight"]
+            weights[f"{target}.weight"] = whole[:, :width].clone()
+            weights[f"{target}.bias"] = state[f"{source}.0.bias"]
+            weights[f"{target}.covariate_weight"] = _covariate_weight(
+                whole[:, width:], n_dense, blocks
+            )
+            for part in (
+                "weight",
+                "bias",
+                "running_mean",
+                "running_var",
+                "num_batches_tracked",
+            ):
+                weights[f"{target}.norm.{part}"] = state[f"{source}.1.{part}"]
+        for part in ("weight", "bias"):
+            weights[f"{half}.mean.{part}"] = state[f"{half}.mean_encoder.{part}"]
+            if half == "encoder" or arguments["out_var_mode"] == "sample_feature":
+                weights[f"{half}.log_var.{part}"] = state[f"{half}.var_encoder.encoder.{part}"]
+    if arguments["out_var_mode"] == "feature":
+        weights["decoder.log_var"] = state["decoder.var_encoder.var_param"][0]
+    if embedded:
+        for i in range(len(schema.categories)):
+            weights[f"covariates.tables.{i}"] = state[f"_embeddings_dict.cov{i}.weight"]
+    if arguments["prior"] == "vamp":
+        weights["prior.x"] = state["prior.u"]
+        weights["prior.logits"] = state["prior.w"].flatten()
+        # levels are drawn with these probabilities, which never move away from one-hot
+        design = [
+            torch.nn.functional.one_hot(state[f"prior.u_cat.{i}"].argmax(1), n).float()
+            for i, n in enumerate(blocks)
+        ]
+        if n_dense:
+            design.append(state["prior.u_cont"].float())
+        weights["prior.design"] = torch.cat(design, 1)
     return weights
 
 
