@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -95,41 +95,85 @@ def evaluate(
     NonFiniteError
         If an embedding has NaN or infinite values.
     """
-    names = _check_metrics(metrics, label_key)
-    spaces, data = _collect(
+    names = check_metrics(metrics, label_key)
+    data = collect(
         adata,
-        embeddings,
         system_key,
         label_key,
         batch_key,
-        layer,
-        unintegrated,
+        layer=layer,
+        unintegrated=unintegrated,
         k=k,
         min_cells=min_cells,
         moran_min_cells=moran_min_cells,
         max_cells=max_cells,
         seed=seed,
     )
+    embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
+    if not embeddings:
+        raise InputError("'embeddings' is empty; expected keys of adata.obsm.")
+    spaces = {key: _space(adata, key) for key in embeddings}
     rows, left_out = [], {}
-    progress = tqdm(total=len(spaces) * len(names), disable=not verbose, desc="metrics")
-    with progress:
+    with tqdm(total=len(spaces) * len(names), disable=not verbose, desc="metrics") as progress:
+
+        def report(key: str, name: str) -> None:
+            progress.set_postfix_str(f"{key}: {name}")
+            progress.update()
+
         for key, space in spaces.items():
-            embedded = Embedded(space, data)
-            for name in names:
-                progress.set_postfix_str(f"{key}: {name}")
-                start = time.perf_counter()
-                if name not in left_out:
-                    try:
-                        rows += _rows(key, name, METRICS[name].compute(embedded, data))
-                    except InputError as error:
-                        if metrics is not None:
-                            raise
-                        left_out[name] = str(error)
-                logger.debug("%s of %s: %.1f s", name, key, time.perf_counter() - start)
-                progress.update()
+            strict = metrics is not None
+            rows += evaluate_one(key, space, data, names, left_out, strict, report)
     for name, reason in left_out.items():
         logger.warning("Metric '%s' was left out: %s", name, reason)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def evaluate_one(
+    key: str,
+    embedding: np.ndarray,
+    data: Data,
+    names: Sequence[str],
+    left_out: dict[str, str],
+    strict: bool,
+    report: Callable[[str, str], None] = lambda key, name: None,
+) -> list[list]:
+    """Compute metrics of one embedding; :func:`evaluate` and tuning share this.
+
+    Parameters
+    ----------
+    key
+        Name of the embedding.
+    embedding
+        All cells (of which ``data.cells`` are used) x dimensions.
+    data
+        Result of :func:`collect`.
+    names
+        Metrics.
+    left_out
+        Metrics that cannot be computed and why; filled unless ``strict``.
+    strict
+        Raise instead.
+    report
+        Called after every metric.
+
+    Returns
+    -------
+    Rows of the table.
+    """
+    embedded = Embedded(embedding[data.cells], data)
+    rows = []
+    for name in names:
+        start = time.perf_counter()
+        if name not in left_out:
+            try:
+                rows += _rows(key, name, METRICS[name].compute(embedded, data))
+            except InputError as error:
+                if strict:
+                    raise
+                left_out[name] = str(error)
+        logger.debug("%s of %s: %.1f s", name, key, time.perf_counter() - start)
+        report(key, name)
+    return rows
 
 
 def summarise(table: pd.DataFrame, level: str = "overall") -> pd.DataFrame:
@@ -156,7 +200,8 @@ def summarise(table: pd.DataFrame, level: str = "overall") -> pd.DataFrame:
     return wide.rename_axis(columns=None)
 
 
-def _check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[str]:
+def check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[str]:
+    """Names of the metrics to compute; all that suit the data if ``metrics`` is None."""
     if metrics is None:
         other = "needed" if label_key is None else "without"
         return [name for name, metric in METRICS.items() if metric.labels != other]
@@ -170,25 +215,19 @@ def _check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list
     return names
 
 
-def _collect(
+def collect(
     adata,
-    embeddings,
-    system_key,
-    label_key,
-    batch_key,
-    layer,
-    unintegrated,
+    system_key: str,
+    label_key: str | None,
+    batch_key: str | None,
     *,
-    max_cells,
-    seed,
+    layer: str | None = None,
+    unintegrated: str | None = None,
+    max_cells: int | None = 100_000,
+    seed: int = 0,
     **options,
-):
-    embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
-    if not embeddings:
-        raise InputError("'embeddings' is empty; expected keys of adata.obsm.")
-    for key in [*embeddings, *([unintegrated] if unintegrated else [])]:
-        if key not in adata.obsm:
-            raise InputError(f"adata.obsm has no '{key}'; found {list(adata.obsm)}.")
+) -> Data:
+    """Check and gather what metrics need besides embeddings; see :func:`evaluate`."""
     for argument, key in (
         ("system_key", system_key),
         ("label_key", label_key),
@@ -200,9 +239,7 @@ def _collect(
             )
     if layer is not None and layer not in adata.layers:
         raise InputError(f"adata.layers has no '{layer}'; found {list(adata.layers)}.")
-
     n = adata.n_obs
-    check_groups(adata.obs[system_key], n, f"adata.obs[{system_key!r}]", min_groups=2)
     cells = np.arange(n)
     if label_key is not None:
         known = adata.obs[label_key].notna().to_numpy()
@@ -216,27 +253,27 @@ def _collect(
         raise InputError(f"There are {len(cells)} cells to evaluate; expected at least 10.")
 
     def column(key: str, minimum: int) -> np.ndarray:
-        groups = check_groups(
-            adata.obs[key].iloc[cells], len(cells), f"adata.obs[{key!r}]", min_groups=minimum
-        )
-        return groups.as_text()
+        values = adata.obs[key].iloc[cells]
+        name = f"adata.obs[{key!r}]"
+        return check_groups(values, len(cells), name, min_groups=minimum).as_text()
 
-    data = Data(
+    return Data(
         systems=column(system_key, 2),
         labels=None if label_key is None else column(label_key, 2),
         samples=column(batch_key or system_key, 1),
         matrix=adata.X if layer is None else adata.layers[layer],
         matrix_name="adata.X" if layer is None else f"adata.layers[{layer!r}]",
         cells=cells,
-        unintegrated=None if unintegrated is None else adata.obsm[unintegrated][cells],
+        unintegrated=None if unintegrated is None else _space(adata, unintegrated)[cells],
         seed=seed,
         **options,
     )
-    spaces = {
-        key: check_embedding(np.asarray(adata.obsm[key]), f"adata.obsm[{key!r}]")[cells]
-        for key in embeddings
-    }
-    return spaces, data
+
+
+def _space(adata, key: str) -> np.ndarray:
+    if key not in adata.obsm:
+        raise InputError(f"adata.obsm has no '{key}'; found {list(adata.obsm)}.")
+    return check_embedding(np.asarray(adata.obsm[key]), f"adata.obsm[{key!r}]")
 
 
 def _rows(embedding: str, metric: str, score: float) -> list[list]:

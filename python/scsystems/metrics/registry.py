@@ -23,7 +23,7 @@ from .clustering import (
 )
 from .connectivity import graph_connectivity
 from .kbet import kbet
-from .label_free import cluster_preservation, clusters_before, matched_profiles
+from .label_free import SMALLEST_SAMPLE, cluster_preservation, clusters_before, matched_profiles
 from .label_transfer import label_transfer
 from .lisi import clisi, ilisi
 from .moran import MoranReference, moran_preservation, moran_reference
@@ -44,11 +44,11 @@ class Data:
     matrix: object
     matrix_name: str
     cells: np.ndarray
-    unintegrated: np.ndarray | None
-    k: int
-    min_cells: int
-    moran_min_cells: int
-    seed: int
+    unintegrated: np.ndarray | None = None
+    k: int = 25
+    min_cells: int = 20
+    moran_min_cells: int = 500
+    seed: int = 0
 
     @cached_property
     def expression(self):
@@ -66,9 +66,15 @@ class Data:
         return principal_components(self.expression, seed=self.seed)
 
     @cached_property
+    def clustered(self) -> np.ndarray:
+        """What is clustered apart where there are no labels: samples; systems if those are small."""
+        sizes = np.unique(self.samples, return_counts=True)[1]
+        return self.samples if (sizes >= SMALLEST_SAMPLE).any() else self.systems
+
+    @cached_property
     def clusters_before(self) -> np.ndarray:
         """Clusters of every sample before integration, where there are no labels."""
-        return clusters_before(self.expression, self.samples, seed=self.seed)
+        return clusters_before(self.expression, self.clustered, seed=self.seed)
 
     @cached_property
     def moran(self) -> MoranReference:
@@ -76,7 +82,7 @@ class Data:
         return moran_reference(
             self.expression,
             self.clusters_before if self.labels is None else self.labels,
-            self.samples,
+            self.clustered if self.labels is None else self.samples,
             min_cells=self.moran_min_cells,
             seed=self.seed,
         )
@@ -179,7 +185,7 @@ METRICS: dict[str, Metric] = {
     "cluster_preservation": Metric(
         "biology",
         lambda e, d: cluster_preservation(
-            e.clusters[FIXED_RESOLUTION], d.clusters_before, d.samples
+            e.clusters[FIXED_RESOLUTION], d.clusters_before, d.clustered
         ),
         "without",
     ),

@@ -50,12 +50,16 @@ def fold_change_scatter(
     columns = f"lfc{kind}", f"probability{kind}"
     missing = [name for name in ("cell_type", "target_gene", *columns) if name not in table]
     if missing:
-        raise InputError(f"'table' lacks the columns {missing}. Expected what differential_expression() returns.")
+        raise InputError(
+            f"'table' lacks the columns {missing}. Expected what differential_expression() returns."
+        )
     found = list(dict.fromkeys(table["cell_type"]))
     chosen = found if cell_types is None else list(cell_types)
     unknown = [name for name in chosen if name not in found]
     if unknown or not chosen:
-        raise InputError(f"cell_types: {unknown or 'none'} are in the table. Expected some of {found}.")
+        raise InputError(
+            f"cell_types: {unknown or 'none'} are in the table. Expected some of {found}."
+        )
     axes = wrapped_axes(axes, len(chosen), n_columns)
     for ax, name in zip(axes, chosen, strict=True):
         rows = table[table["cell_type"] == name].sort_values(columns[0])
@@ -68,6 +72,10 @@ def fold_change_scatter(
         for (side, ends_rows), at in zip(ends.items(), (0.02, 0.98), strict=True):
             text = "\n".join(ends_rows["target_gene"].astype(str))
             ax.text(at, 0.02, text, transform=ax.transAxes, ha=side, va="bottom", fontsize=6)
-        ax.set(title=f"{name} ({likely.mean():.0%})", xlabel="median log2 fold change", ylabel="probability")
+        ax.set(
+            title=f"{name} ({likely.mean():.0%})",
+            xlabel="median log2 fold change",
+            ylabel="probability",
+        )
         plain(ax)
     return dict(zip(chosen, axes, strict=True))

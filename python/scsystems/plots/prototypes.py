@@ -41,12 +41,16 @@ def prototype_curves(
     needed = ("epoch", "target_type", "context_type", "difference")
     missing = [name for name in needed if name not in record]
     if missing or record.empty:
-        raise InputError(f"'record' lacks {missing or 'rows'}. Expected what prototype_record() returns.")
+        raise InputError(
+            f"'record' lacks {missing or 'rows'}. Expected what prototype_record() returns."
+        )
     found = list(dict.fromkeys(record["target_type"]))
     chosen = found if target_types is None else list(target_types)
     unknown = [name for name in chosen if name not in found]
     if unknown or not chosen:
-        raise InputError(f"target_types: {unknown or 'none'} are in the record. Expected some of {found}.")
+        raise InputError(
+            f"target_types: {unknown or 'none'} are in the record. Expected some of {found}."
+        )
     colour = colours(group_names(record["context_type"]), palette)
     axes = wrapped_axes(axes, len(chosen), n_columns)
     for ax, name in zip(axes, chosen, strict=True):

@@ -44,7 +44,9 @@ def relevant_genes(
     chosen = list(relevance.columns) if cell_types is None else list(cell_types)
     unknown = [name for name in chosen if name not in relevance.columns]
     if unknown or not chosen:
-        raise InputError(f"cell_types: {unknown or 'none'} are in the table. Expected some of {list(relevance.columns)}.")
+        raise InputError(
+            f"cell_types: {unknown or 'none'} are in the table. Expected some of {list(relevance.columns)}."
+        )
     axes = wrapped_axes(axes, len(chosen), n_columns, (2.2, 0.9 + 0.16 * n_genes))
     for ax, name in zip(axes, chosen, strict=True):
         values = relevance[name]

@@ -110,7 +110,7 @@ def metric_strips(
     _require(frame, [*metrics, by])
     names = list(dict.fromkeys(frame[by].astype(str)))
     of_name = colours(names, palette)
-    figsize = (1.9 * len(metrics) + 1.2, 0.32 * len(names) + 0.9)
+    figsize = (1.9 * len(metrics) + 0.09 * max(map(len, names)), 0.32 * len(names) + 0.9)
     axes = grid_of_axes(axes, 1, len(metrics), figsize, sharey=True)[0]
     for ax, metric in zip(axes, metrics, strict=True):
         for row, name in enumerate(names):

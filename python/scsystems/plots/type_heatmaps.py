@@ -78,7 +78,10 @@ def similarity_heatmap(similarity: pd.DataFrame, *, n_best: int = 2, cmap="virid
     # differences of small values matter, of large ones do not
     shown = np.log10(similarity.clip(lower=0) + 1)
     _draw(ax, shown, cmap, "log10(1 + log-likelihood difference)")
-    ax.set(xlabel=similarity.columns.name or "context type", ylabel=similarity.index.name or "target type")
+    ax.set(
+        xlabel=similarity.columns.name or "context type",
+        ylabel=similarity.index.name or "target type",
+    )
     ranks = similarity.rank(axis=1, method="first").to_numpy()
     for (i, j), rank in np.ndenumerate(ranks):
         if rank <= n_best:
