@@ -16,7 +16,7 @@ from torch import nn
 
 from ..data.species import Species, check_names
 from ..errors import InputError, NotTrainedError
-from ..nn.scspecies import AlignmentMode, AlignmentOptions, CandidateSearch, ContextCells
+from ..nn.scspecies import AlignmentMode, AlignmentOptions, ContextCells
 from ..nn.scvi import Dispersion, EncoderInput, Library, Likelihood
 from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitResult, FitSettings
@@ -79,9 +79,9 @@ class ScSpecies(Results, Comparison, TrainedState):
     alignment
         What is aligned: ``"intermediate"`` features (300 dimensions) through a frozen inner
         encoder, or ``"latent"`` samples of z, with an inner encoder of its own.
-    candidate_search
-        When the best candidate of a cell is looked for: ``"step"`` (paper), ``"epoch"``, or
-        ``"doubling"`` (epochs 1, 2, 4, ...; default).
+    search_every
+        Epochs between searches for every cell's best candidate (default 5); 0 searches in every
+        step (paper).
     n_neighbors
         Context neighbours of a target cell that are candidates (paper: k).
     quantile
@@ -92,8 +92,9 @@ class ScSpecies(Results, Comparison, TrainedState):
         Weight of the KL terms and of the alignment: a number, or two, at the start and from
         epoch ``n_warmup`` on.
     mixing_weight
-        Weight of the energy distance between the two species' latent cells of a preliminary
-        label, which mixes the species (default 20; paper: 0). Rises from zero like the others.
+        Weight of the energy distance between the two species' latent cells of a type, which
+        mixes the species (default 20; paper: 0); a target cell counts as of the type of its best
+        candidate. Rises from zero over ``n_warmup`` epochs.
     n_warmup
         Epochs over which weights rise.
     likelihood, dispersion
@@ -135,7 +136,7 @@ class ScSpecies(Results, Comparison, TrainedState):
         layer: str | Mapping[str, str | None] | None = None,
         preset: Literal["default", "paper"] = "default",
         alignment: AlignmentMode = "intermediate",
-        candidate_search: CandidateSearch | None = None,
+        search_every: int | None = None,
         n_neighbors: int = 25,
         quantile: float | None = None,
         kl_weight: float | tuple[float, float] = (0.1, 1.0),
@@ -432,7 +433,7 @@ class ScSpecies(Results, Comparison, TrainedState):
                 part.cells,
                 self._context_cells(),
                 part.neighbours,
-                AlignmentOptions(self._settings["alignment"], self._settings["candidate_search"]),
+                AlignmentOptions(self._settings["alignment"], self._settings["search_every"]),
                 device,
                 settings,
                 self._weights(),

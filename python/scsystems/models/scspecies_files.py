@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # arguments of the constructor that are the model's settings
 SETTINGS = (
     "alignment",
-    "candidate_search",
+    "search_every",
     "n_neighbors",
     "quantile",
     "kl_weight",

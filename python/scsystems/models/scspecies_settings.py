@@ -14,7 +14,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "library": "observed",
         "encoder_input": "log1p",
         "homologous_share": "observed",
-        "candidate_search": "doubling",
+        "search_every": 5,
         "mixing_weight": 20.0,
     },
     "paper": {
@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "library": "encoder",
         "encoder_input": "log1p",
         "homologous_share": "genes",
-        "candidate_search": "step",
+        "search_every": 0,
         "mixing_weight": 0.0,
     },
 }
@@ -35,7 +35,6 @@ CHOICES = {
     "encoder_input": ("log1p", "counts"),
     "homologous_share": ("observed", "genes"),
     "alignment": ("intermediate", "latent"),
-    "candidate_search": ("doubling", "epoch", "step"),
 }
 
 
@@ -60,6 +59,9 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
         settings[name] = int(value)
+    every = settings["search_every"]
+    if isinstance(every, bool) or int(every) != every or every < 0:
+        raise InputError(f"search_every={every!r}. Expected a number of epochs, or 0 to search in every step.")
     if not 0 <= settings["dropout_rate"] < 1:
         raise InputError(f"dropout_rate={settings['dropout_rate']!r}. Expected a share in [0, 1).")
     for name in ("kl_weight", "eta"):

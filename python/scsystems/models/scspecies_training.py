@@ -169,6 +169,8 @@ class AlignmentObjective:
     def _begin(self, epoch: int, generator: torch.Generator) -> None:
         if self.aligned.options.searches_at(epoch) and self.weights.eta[1] > 0:
             self._visit(self.aligned.search, self.kept, SEARCH_CHUNK, generator)
+        if self.weights.mixing[1] > 0:
+            self.aligned.relabel()
         if self.epoch is None and epoch == 0 and self.weights.mixing[1] > 0:
             everyone = torch.arange(len(self.cells), device=self.cells.device)
             self._visit(self.aligned.embed, everyone, INFERENCE_CHUNK, generator)
@@ -195,7 +197,7 @@ def align(
 ) -> FitResult:
     """Step 3: train the target's network, its inner encoder frozen where it is the context's."""
     candidates = Candidates(
-        *(torch.as_tensor(a, device=device) for a in (neighbours.index, neighbours.kept, neighbours.label))
+        *(torch.as_tensor(a, device=device) for a in (neighbours.index, neighbours.kept))
     )
     aligned = AlignedNet(net, ContextCells(*(t.to(device) for t in context)), candidates, options).to(device)
     resident = ResidentCells(cells, device)

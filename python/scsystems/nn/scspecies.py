@@ -12,7 +12,6 @@ from .likelihoods import negative_binomial_pairs
 from .scvi import Expression, Posterior, ScviNet, draw
 
 AlignmentMode = Literal["intermediate", "latent"]
-CandidateSearch = Literal["doubling", "epoch", "step"]
 
 
 class ContextCells(NamedTuple):
@@ -25,11 +24,10 @@ class ContextCells(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Per target cell: its context neighbours (n x k), whether it is aligned (n), its preliminary label (n)."""
+    """Per target cell: its context neighbours, nearest first (n x k), and whether it is aligned (n)."""
 
     index: Tensor
     kept: Tensor
-    label: Tensor
 
 
 class AlignmentWeights(NamedTuple):
@@ -136,10 +134,9 @@ class AlignmentOptions:
     ----------
     mode
         What is pulled together: intermediate features, or latent samples.
-    search
-        When the best candidates are looked for: in every step (the paper), in every epoch, or
-        at epochs 1, 2, 4, 8, ... (``"doubling"``), since the decoder changes ever less. Until
-        the first search a cell is aligned to its nearest neighbour in the data.
+    search_every
+        Epochs between searches for the best candidates; 0: one in every step (the paper).
+        Until the first search a cell is aligned to its nearest neighbour in the data.
     inner_dropout
         Dropout in the inner encoder.
     n_mixing_samples
@@ -147,15 +144,13 @@ class AlignmentOptions:
     """
 
     mode: AlignmentMode = "intermediate"
-    search: CandidateSearch = "doubling"
+    search_every: int = 5
     inner_dropout: bool = False
     n_mixing_samples: int = 64
 
     def searches_at(self, epoch: int) -> bool:
         """Whether the candidates of all cells are looked for at the beginning of ``epoch``."""
-        if self.search == "doubling":
-            return epoch > 0 and epoch & (epoch - 1) == 0
-        return self.search == "epoch"
+        return self.search_every > 0 and epoch > 0 and epoch % self.search_every == 0
 
 
 class AlignedNet(nn.Module):
@@ -181,12 +176,18 @@ class AlignedNet(nn.Module):
             self.register_buffer(f"context_{name}", value, persistent=False)
         for name, value in candidates._asdict().items():
             self.register_buffer(f"target_{name}", value, persistent=False)
-        n, n_labels = len(candidates.index), int(context.label.max()) + 1
+        n = len(candidates.index)
         # saved with a checkpoint, so that a resumed run is the same run
         self.register_buffer("chosen", candidates.index[:, 0].clone())
         self.register_buffer("latent", torch.zeros(n, context.mean.shape[1], device=context.mean.device))
-        self.context_by_label = LabelIndex(context.label, n_labels)
-        self.target_by_label = LabelIndex(candidates.label, n_labels, candidates.kept)
+        self.n_labels = int(context.label.max()) + 1
+        self.context_by_label = LabelIndex(context.label, self.n_labels)
+        self.relabel()
+
+    def relabel(self) -> None:
+        """Give every target cell the label of its present best candidate, for the mixing term."""
+        self.target_label = self.context_label[self.chosen]
+        self.target_by_label = LabelIndex(self.target_label, self.n_labels, self.target_kept)
 
     def choose(
         self, x: Tensor, batch: Tensor, index: Tensor, log_library: Tensor, generator: torch.Generator | None
@@ -230,14 +231,13 @@ class AlignedNet(nn.Module):
 
     def _distance(self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator) -> Tensor:
         """Squared distance of each cell from its best candidate, B."""
-        if self.options.search != "step":
-            chosen = self.chosen[index]
-        else:
-            chosen = self.chosen[index].clone()
+        chosen = self.chosen[index]
+        if self.options.search_every == 0:
             # cells that are not aligned need no search; a GPU would have to wait for their number
             rows = kept.nonzero()[:, 0] if x.device.type == "cpu" else slice(None)
             log_library = self.net.log_library(x[rows], batch[rows])
             chosen[rows] = self.choose(x[rows], batch[rows], index[rows], log_library, generator)
+            self.chosen[index] = chosen
         if self.options.mode == "intermediate":
             return (posterior.features - self.context_features[chosen]).square().sum(1)
         there = draw(self.context_mean[chosen], self.context_std[chosen], generator)

@@ -44,7 +44,6 @@ def candidates(generator):
     return Candidates(
         torch.stack([torch.randperm(N_CONTEXT, generator=generator)[:K] for _ in range(N_TARGET)]),
         torch.arange(N_TARGET) < 9,
-        torch.arange(N_TARGET) % 2,
     )
 
 
@@ -74,7 +73,7 @@ def test_the_best_candidate_is_chosen():
     assert torch.equal(aligned.chosen, expected)
 
 
-@pytest.mark.parametrize("search", ["doubling", "step"])
+@pytest.mark.parametrize("search", [5, 0])
 @pytest.mark.parametrize("mode", ["intermediate", "latent"])
 def test_alignment_loss_in_closed_form(mode, search):
     network, x, batch, generator = make(dropout_rate=0.0)
@@ -125,6 +124,7 @@ def test_mixing_is_the_energy_distance():
     aligned = AlignedNet(network, cells, found, AlignmentOptions(n_mixing_samples=20_000))
     aligned.latent.normal_(generator=generator)
     latent = aligned.latent.clone()
+    label = cells.label[found.index[:, 0]]
     with torch.no_grad():
         network.inner.log_std.weight.zero_()
         network.inner.log_std.bias.fill_(-9.9)
@@ -132,8 +132,8 @@ def test_mixing_is_the_energy_distance():
     z = network.encode(x, batch).mean
     expected = []
     for j in range(N_TARGET):
-        there = cells.mean[cells.label == found.label[j]]
-        here = latent[found.label == found.label[j]]
+        there = cells.mean[cells.label == label[j]]
+        here = latent[label == label[j]]
         expected.append(2 * (torch.cdist(z[j : j + 1], there).mean() - torch.cdist(z[j : j + 1], here).mean()))
     assert loss.mixing_loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=0.02, abs=0.01)
 
@@ -145,11 +145,23 @@ def test_draws_by_label_stay_within_the_label():
     assert [set(row.tolist()) for row in rows] == [{1}, {3}, {0, 2, 5}]
 
 
-def test_searches_are_made_at_doubling_epochs():
-    at = [epoch for epoch in range(40) if AlignmentOptions().searches_at(epoch)]
-    assert at == [1, 2, 4, 8, 16, 32]
-    assert not any(AlignmentOptions(search="step").searches_at(epoch) for epoch in range(5))
-    assert all(AlignmentOptions(search="epoch").searches_at(epoch) for epoch in range(5))
+def test_searches_are_made_every_few_epochs():
+    at = [epoch for epoch in range(16) if AlignmentOptions().searches_at(epoch)]
+    assert at == [5, 10, 15]
+    assert not any(AlignmentOptions(search_every=0).searches_at(epoch) for epoch in range(5))
+
+
+def test_types_follow_the_best_candidates():
+    network, x, batch, generator = make()
+    cells, found = context(generator), candidates(generator)
+    aligned = AlignedNet(network, cells, found, AlignmentOptions())
+    assert torch.equal(aligned.target_label, cells.label[found.index[:, 0]])
+    aligned.search(x, batch, torch.arange(N_TARGET), generator)
+    aligned.relabel()
+    assert torch.equal(aligned.target_label, cells.label[aligned.chosen])
+    drawn = aligned.target_by_label.draw(torch.tensor([0, 1]), 50, generator)
+    assert (aligned.target_label[drawn] == torch.tensor([[0], [1]])).all()
+    assert found.kept[drawn].all()
 
 
 def test_search_result_does_not_depend_on_chunks():
