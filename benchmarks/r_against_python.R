@@ -11,8 +11,12 @@ arguments <- commandArgs(trailingOnly = TRUE)
 epochs <- if (length(arguments)) as.integer(arguments[[1]]) else 20L
 
 scs <- scsystems_python()
+# numba, which prepares the cells, sets the threads that torch has, too
+threads <- reticulate::import("torch", convert = FALSE)$get_num_threads()
 adata <- tryCatch(scs$datasets$pancreas(), error = function(e) scs$datasets$simulated(n_cells = 4000L))
 adata <- scs$pp$prepare(adata, system_key = "species", batch_key = "donor", n_top_genes = 3000L)
+torch <- reticulate::import("torch", convert = FALSE)
+torch$set_num_threads(threads)
 file <- tempfile(fileext = ".h5ad")
 adata$write_h5ad(file)
 
@@ -51,7 +55,7 @@ in_r <- function() {
   ))
   c(wall = time[["elapsed"]], cpu = sum(time[c("user.self", "sys.self")]),
     loss = utils::tail(TrainingHistory(result)$metrics$train_loss, 1),
-    threads = reticulate::py_to_r(reticulate::import("torch", convert = FALSE)$get_num_threads()))
+    threads = reticulate::py_to_r(torch$get_num_threads()))
 }
 
 cat(ncol(sce), "cells x", nrow(sce), "genes,", epochs, "epochs; seconds\n")

@@ -174,10 +174,10 @@ if (is_v5) {
     result <- quick(split)
     expect_identical(SeuratObject::Embeddings(result, "sysvi"), expected)
     expect_identical(result[["RNA"]], split[["RNA"]])
-    old <- SeuratObject::CreateSeuratObject(
+    old <- suppressWarnings(SeuratObject::CreateSeuratObject(
       SeuratObject::CreateAssayObject(data = SeuratObject::LayerData(object, layer = "data")),
       meta.data = object[[]]
-    )
+    ))
     expect_s4_class(old[["RNA"]], "Assay")
     expect_identical(SeuratObject::Embeddings(quick(old), "sysvi"), expected)
   })
