@@ -81,8 +81,10 @@ def read_scvi_file(path: str | Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([*stand_ins, *_DTYPES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch's own message goes on to advise executing the pickle, which nobody should
-        reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
+        # torch's own message also advises to execute the pickle, which nobody should
+        lines = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()
+        useful = [line for line in lines if line.strip() and "weights_only" not in line]
+        reason = useful[0].strip() if useful else type(error).__name__
         raise ModelFileError(
             f"{path} could not be read as a model of scvi-tools ({reason}). Expected an undamaged model.pt of "
             "scvi-tools 1.2 or newer."
