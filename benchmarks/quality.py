@@ -1,0 +1,345 @@
+"""Integration quality: sysVI, its ablations, and comparators in environments of their own.
+
+    python benchmarks/environments.py --root ENVS
+    python benchmarks/quality.py --out RESULTS --envs ENVS --name pancreas \
+        --data pancreas.h5ad --system species --label cell_type --batch donor --seeds 0 1 2
+
+The data file holds raw counts in ``X`` (then prepared as in the paper), or log-normalised
+values in ``X`` and counts in ``layers["counts"]``. Every finished run is kept in ``RESULTS``:
+a benchmark that was cut off, or that gets more methods, seeds or data sets, goes on from
+there. Tables and figures are written to ``RESULTS/quality.md`` and ``RESULTS/quality.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+import scsystems as scs
+from scsystems.metrics.evaluate import COLUMNS
+from scsystems.models.base import data_fingerprint
+from scsystems.plots.axes import colours
+from scsystems.tune.report import Document
+from scsystems.tune.scoring import rank_settings, score_runs
+from scsystems.tune.store import RunStore, run_id
+
+sys.path.insert(0, str(Path(__file__).parent))
+from environments import PINS, python_of
+
+logger = logging.getLogger("quality")
+
+PAPER = {"preset": "paper"}
+NO_CYCLE = {"z_distance_cycle_weight": 0.0}
+# name -> arguments of SysVI, plan_kwargs of train(); the ablations are the paper's
+OURS = {
+    "SysVI": ({}, {}),
+    "VAMP+CYC": (PAPER, {}),
+    "VAMP": (PAPER, NO_CYCLE),
+    "CYC": (PAPER | {"prior": "standard_normal"}, {}),
+    "GMM": (PAPER | {"prior": "gmm"}, NO_CYCLE),
+    "ADV": (
+        PAPER | {"prior": "standard_normal", "adversarial": True},
+        NO_CYCLE | {"adversary_weight": 10.0},
+    ),
+    "cVAE": (PAPER | {"prior": "standard_normal"}, NO_CYCLE),
+}
+# name -> environment, method of peers.py, whether seeds matter
+PEERS = {
+    "scvi-tools SysVI": ("scvi", "sysvi", True),
+    "scvi-tools scVI": ("scvi", "scvi", True),
+    "harmonypy": ("harmony", "harmony", True),
+    "scanorama": ("scanorama", "scanorama", True),
+}
+METHODS = [*OURS, *PEERS, "PCA"]
+SHOWN = [
+    "ilisi", "kbet", "graph_connectivity", "asw_batch", "nmi_fixed", "moran", "jaccard",
+    "asw_label", "label_transfer",
+]  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--data", type=Path, help="h5ad file; without it only the report is made")
+    parser.add_argument("--name", help="name of the data set (default: the file's)")
+    parser.add_argument("--system", default="system")
+    parser.add_argument("--label", default="cell_type")
+    parser.add_argument("--batch", help="column with samples")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="NAME")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="default: every method's own")
+    parser.add_argument("--envs", type=Path, help="folder made by environments.py")
+    parser.add_argument("--env", nargs="+", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--moran-min-cells", type=int, default=500)
+    parser.add_argument("--timeout", type=int, default=6 * 3600, help="seconds per comparator run")
+    return parser.parse_args()
+
+
+def read(options) -> ad.AnnData:
+    """Log-normalised cells with the columns ``system``, ``label``, ``batch``."""
+    adata = ad.read_h5ad(options.data)
+    if scs.pp.looks_like_counts(adata.X):
+        adata = scs.pp.prepare(adata, system_key=options.system, batch_key=options.batch)
+    if "counts" not in adata.layers:
+        sys.exit(f"{options.data} has no layer 'counts', which scVI needs.")
+    obs = pd.DataFrame(
+        {
+            "system": adata.obs[options.system].astype(str),
+            "batch": adata.obs[options.batch or options.system].astype(str),
+            "label": adata.obs[options.label].astype(object),
+        }
+    )
+    obs["batch"] = obs["system"] + " " + obs["batch"]
+    x = sparse.csr_matrix(adata.X, dtype=np.float32)
+    counts = sparse.csr_matrix(adata.layers["counts"], dtype=np.float32)
+    return ad.AnnData(x, obs=obs, var=adata.var[[]], layers={"counts": counts})
+
+
+def run_ours(adata, name: str, seed: int, epochs: int | None) -> tuple[np.ndarray, dict]:
+    model_arguments, plan = OURS[name]
+    covariates = ["batch"] if adata.obs["batch"].nunique() > adata.obs["system"].nunique() else None
+    start, cpu = time.perf_counter(), time.process_time()
+    scs.SysVI.setup_anndata(adata, "system", categorical_covariate_keys=covariates)
+    model = scs.SysVI(adata, **model_arguments, seed=seed)
+    model.train(max_epochs=epochs, plan_kwargs=dict(plan), seed=seed, verbose=False)
+    embedding = model.get_latent_representation()
+    return embedding, {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu,
+        "versions": {"scsystems": scs.__version__},
+        "device": str(model.device),
+    }
+
+
+def run_peer(folder: Path, name: str, python: Path, seed: int, options) -> tuple[np.ndarray, dict]:
+    out = folder / f"{PEERS[name][1]}.npy"
+    command = [python, Path(__file__).with_name("peers.py"), PEERS[name][1], folder, out]
+    command += ["--seed", str(seed)] + (["--epochs", str(options.epochs)] if options.epochs else [])
+    # the comparator must not import this tree's or this environment's packages
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env=environment,
+        timeout=options.timeout,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError("\n".join(done.stderr.strip().splitlines()[-3:]))
+    return np.load(out), json.loads(out.with_suffix(".json").read_text())
+
+
+def interpreters(options) -> tuple[dict[str, Path], dict[str, str]]:
+    """Python of every environment, and why others are missing."""
+    found = {name: Path(path) for name, path in (entry.split("=", 1) for entry in options.env)}
+    missing = {}
+    failed = {}
+    if options.envs and (options.envs / "failed.json").exists():
+        failed = json.loads((options.envs / "failed.json").read_text())
+    for name in PINS:
+        python = python_of(options.envs, name) if options.envs else None
+        if name in found:
+            continue
+        if name in failed:
+            missing[name] = failed[name]
+        elif python is not None and python.exists():
+            found[name] = python
+        else:
+            missing[name] = "its environment was not made (see environments.py)"
+    return found, missing
+
+
+def benchmark(options) -> None:
+    """Run what is missing and keep it."""
+    adata = read(options)
+    dataset = options.name or options.data.stem
+    store = RunStore(options.out / "runs")
+    fingerprint = data_fingerprint(adata.X, adata.obs_names)
+    pythons, missing = interpreters(options)
+    skipped = {}
+    adata.obsm["pca"] = scs.metrics.principal_components(adata.X)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sparse.save_npz(folder / "x.npz", adata.X)
+        sparse.save_npz(folder / "counts.npz", adata.layers["counts"])
+        adata.obs[["system", "batch"]].to_csv(folder / "obs.csv")
+        np.save(folder / "pca.npy", adata.obsm["pca"])
+        for name in options.methods:
+            if name in PEERS and PEERS[name][0] in missing:
+                skipped[name] = missing[PEERS[name][0]]
+                continue
+            for seed in options.seeds if name != "PCA" else options.seeds[:1]:
+                identity = {
+                    "data": fingerprint, "method": name, "seed": seed, "epochs": options.epochs,
+                    "arguments": OURS.get(name), "pins": PINS[PEERS[name][0]] if name in PEERS else None,
+                }  # fmt: skip
+                run = run_id(identity)
+                if store.read(run) is not None:
+                    continue
+                print(f"{dataset}: {name}, seed {seed} ... ", end="", flush=True)
+                try:
+                    if name == "PCA":
+                        embedding, facts = adata.obsm["pca"], {"seconds": 0.0, "cpu_seconds": 0.0}
+                    elif name in OURS:
+                        embedding, facts = run_ours(adata, name, seed, options.epochs)
+                    else:
+                        python = pythons[PEERS[name][0]]
+                        embedding, facts = run_peer(folder, name, python, seed, options)
+                except (
+                    RuntimeError,
+                    subprocess.TimeoutExpired,
+                    scs.errors.ScsystemsError,
+                ) as error:
+                    skipped[f"{name}, seed {seed}"] = str(error)
+                    print(f"failed: {error}")
+                    continue
+                adata.obsm["run"] = embedding
+                table = scs.metrics.evaluate(
+                    adata, ["run"], "system", "label", "batch", unintegrated="pca",
+                    moran_min_cells=options.moran_min_cells, verbose=False,
+                )  # fmt: skip
+                rows = table.assign(embedding=run).to_numpy().tolist()
+                record = {"dataset": dataset, "setting": name, "seed": seed, "rows": rows} | facts
+                record |= {
+                    "epochs": options.epochs,
+                    "n_cells": adata.n_obs,
+                    "n_genes": adata.n_vars,
+                }
+                store.write(run, record, embedding)
+                print(f"{facts['seconds']:.0f} s")
+    if skipped:
+        path = options.out / "skipped.json"
+        old = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(old | {dataset: skipped}, indent=1))
+
+
+def collect(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All kept runs: one row per run, and the tidy table."""
+    records = {path.stem: json.loads(path.read_text()) for path in (out / "runs").glob("*.json")}
+    if not records:
+        sys.exit(f"There are no runs in {out}.")
+    tidy = pd.DataFrame([row for r in records.values() for row in r["rows"]], columns=COLUMNS)
+    facts = pd.DataFrame.from_dict(
+        {
+            run: {
+                k: r[k] for k in ("dataset", "setting", "seed", "epochs", "seconds", "cpu_seconds")
+            }
+            for run, r in records.items()
+        },
+        orient="index",
+    )
+    runs = facts.join(scs.metrics.summarise(tidy))
+    # the pooled figures hide the loss of rare types: show the worst recall of any type, too
+    recall = tidy.query("metric == 'label_transfer' and level == 'group'")
+    recall = recall[recall["group"].str.contains(": ")]
+    runs["worst_recall"] = recall.groupby("embedding")["value"].min()
+    return runs, tidy.join(facts[["dataset", "setting", "seed"]], on="embedding")
+
+
+def report(out: Path) -> None:
+    """Write ``quality.json`` and ``quality.md``."""
+    runs, tidy = collect(out)
+    order = {name: i for i, name in enumerate(METHODS)}
+    runs = runs.sort_values(
+        ["dataset", "setting", "seed"],
+        key=lambda c: c.map(order).fillna(c) if c.name == "setting" else c,
+    )
+    (out / "quality.json").write_text(
+        json.dumps({"machine": platform.platform(), "cores": os.cpu_count(),
+                    "runs": json.loads(runs.to_json(orient="records"))}, indent=1)
+    )  # fmt: skip
+    document = Document(out / "quality.md")
+    document.heading("Integration quality", 1)
+    document.text(
+        f"Means over seeds and standard deviations, on {os.cpu_count()} cores of "
+        f"{platform.processor() or platform.machine()}. worst_recall: the lowest recall of any "
+        "cell type and direction in the label transfer. overall: 0.6 biology (mean of NMI-fixed "
+        "and, where groups are large enough, Moran's I) + 0.4 iLISI, scaled over the runs of a "
+        "data set."
+    )
+    palette = colours(METHODS)  # the same in all figures
+    for dataset, part in runs.groupby("dataset"):
+        biology = [
+            name
+            for name in ("nmi_fixed", "moran")
+            if part.get(name) is not None and part[name].notna().all()
+        ]
+        scored = score_runs(part, biology, ["ilisi"])
+        ranking = rank_settings(scored)
+        shown = [
+            name for name in [*SHOWN, "worst_recall"] if name in part and part[name].notna().any()
+        ]
+        mean, sd = scored.groupby("setting")[shown].mean(), scored.groupby("setting")[shown].std()
+        table = mean.loc[ranking.index].map("{:.3f}".format)
+        spread = sd.loc[ranking.index].map(lambda v: "" if np.isnan(v) else f" ± {v:.3f}")
+        table = table + spread
+        table.insert(0, "overall", ranking["overall"].map("{:.3f}".format))
+        table.insert(0, "runs", ranking["n_runs"])
+        table["seconds"] = ranking["seconds"].map("{:.0f}".format)
+        document.heading(str(dataset))
+        document.table(table.rename_axis(index="method"))
+        groups = tidy[
+            (tidy["dataset"] == dataset)
+            & (tidy["metric"] == "label_transfer")
+            & (tidy["level"] == "group")
+        ]
+        if len(groups):
+            document.text(
+                "Label transfer: balanced accuracy per direction, then recall per cell type."
+            )
+            wide = groups.pivot_table(index="group", columns="setting", values="value", sort=False)
+            document.table(
+                wide[[name for name in ranking.index if name in wide]].rename_axis(
+                    index="direction"
+                )
+            )
+        slug = "".join(c if c.isalnum() else "_" for c in str(dataset))
+        strips = scs.pl.metric_strips(
+            scored.set_index("setting").loc[list(ranking.index)].reset_index(),
+            [m for m in ("ilisi", "nmi_fixed", "moran", "label_transfer", "worst_recall") if m in shown],
+            by="setting", palette=palette,
+        )  # fmt: skip
+        document.figure(strips[0].figure, f"{slug}_strips", "Runs (dots) and their means (lines).")
+        ax = scs.pl.tradeoff(scored, "ilisi", "nmi_fixed", by="setting", palette=palette)
+        ax.figure.set_size_inches(6.5, 3.8)
+        document.figure(ax.figure, f"{slug}_tradeoff", "Mixing against biology.")
+        axes = scs.pl.jaccard_by_type(
+            tidy[tidy["dataset"] == dataset], by="setting", palette=palette
+        )
+        document.figure(
+            next(iter(axes.values())).figure,
+            f"{slug}_jaccard",
+            "Jaccard index per cell type against iLISI.",
+        )
+    skipped = out / "skipped.json"
+    if skipped.exists():
+        document.heading("Not run")
+        for dataset, reasons in json.loads(skipped.read_text()).items():
+            for name, reason in reasons.items():
+                document.text(f"{dataset}: {name}: {reason}")
+    print(document.write("Integration quality"))
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING)
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.data:
+        benchmark(options)
+    report(options.out)
+
+
+if __name__ == "__main__":
+    main()
