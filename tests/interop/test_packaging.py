@@ -33,8 +33,8 @@ def test_the_wheel_has_every_module_and_its_marker(built, root):
         names = set(wheel.namelist())
         (commands,) = (wheel.read(name) for name in names if name.endswith("entry_points.txt"))
     source = root / "python"
-    modules = {str(p.relative_to(source)) for p in source.rglob("*.py")}
-    assert modules <= names
+    files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    assert {name for name in files if "__pycache__" not in name} <= names
     assert "scsystems/py.typed" in names
     assert not [name for name in names if name.endswith(".pyc")]
     assert b"scsystems = scsystems.cli:main" in commands
