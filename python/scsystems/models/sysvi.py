@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 
 from ..data.minibatches import CellArrays, iterate
 from ..data.schema import Schema, Setup, expression, gene_means
@@ -41,6 +41,9 @@ from .sysvi_training import TrainingMixin
 logger = logging.getLogger(__name__)
 
 INFERENCE_CHUNK = 2048
+
+# cells beside a model, under the name that scvi-tools gives them
+CELLS_FILE = "adata.h5ad"
 
 
 class SysVI(
@@ -272,7 +275,9 @@ class SysVI(
         rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
         return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
 
-    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
+    def save(
+        self, dir_path: str | Path, overwrite: bool = False, save_anndata: bool = False
+    ) -> None:
         """Write the model into a folder: safetensors and JSON, whole or not at all.
 
         Parameters
@@ -281,7 +286,11 @@ class SysVI(
             The folder.
         overwrite
             Replace an existing model there.
+        save_anndata
+            Keep the model's cells beside it, where `load` finds them.
         """
+        if save_anndata and self.adata is None:
+            raise InputError("save_anndata=True, but the model was loaded without data.")
         facts = {
             "schema": self.schema.to_json(),
             "data_fingerprint": self._fingerprint,
@@ -290,6 +299,8 @@ class SysVI(
             "query": None if self._query is None else asdict(self._query),
         }
         save_model(self, dir_path, self._arguments, facts, overwrite)
+        if save_anndata:
+            self.adata.write_h5ad(Path(dir_path) / CELLS_FILE)
 
     @classmethod
     def load(
@@ -302,8 +313,9 @@ class SysVI(
         dir_path
             The folder.
         adata
-            Cells to attach, with the model's genes, systems and covariates; ``None`` reads the
-            model alone, which then needs ``adata`` in every call.
+            Cells to attach, with the model's genes, systems and covariates; ``None`` takes those
+            saved with the model (``save_anndata``) or reads the model alone, which then needs
+            ``adata`` in every call.
         accelerator
             Device of the weights.
 
@@ -326,6 +338,9 @@ class SysVI(
         else:
             model._read_own(dir_path)
         model.net.to(choose_device(accelerator))
+        saved = Path(dir_path) / CELLS_FILE
+        if adata is None and saved.exists():
+            adata = read_h5ad(saved)
         if adata is not None:
             model._attach(adata)
         return model

@@ -142,7 +142,24 @@ def test_a_query_of_a_new_batch_is_refused():
         ),
         pytest.raises(
             ValueError,
-            match="This model does not allow for query having batch categories missing from the reference.",
+            match="This model does not allow for query having batch categories missing from",
         ),
     ):
         SysVI.load_query_data(query, model, transfer_batch=True)
+
+
+def test_cells_can_be_saved_with_the_model(tmp_path):
+    adata = cells()
+    SysVI.setup_anndata(adata, batch_key="batch")
+    model = trained(adata)
+    model.save(tmp_path / "m", overwrite=True, save_anndata=True)
+    again = SysVI.load(tmp_path / "m")
+    assert again.adata.shape == adata.shape
+    np.testing.assert_array_equal(
+        again.get_latent_representation(), model.get_latent_representation()
+    )
+    model.save(tmp_path / "m", overwrite=True)
+    alone = SysVI.load(tmp_path / "m")
+    assert alone.adata is None
+    with pytest.raises(ValueError, match="save_anndata=True"):
+        alone.save(tmp_path / "n", save_anndata=True)
