@@ -69,16 +69,18 @@ sce_data <- function(object, assay.type, settings, call = caller_env()) {
                   i = "It has {.val {found}}."), call = call)
   }
   data <- log_or_counts(
-    function(layer) {
-      if (layer %in% found) {
-        matrix <- SummarizedExperiment::assay(object, layer, withDimnames = FALSE)
-        dimnames(matrix) <- dimnames(object)
-        matrix
-      }
-    },
+    function(layer) sce_layer(object, layer),
     wanted = assay.type, counts = "counts", features = settings$features,
     verbose = settings$verbose, where = "the object", call = call
   )
   data$obs <- obs
   data
+}
+
+# An assay with the object's names, genes x cells; NULL when there is none.
+sce_layer <- function(object, layer) {
+  if (!layer %in% SummarizedExperiment::assayNames(object)) return(NULL)
+  matrix <- SummarizedExperiment::assay(object, layer, withDimnames = FALSE)
+  dimnames(matrix) <- dimnames(object)
+  matrix
 }

@@ -41,7 +41,7 @@ NULL
 print.sysvi_history <- function(x, ...) {
   epochs <- nrow(x$metrics)
   cli::cat_line(cli::format_inline(
-    "<sysvi_history> {epochs} epoch{?s}{if (x$interrupted) ' (interrupted)' else ''}, {x$cells} cells x {x$genes} genes, {prettyunits(x$seconds)} on {x$device}, seed {x$seed}"
+    "<sysvi_history> {epochs} epoch{?s}{if (x$interrupted) ' (interrupted)' else ''}, {x$cells} cells x {x$genes} genes, {if (is.na(x$seconds)) '' else paste0(prettyunits(x$seconds), ' ')}on {x$device}, seed {x$seed}"
   ))
   if (epochs) {
     last <- x$metrics[epochs, -1, drop = FALSE]

@@ -1,16 +1,13 @@
 """The functions R calls.
 
 Each returns plain values (numpy arrays, numbers, text, or a handle R only passes back) inside
-an envelope that also carries warnings and errors: see :func:`guarded`.
+an envelope that also carries warnings and errors: see :mod:`scsystems.r.envelope`. What is
+done with trained models is in :mod:`scsystems.r.saved`.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import logging
 import platform
-import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,84 +19,19 @@ import pandas as pd
 import scsystems as scs
 from scsystems.errors import InputError
 from scsystems.r import boot, values
-
-logger = logging.getLogger("scsystems")
+from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.saved import (  # noqa: F401
+    decode,
+    describe_model,
+    differential_expression,
+    load_model,
+    map_query,
+    transfer_labels,
+)
+from scsystems.r.training import device_arguments, for_r
 
 # key of uns under which an AnnData keeps the records of its embeddings
 RECORDS = "scsystems"
-
-
-# ---- the envelope -----------------------------------------------------------------------
-
-
-class _Collector(logging.Handler):
-    """Keep what the package logs as a warning, for R to say in its own way."""
-
-    def __init__(self) -> None:
-        super().__init__(level=logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """Wrap a function so that it never raises into R.
-
-    Errors would arrive there as text in a form that depends on the version of reticulate.
-    The result is a dictionary: ``value``, ``error`` (None, or ``kinds``, ``message`` and
-    ``traceback``) and ``warnings`` (messages).
-    """
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        value, error = None, None
-        collector = _Collector()
-        logger.addHandler(collector)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("default")
-            try:
-                value = function(*args, **kwargs)
-            except BaseException as raised:
-                error = {
-                    "kinds": [kind.__name__ for kind in type(raised).__mro__],
-                    "message": str(raised) or type(raised).__name__,
-                    "traceback": "".join(traceback.format_exception(raised)),
-                }
-            finally:
-                logger.removeHandler(collector)
-        # Other libraries' deprecations are not the R user's concern.
-        said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        messages = list(dict.fromkeys([*collector.messages, *said]))
-        return {"value": value, "error": error, "warnings": messages}
-
-    return call
-
-
-def keyword_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check R's arguments against a signature and give whole numbers the type it expects.
-
-    R writes counts as ``15``, a double; Python's signatures want ``int`` there.
-    """
-    parameters = inspect.signature(function).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = [name for name in given if name not in parameters]
-    if unknown and not takes_any:
-        known = [name for name in parameters if name not in {"self", "adata"}]
-        raise InputError(
-            f"unknown argument{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))} "
-            f"for {function.__qualname__}; it takes {', '.join(known)}"
-        )
-    return {name: _whole(value, parameters.get(name)) for name, value in given.items()}
-
-
-def _whole(value: Any, parameter: inspect.Parameter | None) -> Any:
-    wants_float = parameter is not None and (
-        isinstance(parameter.default, float) or str(parameter.annotation).startswith("float")
-    )
-    if isinstance(value, float) and value.is_integer() and not wants_float:
-        return int(value)
-    return value
 
 
 # ---- data -------------------------------------------------------------------------------
@@ -178,9 +110,7 @@ def anndata_for_training(adata: Any, layer: str | None, features: list[str] | No
             )
         adata = adata[:, list(features)]
     x = adata.X if layer is None else adata.layers[layer]
-    return AnnData(
-        X=x.copy(), obs=adata.obs.copy(), var=pd.DataFrame(index=adata.var_names.copy())
-    )
+    return AnnData(X=x.copy(), obs=adata.obs.copy(), var=pd.DataFrame(index=adata.var_names.copy()))
 
 
 @guarded
@@ -243,34 +173,14 @@ def train_sysvi(
     """Set up, build and train a SysVI model, and return it."""
     setup_arguments = keyword_arguments(scs.SysVI.setup_anndata, setup)
     model_arguments = keyword_arguments(scs.SysVI.__init__, model)
-    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **_device_arguments(device)})
+    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **device_arguments(device)})
     scs.SysVI.setup_anndata(adata, **setup_arguments)
     trained = scs.SysVI(adata, **model_arguments)
     callbacks = list(train_arguments.pop("callbacks", None) or [])
     if callback is not None:
-        callbacks.append(_for_r(callback))
+        callbacks.append(for_r(callback))
     trained.train(**train_arguments, callbacks=callbacks or None, verbose=False)
     return trained
-
-
-def _for_r(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Hand a callback plain numbers, whatever it is called with."""
-
-    def report(epoch: int, max_epochs: int, losses: Mapping[str, float]) -> Any:
-        return callback(int(epoch), int(max_epochs), {k: float(v) for k, v in losses.items()})
-
-    return report
-
-
-def _device_arguments(device: str) -> dict[str, Any]:
-    """Turn torch's way of naming a device into that of ``train``."""
-    kind, _, index = device.partition(":")
-    if kind not in {"auto", "cpu", "cuda", "gpu", "mps"}:
-        raise InputError(
-            f"device = {device!r} is not known; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'"
-        )
-    accelerator = "gpu" if kind == "cuda" else kind
-    return {"accelerator": accelerator, "devices": [int(index)] if index else "auto"}
 
 
 @guarded
@@ -291,7 +201,7 @@ def describe(model: Any) -> dict[str, Any]:
         "epoch": history.index.to_numpy(np.int32) + 1,
         "device": str(model.device),
         "interrupted": bool(getattr(model, "interrupted", False)),
-        "genes": [str(gene) for gene in model.adata.var_names],
+        "genes": list(model.schema.genes),
         "version": scs.__version__,
     }
 
@@ -304,7 +214,9 @@ def save_model(model: Any, path: str, overwrite: bool = False) -> str:
 
 
 @guarded
-def store_in_anndata(adata: Any, key: str, embedding: np.ndarray, record: Mapping[str, Any]) -> None:
+def store_in_anndata(
+    adata: Any, key: str, embedding: np.ndarray, record: Mapping[str, Any]
+) -> None:
     """Write an embedding, and the record of its making, into a user's AnnData."""
     adata.obsm[key] = np.array(embedding, dtype=np.float32, order="C")
     record = dict(record)

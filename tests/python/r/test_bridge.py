@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
-from scsystems.r import bridge, values
+from scsystems.r import bridge, envelope, training, values
 
 
 def parts_of(adata):
@@ -108,7 +108,11 @@ def test_training_takes_r_s_numbers_and_calls_back_each_epoch(adata):
 
 def test_a_callback_that_says_false_ends_training(adata):
     result = bridge.train_sysvi(
-        adata, {"batch_key": "system"}, {"n_hidden": 8}, {"max_epochs": 9}, callback=lambda *_: False
+        adata,
+        {"batch_key": "system"},
+        {"n_hidden": 8},
+        {"max_epochs": 9},
+        callback=lambda *_: False,
     )
     assert len(value(bridge.describe(value(result)))["epoch"]) == 1
 
@@ -148,7 +152,7 @@ def test_interrupts_come_in_the_envelope():
 def test_warnings_of_ours_are_kept_and_deprecations_dropped():
     @bridge.guarded
     def warns():
-        bridge.logger.getChild("part").warning("logged %d", 1)
+        envelope.logger.getChild("part").warning("logged %d", 1)
         warnings.warn("said", UserWarning, stacklevel=1)
         warnings.warn("old", DeprecationWarning, stacklevel=1)
         return 5
@@ -190,7 +194,7 @@ def test_limits_given_as_text_annotations_stay_float():
     ],
 )
 def test_devices_are_named_as_torch_does(device, expected):
-    arguments = bridge._device_arguments(device)
+    arguments = training.device_arguments(device)
     assert (arguments["accelerator"], arguments["devices"]) == expected
 
 

@@ -1,0 +1,85 @@
+"""The envelope around whatever goes back to R, and the check of arguments that come from there."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scsystems.errors import InputError
+
+logger = logging.getLogger("scsystems")
+
+
+class _Collector(logging.Handler):
+    """Keep what the package logs as a warning, for R to say in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Wrap a function so that it never raises into R.
+
+    Errors would arrive there as text in a form that depends on the version of reticulate.
+    The result is a dictionary: ``value``, ``error`` (None, or ``kinds``, ``message`` and
+    ``traceback``) and ``warnings`` (messages).
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        value, error = None, None
+        collector = _Collector()
+        logger.addHandler(collector)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as raised:
+                error = {
+                    "kinds": [kind.__name__ for kind in type(raised).__mro__],
+                    "message": str(raised) or type(raised).__name__,
+                    "traceback": "".join(traceback.format_exception(raised)),
+                }
+            finally:
+                logger.removeHandler(collector)
+        # Other libraries' deprecations are not the R user's concern.
+        said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        messages = list(dict.fromkeys([*collector.messages, *said]))
+        return {"value": value, "error": error, "warnings": messages}
+
+    return call
+
+
+def keyword_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check R's arguments against a signature and give whole numbers the type it expects.
+
+    R writes counts as ``15``, a double; Python's signatures want ``int`` there.
+    """
+    parameters = inspect.signature(function).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [name for name in given if name not in parameters]
+    if unknown and not takes_any:
+        known = [name for name in parameters if name not in {"self", "adata"}]
+        raise InputError(
+            f"unknown argument{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))} "
+            f"for {function.__qualname__}; it takes {', '.join(known)}"
+        )
+    return {name: _whole(value, parameters.get(name)) for name, value in given.items()}
+
+
+def _whole(value: Any, parameter: inspect.Parameter | None) -> Any:
+    wants_float = parameter is not None and (
+        isinstance(parameter.default, float) or str(parameter.annotation).startswith("float")
+    )
+    if isinstance(value, float) and value.is_integer() and not wants_float:
+        return int(value)
+    return value

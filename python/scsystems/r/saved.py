@@ -1,0 +1,99 @@
+"""Trained models in a folder: what R does with them after training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import scsystems as scs
+from scsystems.r import values
+from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.training import device_arguments, for_r
+
+
+@guarded
+def load_model(path: str, device: str = "cpu") -> Any:
+    """Read a model from its folder, without cells."""
+    return scs.SysVI.load(path, accelerator=device_arguments(device)["accelerator"])
+
+
+@guarded
+def describe_model(model: Any) -> dict[str, Any]:
+    """Return what a model expects of cells, and how it was made, as plain values."""
+    setup, schema = model.schema.setup, model.schema
+    keys = setup.categorical_covariate_keys
+    return {
+        "genes": list(schema.genes),
+        "system": setup.batch_key,
+        "systems": list(schema.systems),
+        "covariates": list(keys),
+        "levels": [list(levels) for levels in schema.categories],
+        "continuous": list(setup.continuous_covariate_keys),
+        "dims": int(model._arguments["n_latent"]),
+        "prior": model._arguments["prior"],
+        "seed": int(model._arguments["seed"]),
+        "cells": int(model._n_cells),
+        "trained": bool(model.is_trained),
+        "trained_on": str(model._train_facts.get("device", "unknown")),
+    }
+
+
+@guarded
+def map_query(
+    reference: Any,
+    adata: Any,
+    prepare: Mapping[str, Any],
+    train: Mapping[str, Any],
+    device: str = "auto",
+    callback: Callable[[int, int, Mapping[str, float]], None] | None = None,
+) -> Any:
+    """Map cells onto a trained model; returns the model that embeds them.
+
+    Trains what is new, the weights of new samples; with nothing new, or with ``max_epochs`` of
+    0, the model is returned as it is.
+    """
+    prepare_arguments = keyword_arguments(scs.SysVI.prepare_query_anndata, prepare)
+    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **device_arguments(device)})
+    query = scs.SysVI.prepare_query_anndata(adata, reference, inplace=False, **prepare_arguments)
+    model = scs.SysVI.load_query_data(query, reference, accelerator=train_arguments["accelerator"])
+    if train_arguments.get("max_epochs") != 0 and model._query.trains_anything:
+        callbacks = list(train_arguments.pop("callbacks", None) or [])
+        if callback is not None:
+            callbacks.append(for_r(callback))
+        model.train(**train_arguments, callbacks=callbacks or None, verbose=False)
+    return model
+
+
+@guarded
+def transfer_labels(
+    model: Any, labels: str, reference: Any, n_neighbors: int, min_confidence: float
+) -> dict[str, dict[str, Any]]:
+    """Name the model's own cells by their nearest reference cells; columns for R."""
+    found = model.transfer_labels(
+        labels, reference, n_neighbors=int(n_neighbors), min_confidence=float(min_confidence)
+    )
+    return values.frame_to_parts(found)
+
+
+@guarded
+def decode(
+    model: Any, adata: Any, systems: Sequence[str] | None, genes: Sequence[str] | None
+) -> dict[str, Any]:
+    """Corrected expression: ``dense``, genes x cells, and the names of its ``genes``."""
+    found = model.get_normalized_expression(
+        adata,
+        transform_batch=None if systems is None else list(systems),
+        gene_list=None if genes is None else list(genes),
+    )
+    return {"genes": list(found.columns), **values.matrix_to_parts(found.to_numpy())}
+
+
+@guarded
+def differential_expression(
+    model: Any, adata: Any, arguments: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Differential expression as columns for R, with the genes' names in the first."""
+    arguments = keyword_arguments(scs.SysVI.differential_expression, arguments)
+    found = model.differential_expression(adata, **arguments, silent=True)
+    found.insert(0, "gene", found.index.astype(str))
+    return values.frame_to_parts(found.reset_index(drop=True))
