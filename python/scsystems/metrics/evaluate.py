@@ -18,6 +18,8 @@ from .score import Score
 
 logger = logging.getLogger(__name__)
 
+MIXING = ("kbet", "graph_connectivity", "pcr", "asw_batch")
+BIOLOGY = ("asw_label", "isolated_labels", "ari", "nmi")
 COLUMNS = ["embedding", "metric", "category", "level", "group", "value"]
 
 
@@ -198,6 +200,33 @@ def summarise(table: pd.DataFrame, level: str = "overall") -> pd.DataFrame:
         )
     wide = chosen.pivot_table(index="embedding", columns="metric", values="value", sort=False)
     return wide.rename_axis(columns=None)
+
+
+def integrated_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Sum up embeddings as the scSpecies paper does: ``0.4 * mixing + 0.6 * biology``.
+
+    Mixing is the mean of kBET, graph connectivity, PCR and batch ASW; biology that of label
+    ASW, isolated labels, ARI and NMI (Leiden at the best resolution). Nothing is scaled, so
+    that values can be compared between calls.
+
+    Parameters
+    ----------
+    table
+        Result of :func:`evaluate` with these eight metrics.
+
+    Returns
+    -------
+    A row per embedding: ``mixing``, ``biology``, ``integrated``; best first.
+    """
+    wide = summarise(table)
+    absent = [name for name in (*MIXING, *BIOLOGY) if name not in wide]
+    if absent:
+        raise InputError(f"'table' lacks the metrics {absent}; compute them with evaluate().")
+    scores = pd.DataFrame(
+        {"mixing": wide[list(MIXING)].mean(axis=1), "biology": wide[list(BIOLOGY)].mean(axis=1)}
+    )
+    scores["integrated"] = 0.4 * scores["mixing"] + 0.6 * scores["biology"]
+    return scores.sort_values("integrated", ascending=False, kind="stable")
 
 
 def check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from scsystems import metrics
 from scsystems.errors import InputError, MissingExtraError, NonFiniteError
-from scsystems.metrics import METRICS, evaluate, summarise
+from scsystems.metrics import METRICS, evaluate, integrated_scores, summarise
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,18 @@ def test_bad_input(adata, change, error, message):
         evaluate(adata, verbose=False, **arguments)
 
 
+def test_integrated_scores_are_means_of_eight(table):
+    wide, scores = summarise(table), integrated_scores(table)
+    mixing = wide.loc["mixed", ["kbet", "graph_connectivity", "pcr", "asw_batch"]].mean()
+    biology = wide.loc["mixed", ["asw_label", "isolated_labels", "ari", "nmi"]].mean()
+    expected = [mixing, biology, 0.4 * mixing + 0.6 * biology]
+    np.testing.assert_allclose(scores.loc["mixed"], expected)
+    assert list(scores.index) == ["mixed", "apart"]
+
+
 def test_bad_tables(table):
+    with pytest.raises(InputError, match=r"lacks the metrics \['kbet'\]"):
+        integrated_scores(table[table["metric"] != "kbet"])
     with pytest.raises(InputError, match="lacks the columns"):
         summarise(pd.DataFrame())
     with pytest.raises(InputError, match="no rows of level 'best'"):
