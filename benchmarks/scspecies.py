@@ -24,14 +24,18 @@ LABELS_IN_BOTH = 20
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     for name in ("context", "target", "orthologues", "labels", "batch"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--context-name", default="mouse")
     parser.add_argument("--target-name", default="human")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--options", type=json.loads, nargs="+", default=[{}], help="JSON of ScSpecies arguments")
+    parser.add_argument(
+        "--options", type=json.loads, nargs="+", default=[{}], help="JSON of ScSpecies arguments"
+    )
     parser.add_argument("--both-directions", action="store_true")
     parser.add_argument("--peer-python")
     parser.add_argument("--out")
@@ -60,7 +64,9 @@ def save(out: str, z_context, z_target, predicted, clock: Clock) -> None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     facts = json.dumps({"cpu_seconds": clock.stages, "peak_gib": peak})
-    np.savez(out, context=z_context, target=z_target, predicted=np.asarray(predicted, str), facts=facts)
+    np.savez(
+        out, context=z_context, target=z_target, predicted=np.asarray(predicted, str), facts=facts
+    )
 
 
 def ours(args) -> None:
@@ -110,7 +116,7 @@ def peer(args) -> None:
     context, target = ad.read_h5ad(args.context), ad.read_h5ad(args.target)
     names = context.obs_names, target.obs_names
     pairs = pd.read_csv(args.orthologues)
-    homologue = dict(zip(pairs["target"], pairs["context"]))
+    homologue = dict(zip(pairs["target"], pairs["context"], strict=True))
 
     class Prepared(create_mdata):
         """The peer's preparation with a table in place of its download, and without dropping cells."""
@@ -124,7 +130,9 @@ def peer(args) -> None:
         options = {"min_non_zero_genes": 0.0, "min_cell_type_size": 0, "min_batch_size": 0}
         clock = Clock()
         data = Prepared(context, args.batch, args.labels, "context", n_top_genes=None, **options)
-        data.setup_target_adata(target, args.batch, args.labels, dataset_name="target", NCBI_Taxon_ID=9606)
+        data.setup_target_adata(
+            target, args.batch, args.labels, dataset_name="target", NCBI_Taxon_ID=9606
+        )
         clock.stage("neighbours")
         container = mu.MuData(data.dataset_collection)
         model = scSpecies("cpu", container, folder, args.seeds[0], "context", "target")
@@ -138,8 +146,10 @@ def peer(args) -> None:
         clock.stage("label transfer")
     parts = [model.mdata.mod[k] for k in ("context", "target")]
     z = [
-        pd.DataFrame(p.obsm["z_mu"], index=p.obs_names.str.replace(f"_{k}$", "", regex=True)).loc[n].to_numpy()
-        for p, k, n in zip(parts, ("context", "target"), names)
+        pd.DataFrame(p.obsm["z_mu"], index=p.obs_names.str.replace(f"_{k}$", "", regex=True))
+        .loc[n]
+        .to_numpy()
+        for p, k, n in zip(parts, ("context", "target"), names, strict=True)
     ]
     save(args.out, *z, parts[1].obs[f"pred_sim_{args.labels}"], clock)
 
@@ -187,7 +197,9 @@ def main() -> None:
             paths = {k: getattr(args, k) for k in (here, there)}
             data = {k: ad.read_h5ad(path) for k, path in paths.items()}
             labels = [data[k].obs[args.labels].astype(str).to_numpy() for k in (here, there)]
-            table = homologues(args.orthologues, names[here], data[here].var_names, names[there], data[there])
+            table = homologues(
+                args.orthologues, names[here], data[here].var_names, names[there], data[there]
+            )
             pairs = Path(folder) / f"{here}.csv"
             table.to_csv(pairs, index=False)
             jobs = [("ours", sys.executable, args.orthologues, options) for options in args.options]
@@ -196,22 +208,60 @@ def main() -> None:
             for package, python, orthologues, options in jobs:
                 for seed in args.seeds:
                     out = str(Path(folder) / "result.npz")
-                    command = [python, __file__, "--worker", package, "--out", out, "--seeds", str(seed)]
-                    command += ["--context", paths[here], "--target", paths[there], "--orthologues", orthologues]
+                    command = [
+                        python,
+                        __file__,
+                        "--worker",
+                        package,
+                        "--out",
+                        out,
+                        "--seeds",
+                        str(seed),
+                    ]
+                    command += [
+                        "--context",
+                        paths[here],
+                        "--target",
+                        paths[there],
+                        "--orthologues",
+                        orthologues,
+                    ]
                     command += ["--context-name", names[here], "--target-name", names[there]]
-                    command += ["--labels", args.labels, "--batch", args.batch, "--epochs", str(args.epochs)]
+                    command += [
+                        "--labels",
+                        args.labels,
+                        "--batch",
+                        args.batch,
+                        "--epochs",
+                        str(args.epochs),
+                    ]
                     command += ["--options", json.dumps(options)]
                     subprocess.run(command, check=True)
                     with np.load(out) as result:
                         row = score(result, *labels)
-                    row = {"package": package, "context": names[here], "seed": seed, "options": options, **row}
+                    row = {
+                        "package": package,
+                        "context": names[here],
+                        "seed": seed,
+                        "options": options,
+                        **row,
+                    }
                     rows.append(row)
                     print(json.dumps(row), flush=True)
     if args.out:
         Path(args.out).write_text(json.dumps(rows, indent=1))
     flat = pd.json_normalize(rows)
     flat["cpu"] = flat.filter(like="cpu_seconds.").sum(axis=1)
-    shown = ["package", "context", "seed", "balanced_accuracy", "balanced_accuracy_reranked", "ilisi", "cpu", "peak_gib"]
+    shown = [
+        "package",
+        "context",
+        "seed",
+        "balanced_accuracy",
+        "balanced_accuracy_reranked",
+        "ilisi",
+        "cpu",
+        "peak_gib",
+    ]
     print(flat[shown].round(3).to_string(index=False))
 
 

@@ -47,7 +47,9 @@ def nearest(
     Indices (int64) and distances (float32), n_query x k each.
     """
     if not 1 <= k <= reference.shape[0]:
-        raise InputError(f"k={k} neighbours were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}.")
+        raise InputError(
+            f"k={k} neighbours were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}."
+        )
     indices = np.empty((query.shape[0], k), np.int64)
     distances = np.empty((query.shape[0], k), np.float32)
     for start, q in _blocks(query, QUERY_BLOCK, metric, device):
@@ -76,7 +78,9 @@ def _blocks(cells, size: int, metric: Metric, device) -> Iterator[tuple[int, Ten
         cells = cells.tocsr()
     for start in range(0, cells.shape[0], size):
         block = cells[start : start + size]
-        block = torch.as_tensor(block.toarray() if sparse.issparse(block) else block, dtype=torch.float32, device=device)
+        block = torch.as_tensor(
+            block.toarray() if sparse.issparse(block) else block, dtype=torch.float32, device=device
+        )
         yield start, F.normalize(block, dim=1) if metric == "cosine" else block
 
 
@@ -104,7 +108,9 @@ def vote(codes: np.ndarray, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
     return winner, (of_neighbour.max(1) / codes.shape[1]).astype(np.float32)
 
 
-def agreeing(label: np.ndarray, agreement: np.ndarray, level: float, at_least: int = 0) -> np.ndarray:
+def agreeing(
+    label: np.ndarray, agreement: np.ndarray, level: float, at_least: int = 0
+) -> np.ndarray:
     """The cells whose agreement reaches the quantile of their predicted label (paper, equation 15).
 
     Parameters
@@ -124,7 +130,9 @@ def agreeing(label: np.ndarray, agreement: np.ndarray, level: float, at_least: i
     A mask, n.
     """
     if not 0 <= level <= 1:
-        raise InputError(f"quantile={level!r}. Expected a level between 0 (keep all cells) and 1 (keep the best).")
+        raise InputError(
+            f"quantile={level!r}. Expected a level between 0 (keep all cells) and 1 (keep the best)."
+        )
     kept = np.zeros(len(label), bool)
     for code in np.unique(label):
         cells = np.flatnonzero(label == code)

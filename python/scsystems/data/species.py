@@ -63,14 +63,18 @@ class Species:
         where = f"{name}: " + ("adata.X" if layer is None else f"adata.layers[{layer!r}]")
         check_counts(matrix, where)
         if adata.n_obs < 2:
-            raise InputError(f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn.")
+            raise InputError(
+                f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn."
+            )
         shared = set(homologous)
         others = [gene for gene in map(str, adata.var_names) if gene not in shared]
         return Species(
             name=name,
             genes=(*homologous, *others),
             n_homologous=len(homologous),
-            batches=(ONE_BATCH,) if batch_key is None else _levels(name, adata, batch_key, "batch_key"),
+            batches=(ONE_BATCH,)
+            if batch_key is None
+            else _levels(name, adata, batch_key, "batch_key"),
             layer=layer,
             batch_key=batch_key,
             label_key=label_key,
@@ -88,16 +92,22 @@ class Species:
                 "Expected the genes the model was trained on."
             )
         matrix = expression(adata, self.layer)
-        matrix = (sparse.csr_matrix(matrix) if sparse.issparse(matrix) else np.asarray(matrix))[:, at]
+        matrix = (sparse.csr_matrix(matrix) if sparse.issparse(matrix) else np.asarray(matrix))[
+            :, at
+        ]
         batch = np.zeros(adata.n_obs, np.int64)
         if self.batch_key is not None:
             batch = self._codes(adata, self.batch_key, self.batches, "batch_key")
-        return CellArrays(matrix.astype(np.float32), np.zeros(adata.n_obs, np.int64), batch[:, None])
+        return CellArrays(
+            matrix.astype(np.float32), np.zeros(adata.n_obs, np.int64), batch[:, None]
+        )
 
     def label_codes(self, adata: AnnData) -> np.ndarray:
         """Codes of the labels of the cells of ``adata``."""
         if self.label_key is None:
-            raise InputError(f"{self.name} has no labels. Give target_labels when making the model.")
+            raise InputError(
+                f"{self.name} has no labels. Give target_labels when making the model."
+            )
         return self._codes(adata, self.label_key, self.labels, "labels")
 
     def to_json(self) -> dict[str, Any]:
@@ -109,7 +119,9 @@ class Species:
         """The reverse of `to_json`."""
         return Species(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
-    def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str) -> np.ndarray:
+    def _codes(
+        self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str
+    ) -> np.ndarray:
         values = column(self.name, adata, key, argument).astype(str)
         codes = pd.Index(levels).get_indexer(values)
         if (codes < 0).any():
@@ -123,7 +135,9 @@ class Species:
 def check_names(name: str, adata: AnnData) -> None:
     """Refuse anything but an AnnData with unique gene and cell names."""
     if not isinstance(adata, AnnData):
-        raise InputError(f"{name} is of type {type(adata).__name__}. Expected an AnnData of raw counts, cells x genes.")
+        raise InputError(
+            f"{name} is of type {type(adata).__name__}. Expected an AnnData of raw counts, cells x genes."
+        )
     check_unique(adata.var_names, f"{name}: gene names", "Call adata.var_names_make_unique().")
     check_unique(adata.obs_names, f"{name}: cell names", "Call adata.obs_names_make_unique().")
 

@@ -1,4 +1,4 @@
-"""What a trained ScSpecies model says of genes: differential expression across species, relevance."""
+"""What a trained ScSpecies model says of expression: differences across species, relevance, novelty."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ..data.minibatches import iterate
+from ..data.neighbours import nearest, vote
 from ..errors import InputError, NonFiniteError
 from ..tools.expression import Decoded, decode, draw_cells, fold_change, within_ellipse
+from ..tools.novelty import THRESHOLD, novelty, unexplained
 from ..tools.relevance import relevance
 from .scspecies_parts import Part
 
@@ -150,7 +151,11 @@ class Comparison:
         """
         part = self._target(None) if species is None else self._trained(self._part_of(species))
         cells = part.require_cells("for relevance")
-        types = part.label_names() if part is self._context and labels is None else self._target_types(part, labels)
+        types = (
+            part.label_names()
+            if part is self._context and labels is None
+            else self._target_types(part, labels)
+        )
         rng = np.random.default_rng(self._settings["seed"] if seed is None else seed)
         device = next(part.net.parameters()).device
         columns, worst = {}, 0.0
@@ -168,15 +173,64 @@ class Comparison:
             )
         return pd.DataFrame(columns, index=pd.Index(part.species.genes, name="gene"))
 
+    def novelty(
+        self, target: str | None = None, *, threshold: float = THRESHOLD, n_neighbors: int = 25
+    ) -> pd.DataFrame:
+        """Find target cells whose type the context does not have.
+
+        Alignment pulls such cells to context cells of another type. They show when the context's
+        decoder is asked to explain them: it expects that other type. Together with the distance
+        to the nearest context cells this gives a score; no labels of the target are used.
+
+        Parameters
+        ----------
+        target
+            Name of the target.
+        threshold
+            Score above which a cell is called novel. Scores are robust standard scores among the
+            target's cells, which assumes that most of them are known.
+        n_neighbors
+            Context cells whose mean latent distance counts.
+
+        Returns
+        -------
+        Per cell: ``score``, ``novel``, and the two signs: ``unexplained`` (log-likelihood per
+        molecule that the target's decoder gives beyond the context's) and ``distance`` (mean
+        latent distance to the nearest context cells).
+        """
+        part, context = self._target(target), self._context
+        cells = part.require_cells("to score novelty")
+        k = min(n_neighbors, len(context.cell_names))
+        device = next(part.net.parameters()).device
+        index, distance = nearest(part.embedded.mean, context.embedded.mean, k, "euclidean", device)
+        label, _ = vote(context.label[index], len(context.species.labels))
+        counts = cells.x[:, part.pairs[:, 1]]
+        signs = {
+            "unexplained": unexplained(
+                part.net, context.net, part.embedded.mean, counts, part.pairs, label
+            ),
+            "distance": distance.mean(1),
+        }
+        score = novelty(**signs)
+        return pd.DataFrame(
+            {"score": score, "novel": score > threshold, **signs}, index=part.cell_names
+        )
+
 
 def _compare(
-    mine: Decoded, theirs: Decoded, log_library: tuple[np.ndarray, np.ndarray], threshold: float, order: np.ndarray
+    mine: Decoded,
+    theirs: Decoded,
+    log_library: tuple[np.ndarray, np.ndarray],
+    threshold: float,
+    order: np.ndarray,
 ) -> dict[str, np.ndarray]:
     here, there = (np.exp(v)[:, None] for v in log_library)
     results = {
         "": fold_change(mine.relative, theirs.relative, threshold),
         # molecules per cell: the offset stays one in a million of a cell's molecules
-        "_absolute": fold_change(mine.rho * here, theirs.rho * there, threshold, 1e-6 * float(here.mean())),
+        "_absolute": fold_change(
+            mine.rho * here, theirs.rho * there, threshold, 1e-6 * float(here.mean())
+        ),
         "_null": fold_change(mine.relative, theirs.relative[:, order], threshold),
     }
     return {f"{k}{suffix}": v for suffix, r in results.items() for k, v in r._asdict().items()}

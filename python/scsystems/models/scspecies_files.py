@@ -91,7 +91,9 @@ def load(cls: type[ScSpecies], dir_path: str | Path) -> ScSpecies:
         settings[name] = tuple(settings[name])
     model._prepare(settings)
     try:
-        parts = [_part(number, raw, tensors, dir_path) for number, raw in enumerate(record["parts"])]
+        parts = [
+            _part(number, raw, tensors, dir_path) for number, raw in enumerate(record["parts"])
+        ]
     except KeyError as error:
         raise ModelFileError(
             f"{dir_path} lacks the entry {error}. Expected an unchanged folder as save() wrote it."
@@ -103,11 +105,15 @@ def load(cls: type[ScSpecies], dir_path: str | Path) -> ScSpecies:
     return model
 
 
-def _part(number: int, raw: dict[str, Any], tensors: dict[str, Tensor], dir_path: str | Path) -> Part:
+def _part(
+    number: int, raw: dict[str, Any], tensors: dict[str, Tensor], dir_path: str | Path
+) -> Part:
     sizes = ScviSizes(**raw["sizes"])
     net = ScviNet(sizes, torch.Generator(), torch.zeros(sizes.n_batches, 2)).eval()
     start = f"{number}.net."
-    load_weights(net, {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}, dir_path)
+    load_weights(
+        net, {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}, dir_path
+    )
 
     def array(name: str) -> np.ndarray | None:
         value = tensors.get(f"{number}.{name}")
@@ -121,7 +127,9 @@ def _part(number: int, raw: dict[str, Any], tensors: dict[str, Tensor], dir_path
             features = np.zeros((len(mean), 0), np.float32)
         embedded = Embedded(features, mean, array("embedded.std"), array("embedded.log_library"))
     if array("neighbours.index") is not None:
-        neighbours = Neighbourhood(*(array(f"neighbours.{k}") for k in ("index", "label", "agreement", "kept")))
+        neighbours = Neighbourhood(
+            *(array(f"neighbours.{k}") for k in ("index", "label", "agreement", "kept"))
+        )
     return Part(
         species=Species.from_json(raw["species"]),
         net=net,

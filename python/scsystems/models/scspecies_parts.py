@@ -32,7 +32,7 @@ OrthologueSource = Orthologues | str | Path | pd.DataFrame
 
 @dataclass(frozen=True)
 class Embedded:
-    """Cells in a trained network, without dropout: features (n x F), mean and std of z (n x L), log library size (n)."""
+    """Cells in a trained network: features (n x F), mean and std of z (n x L), log library size (n)."""
 
     features: np.ndarray
     mean: np.ndarray
@@ -99,7 +99,9 @@ def named_context(context: AnnData | Mapping[str, AnnData]) -> tuple[str, AnnDat
     """The context's name (``"context"`` unless given) and data."""
     if isinstance(context, Mapping):
         if len(context) != 1:
-            raise InputError(f"context holds {len(context)} data sets. Expected one: context={{'mouse': adata}}.")
+            raise InputError(
+                f"context holds {len(context)} data sets. Expected one: context={{'mouse': adata}}."
+            )
         name, adata = next(iter(context.items()))
         return str(name), adata
     return "context", context
@@ -110,12 +112,16 @@ def named_targets(
 ) -> dict[str, AnnData]:
     """Targets by name, names checked to be distinct."""
     if isinstance(targets, AnnData):
-        raise InputError("targets is an AnnData. Expected a dictionary of names and data: {'human': adata}.")
+        raise InputError(
+            "targets is an AnnData. Expected a dictionary of names and data: {'human': adata}."
+        )
     items = list(targets.items() if isinstance(targets, Mapping) else targets)
     names = [context_name, *(str(name) for name, _ in items)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"Species names occur more than once: {head(twice)}. Expected a different name for each.")
+        raise InputError(
+            f"Species names occur more than once: {head(twice)}. Expected a different name for each."
+        )
     return {str(name): adata for name, adata in items}
 
 
@@ -124,12 +130,18 @@ def per_species(value: Any, name: str, argument: str) -> Any:
     if not isinstance(value, Mapping):
         return value
     if name not in value:
-        raise InputError(f"{argument} has no entry for {name!r}; found {sorted(value)}. Expected one for each species, or None.")
+        raise InputError(
+            f"{argument} has no entry for {name!r}; found {sorted(value)}. Expected one for each species, or None."
+        )
     return value[name]
 
 
 def homologues(
-    table: OrthologueSource, context: str, context_data: Iterable[str], target: str, target_data: AnnData
+    table: OrthologueSource,
+    context: str,
+    context_data: Iterable[str],
+    target: str,
+    target_data: AnnData,
 ) -> pd.DataFrame:
     """One-to-one pairs of genes that both data sets have: columns ``context`` and ``target``."""
     if not isinstance(table, Orthologues):
@@ -163,17 +175,27 @@ def homologues(
 
 
 def _read(table: str | Path | pd.DataFrame, context: str, target: str) -> Orthologues:
-    if isinstance(table, pd.DataFrame) and table.shape[1] == 2 and not {context, target} <= set(table.columns):
+    if (
+        isinstance(table, pd.DataFrame)
+        and table.shape[1] == 2
+        and not {context, target} <= set(table.columns)
+    ):
         first, second = table.columns
         known = orthologue_tables.orthologue_layouts.same_species
         if not (known(first, target) or known(second, context)):
             # two columns that name neither species: context first
-            return orthologue_tables.read(table, (context, target), columns={context: first, target: second})
+            return orthologue_tables.read(
+                table, (context, target), columns={context: first, target: second}
+            )
     return orthologue_tables.read(table, (context, target))
 
 
 def make_net(
-    species: Species, cells: CellArrays, settings: dict[str, Any], generator: torch.Generator, inner=None
+    species: Species,
+    cells: CellArrays,
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    inner=None,
 ) -> ScviNet:
     """A new network for a species."""
     n_genes, n = len(species.genes), species.n_homologous
@@ -181,7 +203,16 @@ def make_net(
         share = n / n_genes
     else:
         share = homologous_share(cells, n)
-    names = ("n_latent", "n_features", "n_hidden", "dropout_rate", "likelihood", "dispersion", "library", "encoder_input")
+    names = (
+        "n_latent",
+        "n_features",
+        "n_hidden",
+        "dropout_rate",
+        "likelihood",
+        "dispersion",
+        "library",
+        "encoder_input",
+    )
     sizes = ScviSizes(
         n_genes=n_genes,
         n_homologous=n,
@@ -196,8 +227,14 @@ def warn_small(part: Part, k: int) -> None:
     """Warn of labels and batches that are smaller than a neighbourhood."""
     sizes = {}
     if part.label is not None:
-        sizes["label"] = np.bincount(part.label, minlength=len(part.species.labels)), part.species.labels
-    sizes["batch"] = np.bincount(part.cells.categorical[:, 0], minlength=len(part.species.batches)), part.species.batches
+        sizes["label"] = (
+            np.bincount(part.label, minlength=len(part.species.labels)),
+            part.species.labels,
+        )
+    sizes["batch"] = (
+        np.bincount(part.cells.categorical[:, 0], minlength=len(part.species.batches)),
+        part.species.batches,
+    )
     for what, (n_cells, names) in sizes.items():
         small = [f"{name} ({n})" for name, n in zip(names, n_cells, strict=True) if n < k]
         if small:

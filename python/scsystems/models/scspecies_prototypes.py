@@ -12,7 +12,9 @@ from ..nn.scspecies import candidate_log_prob
 from ..nn.scvi import ScviNet
 
 
-def prototypes(cells: CellArrays, label: np.ndarray, n_labels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def prototypes(
+    cells: CellArrays, label: np.ndarray, n_labels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median counts of the cells of every label that occurs, and their most common batch.
 
     Returns
@@ -37,7 +39,16 @@ class PrototypeRecord:
     its own, and less is worse (paper, Figure 3).
     """
 
-    def __init__(self, net: ScviNet, counts: np.ndarray, batch: np.ndarray, z: np.ndarray, names, context_names, device):
+    def __init__(
+        self,
+        net: ScviNet,
+        counts: np.ndarray,
+        batch: np.ndarray,
+        z: np.ndarray,
+        names,
+        context_names,
+        device,
+    ):
         self.net = net
         self.x = torch.as_tensor(counts, device=device)
         self.batch = torch.as_tensor(batch, device=device)
@@ -62,7 +73,8 @@ class PrototypeRecord:
     def frame(self) -> pd.DataFrame:
         """Long table: ``epoch`` (from 1), ``target_type``, ``context_type``, ``difference``."""
         index = pd.MultiIndex.from_product(
-            [self.epochs, self.names, self.context_names], names=["epoch", "target_type", "context_type"]
+            [self.epochs, self.names, self.context_names],
+            names=["epoch", "target_type", "context_type"],
         )
         values = np.concatenate([v.ravel() for v in self.values]) if self.values else np.zeros(0)
         return pd.DataFrame({"difference": values}, index=index).reset_index()

@@ -97,11 +97,15 @@ class Results:
         part = self._target(target)
         n_context = len(self._context.embedded.mean)
         if not 1 <= n_neighbors <= n_context:
-            raise InputError(f"n_neighbors={n_neighbors}. Expected 1 to {n_context}, the number of context cells.")
+            raise InputError(
+                f"n_neighbors={n_neighbors}. Expected 1 to {n_context}, the number of context cells."
+            )
         among = self._neighbours(part, max(n_neighbors, min(n_candidates, n_context)))
         if n_candidates > n_neighbors:
             cells = part.require_cells("to rank candidates (n_candidates=0 needs none)")
-            values = similarity(part.net, cells, part.embedded.mean, self._context.embedded.mean, among)
+            values = similarity(
+                part.net, cells, part.embedded.mean, self._context.embedded.mean, among
+            )
             among = rank(among, values, n_neighbors)
         table = transfer(among, self._context_column(labels))
         return table.set_index(part.cell_names)
@@ -149,11 +153,15 @@ class Results:
         own, there = part.embedded.mean, context.embedded.mean
         if level == "cells":
             if target_indices is None or context_indices is None:
-                raise InputError("level='cells' needs target_indices and context_indices. Give positions of cells.")
+                raise InputError(
+                    "level='cells' needs target_indices and context_indices. Give positions of cells."
+                )
             at, columns = np.asarray(target_indices), np.asarray(context_indices)
             among = np.broadcast_to(np.arange(len(columns)), (len(at), len(columns)))
             values = similarity(part.net, cells.take(at), own[at], there[columns], among)
-            return pd.DataFrame(values, index=part.cell_names[at], columns=context.cell_names[columns])
+            return pd.DataFrame(
+                values, index=part.cell_names[at], columns=context.cell_names[columns]
+            )
         if level != "types":
             raise InputError(f"level={level!r} is not known. Expected 'types' or 'cells'.")
         label, names = pd.factorize(self._target_types(part, target_labels), sort=True)
@@ -161,7 +169,9 @@ class Results:
         seed = self._settings["seed"] if seed is None else seed
         values = type_similarity(part.net, cells, own, label, there, context_label, n_samples, seed)
         return pd.DataFrame(
-            values, index=pd.Index(names, name=part.name), columns=pd.Index(context_names, name=context.name)
+            values,
+            index=pd.Index(names, name=part.name),
+            columns=pd.Index(context_names, name=context.name),
         )
 
     def prototype_record(self, target: str | None = None) -> pd.DataFrame:
@@ -175,7 +185,9 @@ class Results:
         """
         part = self._target(target)
         if part.prototypes is None:
-            raise InputError(f"There is no record of prototypes of {part.name!r}: its training was resumed or cut short.")
+            raise InputError(
+                f"There is no record of prototypes of {part.name!r}: its training was resumed or cut short."
+            )
         return part.prototypes.copy()
 
     # -- shared by several results -------------------------------------------------------------
@@ -191,8 +203,14 @@ class Results:
             return context.label_names()
         if isinstance(labels, str):
             if context.obs is None or labels not in context.obs:
-                found = "no obs (the model was loaded without it)" if context.obs is None else list(context.obs.columns)
-                raise InputError(f"labels={labels!r} is not a column of the context's obs. Found: {found}.")
+                found = (
+                    "no obs (the model was loaded without it)"
+                    if context.obs is None
+                    else list(context.obs.columns)
+                )
+                raise InputError(
+                    f"labels={labels!r} is not a column of the context's obs. Found: {found}."
+                )
             labels = context.obs[labels]
         return _per_cell(labels, len(context.cell_names), "labels")
 
@@ -208,5 +226,7 @@ class Results:
 def _per_cell(values, n_cells: int, argument: str) -> np.ndarray:
     values = np.asarray(values, dtype=object)
     if values.shape != (n_cells,):
-        raise InputError(f"{argument} has shape {values.shape}. Expected one value for each of {n_cells} cells.")
+        raise InputError(
+            f"{argument} has shape {values.shape}. Expected one value for each of {n_cells} cells."
+        )
     return values

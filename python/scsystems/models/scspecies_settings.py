@@ -61,7 +61,9 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
         settings[name] = int(value)
     every = settings["search_every"]
     if isinstance(every, bool) or int(every) != every or every < 0:
-        raise InputError(f"search_every={every!r}. Expected a number of epochs, or 0 to search in every step.")
+        raise InputError(
+            f"search_every={every!r}. Expected a number of epochs, or 0 to search in every step."
+        )
     if not 0 <= settings["dropout_rate"] < 1:
         raise InputError(f"dropout_rate={settings['dropout_rate']!r}. Expected a share in [0, 1).")
     for name in ("kl_weight", "eta"):
@@ -69,7 +71,9 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     settings["mixing_weight"] = _ramp("mixing_weight", settings["mixing_weight"])[1]
     quantile = settings["quantile"]
     if quantile is not None and not 0 <= quantile <= 1:
-        raise InputError(f"quantile={quantile!r}. Expected a level between 0 (align all cells) and 1, or None.")
+        raise InputError(
+            f"quantile={quantile!r}. Expected a level between 0 (align all cells) and 1, or None."
+        )
     settings["seed"] = int(settings["seed"])
     return settings
 

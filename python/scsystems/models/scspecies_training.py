@@ -97,11 +97,15 @@ def pretrain(
     def loss(batch: Minibatch, epoch: int, generator: torch.Generator, train: bool):
         return net.loss(batch.x, batch.categorical[:, 0], weights.at(epoch).kl, generator, train)
 
-    return fit(net, loss, ResidentCells(cells, device), settings, generator, None, callbacks, identity)
+    return fit(
+        net, loss, ResidentCells(cells, device), settings, generator, None, callbacks, identity
+    )
 
 
 @torch.inference_mode()
-def embed(net: ScviNet, cells: CellArrays, device: torch.device) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def embed(
+    net: ScviNet, cells: CellArrays, device: torch.device
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Features, mean, standard deviation and log library size of cells, without dropout."""
     parts = []
     for batch in iterate(cells, device, INFERENCE_CHUNK):
@@ -122,7 +126,14 @@ class Neighbourhood:
 
 
 def find_neighbours(
-    target, context, context_label: np.ndarray, n_labels: int, k: int, quantile: float, at_least: int, device
+    target,
+    context,
+    context_label: np.ndarray,
+    n_labels: int,
+    k: int,
+    quantile: float,
+    at_least: int,
+    device,
 ) -> Neighbourhood:
     """Step 2: context neighbours of every target cell, on counts of the genes they share.
 
@@ -157,14 +168,19 @@ class AlignmentObjective:
         self.epoch = None
         kept = aligned.target_kept.nonzero()[:, 0]
         # alike cells of a batch beside each other share most of their candidates
-        alike = cells.categorical[kept, 0] * len(aligned.context_label) + aligned.target_index[kept, 0]
+        alike = (
+            cells.categorical[kept, 0] * len(aligned.context_label) + aligned.target_index[kept, 0]
+        )
         self.kept = kept[torch.argsort(alike)]
 
     def __call__(self, batch: Minibatch, epoch: int, generator: torch.Generator, train: bool):
+        """The loss of a minibatch; prepares the epoch with its first one."""
         if train and epoch != self.epoch:
             self._begin(epoch, generator)
         weights = self.weights.at(epoch)
-        return self.aligned.loss(batch.x, batch.categorical[:, 0], batch.index, weights, generator, train)
+        return self.aligned.loss(
+            batch.x, batch.categorical[:, 0], batch.index, weights, generator, train
+        )
 
     def _begin(self, epoch: int, generator: torch.Generator) -> None:
         if self.aligned.options.searches_at(epoch) and self.weights.eta[1] > 0:
@@ -199,7 +215,9 @@ def align(
     candidates = Candidates(
         *(torch.as_tensor(a, device=device) for a in (neighbours.index, neighbours.kept))
     )
-    aligned = AlignedNet(net, ContextCells(*(t.to(device) for t in context)), candidates, options).to(device)
+    aligned = AlignedNet(
+        net, ContextCells(*(t.to(device) for t in context)), candidates, options
+    ).to(device)
     resident = ResidentCells(cells, device)
     objective = AlignmentObjective(aligned, resident, weights)
     return fit(aligned, objective, resident, settings, generator, None, callbacks, identity)

@@ -15,7 +15,7 @@ AlignmentMode = Literal["intermediate", "latent"]
 
 
 class ContextCells(NamedTuple):
-    """The trained context cells: features (n x F), posterior mean and standard deviation of z (n x L), label codes (n)."""
+    """Trained context cells: features (n x F), mean and std of z (n x L), label codes (n)."""
 
     features: Tensor
     mean: Tensor
@@ -91,7 +91,12 @@ def candidate_log_prob(
 
 
 def sample_same_label(
-    label: Tensor, order: Tensor, start: Tensor, size: Tensor, n_samples: int, generator: torch.Generator | None
+    label: Tensor,
+    order: Tensor,
+    start: Tensor,
+    size: Tensor,
+    n_samples: int,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """For every cell, rows of ``n_samples`` reference cells of its label, with replacement.
 
@@ -114,7 +119,9 @@ class LabelIndex(nn.Module):
 
     def __init__(self, label: Tensor, n_labels: int, mask: Tensor | None = None):
         super().__init__()
-        rows = torch.arange(len(label), device=label.device) if mask is None else mask.nonzero()[:, 0]
+        rows = (
+            torch.arange(len(label), device=label.device) if mask is None else mask.nonzero()[:, 0]
+        )
         order = rows[torch.argsort(label[rows], stable=True)]
         size = torch.bincount(label[rows], minlength=n_labels)
         self.register_buffer("order", order, persistent=False)
@@ -168,7 +175,9 @@ class AlignedNet(nn.Module):
         How to align.
     """
 
-    def __init__(self, net: ScviNet, context: ContextCells, candidates: Candidates, options: AlignmentOptions):
+    def __init__(
+        self, net: ScviNet, context: ContextCells, candidates: Candidates, options: AlignmentOptions
+    ):
         super().__init__()
         self.net = net
         self.options = options
@@ -179,7 +188,9 @@ class AlignedNet(nn.Module):
         n = len(candidates.index)
         # saved with a checkpoint, so that a resumed run is the same run
         self.register_buffer("chosen", candidates.index[:, 0].clone())
-        self.register_buffer("latent", torch.zeros(n, context.mean.shape[1], device=context.mean.device))
+        self.register_buffer(
+            "latent", torch.zeros(n, context.mean.shape[1], device=context.mean.device)
+        )
         self.n_labels = int(context.label.max()) + 1
         self.context_by_label = LabelIndex(context.label, self.n_labels)
         self.relabel()
@@ -190,7 +201,12 @@ class AlignedNet(nn.Module):
         self.target_by_label = LabelIndex(self.target_label, self.n_labels, self.target_kept)
 
     def choose(
-        self, x: Tensor, batch: Tensor, index: Tensor, log_library: Tensor, generator: torch.Generator | None
+        self,
+        x: Tensor,
+        batch: Tensor,
+        index: Tensor,
+        log_library: Tensor,
+        generator: torch.Generator | None,
     ) -> Tensor:
         """The context cell that explains each target cell best, B (paper, equations 19 and 20)."""
         among = self.target_index[index]
@@ -199,18 +215,28 @@ class AlignedNet(nn.Module):
         return among.gather(1, best[:, None])[:, 0]
 
     @torch.no_grad()
-    def search(self, x: Tensor, batch: Tensor, index: Tensor, generator: torch.Generator | None) -> None:
+    def search(
+        self, x: Tensor, batch: Tensor, index: Tensor, generator: torch.Generator | None
+    ) -> None:
         """Find and keep the best candidates of the cells at ``index``."""
         self.chosen[index] = self.choose(x, batch, index, self.net.log_library(x, batch), generator)
 
     @torch.no_grad()
-    def embed(self, x: Tensor, batch: Tensor, index: Tensor, generator: torch.Generator | None) -> None:
+    def embed(
+        self, x: Tensor, batch: Tensor, index: Tensor, generator: torch.Generator | None
+    ) -> None:
         """Keep a latent sample of the cells at ``index``, for the mixing term."""
         posterior = self.net.encode(x, batch)
         self.latent[index] = draw(posterior.mean, posterior.std, generator)
 
     def loss(
-        self, x: Tensor, batch: Tensor, index: Tensor, weights: AlignmentWeights, generator: torch.Generator, train: bool
+        self,
+        x: Tensor,
+        batch: Tensor,
+        index: Tensor,
+        weights: AlignmentWeights,
+        generator: torch.Generator,
+        train: bool,
     ) -> AlignmentLoss:
         """Loss of a minibatch: negative ELBO + eta * alignment (paper, equation 21) + mixing.
 
@@ -219,17 +245,26 @@ class AlignedNet(nn.Module):
         x, batch, index
             Counts (B x G), batch codes (B) and positions among the training cells (B).
         """
-        posterior, z, nll, kl, kl_library = self.net(x, batch, generator, train, train and self.options.inner_dropout)
+        posterior, z, nll, kl, kl_library = self.net(
+            x, batch, generator, train, train and self.options.inner_dropout
+        )
         kept = self.target_kept[index]
         alignment = (kept * self._distance(x, batch, index, kept, posterior, z, generator)).mean()
         mixing = nll.new_zeros(())
         if weights.mixing > 0:
             mixing = (kept * self._energy(z, index, generator)).mean()
         parts = [part.mean() for part in (nll, kl, kl_library)]
-        total = parts[0] + weights.kl * (parts[1] + parts[2]) + weights.eta * alignment + weights.mixing * mixing
+        total = (
+            parts[0]
+            + weights.kl * (parts[1] + parts[2])
+            + weights.eta * alignment
+            + weights.mixing * mixing
+        )
         return AlignmentLoss(total, sum(parts), *parts, alignment, mixing)
 
-    def _distance(self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator) -> Tensor:
+    def _distance(
+        self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator
+    ) -> Tensor:
         """Squared distance of each cell from its best candidate, B."""
         chosen = self.chosen[index]
         if self.options.search_every == 0:

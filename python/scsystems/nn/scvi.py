@@ -87,7 +87,9 @@ class ScviLoss(NamedTuple):
 class NormLayer(nn.Module):
     """Linear, LayerNorm, ReLU, Dropout; the batch may add its own weights to the product."""
 
-    def __init__(self, n_in: int, n_out: int, n_batches: int, dropout_rate: float, generator: torch.Generator):
+    def __init__(
+        self, n_in: int, n_out: int, n_batches: int, dropout_rate: float, generator: torch.Generator
+    ):
         super().__init__()
         fan_in = n_in + n_batches
         self.dropout_rate = dropout_rate
@@ -97,11 +99,17 @@ class NormLayer(nn.Module):
         self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
         self.batch_weight = None
         if n_batches:
-            self.batch_weight = nn.Parameter(uniform_(torch.empty(n_batches, n_out), fan_in, generator))
+            self.batch_weight = nn.Parameter(
+                uniform_(torch.empty(n_batches, n_out), fan_in, generator)
+            )
         self.norm = nn.LayerNorm(n_out)
 
     def forward(
-        self, x: Tensor, batch: Tensor | None = None, train: bool = False, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        batch: Tensor | None = None,
+        train: bool = False,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """B x n_in and batch codes (B) -> B x n_out."""
         h = wide_linear(x, self.weight, self.bias, self.reduced)
@@ -133,11 +141,17 @@ class LibraryEncoder(nn.Module):
 
     def __init__(self, sizes: ScviSizes, generator: torch.Generator):
         super().__init__()
-        self.hidden = NormLayer(sizes.n_genes, sizes.n_hidden, sizes.n_batches, sizes.dropout_rate, generator)
+        self.hidden = NormLayer(
+            sizes.n_genes, sizes.n_hidden, sizes.n_batches, sizes.dropout_rate, generator
+        )
         self.out = linear(sizes.n_hidden, 2, generator)
 
     def forward(
-        self, x: Tensor, batch: Tensor, train: bool = False, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        batch: Tensor,
+        train: bool = False,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, B each."""
         mean, log_std = self.out(self.hidden(x, batch, train, generator)).unbind(1)
@@ -155,7 +169,11 @@ class Decoder(nn.Module):
         self.first = NormLayer(sizes.n_latent, sizes.n_hidden, sizes.n_batches, rate, generator)
         self.second = NormLayer(sizes.n_hidden, sizes.n_features, 0, rate, generator)
         self.rho = linear(sizes.n_features, sizes.n_genes, generator)
-        self.zero = linear(sizes.n_features, sizes.n_genes, generator) if sizes.likelihood == "zinb" else None
+        self.zero = (
+            linear(sizes.n_features, sizes.n_genes, generator)
+            if sizes.likelihood == "zinb"
+            else None
+        )
         self.dispersion = sizes.dispersion
         # products over all genes in bfloat16; set for training only, never saved
         self.reduced = False
@@ -166,7 +184,11 @@ class Decoder(nn.Module):
             self.log_theta = nn.Parameter(torch.zeros(rows, sizes.n_genes))
 
     def hidden(
-        self, z: Tensor, batch: Tensor, train: bool = False, generator: torch.Generator | None = None
+        self,
+        z: Tensor,
+        batch: Tensor,
+        train: bool = False,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """The last hidden layer, B x F."""
         return self.second(self.first(z, batch, train, generator), None, train, generator)
@@ -188,12 +210,18 @@ class Decoder(nn.Module):
         return table[0] if len(table) == 1 else F.embedding(batch, table)
 
     def forward(
-        self, z: Tensor, batch: Tensor, train: bool = False, generator: torch.Generator | None = None
+        self,
+        z: Tensor,
+        batch: Tensor,
+        train: bool = False,
+        generator: torch.Generator | None = None,
     ) -> Expression:
         """B x L and batch codes (B) -> `Expression`."""
         h = self.hidden(z, batch, train, generator)
         zero = None if self.zero is None else self._wide(self.zero, h)
-        return Expression(self.fractions(self._wide(self.rho, h)), self.log_dispersion(h, batch), zero)
+        return Expression(
+            self.fractions(self._wide(self.rho, h)), self.log_dispersion(h, batch), zero
+        )
 
     def _wide(self, layer: nn.Linear, h: Tensor) -> Tensor:
         return wide_linear(h, layer.weight, layer.bias, self.reduced)
@@ -223,7 +251,9 @@ class ScviNet(nn.Module):
     ):
         super().__init__()
         self.sizes = sizes
-        self.outer = NormLayer(sizes.n_genes, sizes.n_features, sizes.n_batches, sizes.dropout_rate, generator)
+        self.outer = NormLayer(
+            sizes.n_genes, sizes.n_features, sizes.n_batches, sizes.dropout_rate, generator
+        )
         self.inner = InnerEncoder(sizes, generator) if inner is None else inner
         self.library = LibraryEncoder(sizes, generator) if sizes.library == "encoder" else None
         self.decoder = Decoder(sizes, generator)
@@ -255,7 +285,9 @@ class ScviNet(nn.Module):
         log_mean = expression.log_rho + log_library[:, None]
         if expression.zero_logits is None:
             return negative_binomial(x, log_mean, expression.log_theta)
-        return zero_inflated_negative_binomial(x, log_mean, expression.log_theta, expression.zero_logits)
+        return zero_inflated_negative_binomial(
+            x, log_mean, expression.log_theta, expression.zero_logits
+        )
 
     def sample_library(
         self, x: Tensor, seen: Tensor, batch: Tensor, train: bool, generator: torch.Generator | None
@@ -269,7 +301,12 @@ class ScviNet(nn.Module):
         return draw(mean, std, generator), kl_normal(mean, std, prior[:, 0], prior[:, 1])
 
     def forward(
-        self, x: Tensor, batch: Tensor, generator: torch.Generator | None, train: bool, train_inner: bool
+        self,
+        x: Tensor,
+        batch: Tensor,
+        generator: torch.Generator | None,
+        train: bool,
+        train_inner: bool,
     ) -> tuple[Posterior, Tensor, Tensor, Tensor, Tensor]:
         """The parts of the negative ELBO of B cells.
 
@@ -284,17 +321,30 @@ class ScviNet(nn.Module):
         z = draw(mean, std, generator)
         log_library, kl_library = self.sample_library(x, seen, batch, train, generator)
         nll = -self.log_prob(x, log_library, self.decoder(z, batch, train, generator))
-        return Posterior(features, mean, std), z, nll, kl_standard_normal(mean, std.square()), kl_library
+        return (
+            Posterior(features, mean, std),
+            z,
+            nll,
+            kl_standard_normal(mean, std.square()),
+            kl_library,
+        )
 
     def loss(
-        self, x: Tensor, batch: Tensor, kl_weight: float, generator: torch.Generator | None, train: bool
+        self,
+        x: Tensor,
+        batch: Tensor,
+        kl_weight: float,
+        generator: torch.Generator | None,
+        train: bool,
     ) -> ScviLoss:
         """Negative ELBO of a minibatch, its KL terms weighted (paper, equation 7)."""
         _, _, nll, kl, kl_library = (
             part.mean() if isinstance(part, Tensor) else part
             for part in self(x, batch, generator, train, train)
         )
-        return ScviLoss(nll + kl_weight * (kl + kl_library), nll + kl + kl_library, nll, kl, kl_library)
+        return ScviLoss(
+            nll + kl_weight * (kl + kl_library), nll + kl + kl_library, nll, kl, kl_library
+        )
 
 
 def draw(mean: Tensor, std: Tensor, generator: torch.Generator | None) -> Tensor:

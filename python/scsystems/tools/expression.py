@@ -16,7 +16,7 @@ OFFSET = 1e-6
 
 
 class Decoded(NamedTuple):
-    """Expression of S latent cells, H genes: ``relative`` sums to one over the genes; ``rho`` are the decoder's fractions."""
+    """Expression of S cells, H genes: ``relative`` to the sum over these genes, and the decoder's ``rho``."""
 
     relative: np.ndarray
     rho: np.ndarray
@@ -97,7 +97,9 @@ class FoldChange(NamedTuple):
     probability: np.ndarray
 
 
-def fold_change(target: np.ndarray, context: np.ndarray, threshold: float = 1.0, offset: float = OFFSET) -> FoldChange:
+def fold_change(
+    target: np.ndarray, context: np.ndarray, threshold: float = 1.0, offset: float = OFFSET
+) -> FoldChange:
     """Summarise log2 fold changes over samples (paper, equation 24).
 
     Parameters
@@ -110,6 +112,8 @@ def fold_change(target: np.ndarray, context: np.ndarray, threshold: float = 1.0,
         Added to both.
     """
     if target.shape != context.shape:
-        raise InputError(f"target has shape {target.shape}, context {context.shape}. Expected the same samples and genes.")
+        raise InputError(
+            f"target has shape {target.shape}, context {context.shape}. Expected the same samples and genes."
+        )
     lfc = np.log2(target + offset) - np.log2(context + offset)
     return FoldChange(np.median(lfc, 0), (np.abs(lfc) > threshold).mean(0))

@@ -47,6 +47,9 @@ def transfer(among: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     rows = [c[~m] if not m.all() else c for c, m in zip(codes, missing, strict=True)]
     votes = [vote(row[None], len(names)) for row in rows]
     winner = np.array([w[0] for w, _ in votes])
-    share = np.array([s[0] * len(row) for (_, s), row in zip(votes, rows, strict=True)]) / codes.shape[1]
+    share = (
+        np.array([s[0] * len(row) for (_, s), row in zip(votes, rows, strict=True)])
+        / codes.shape[1]
+    )
     share[winner == len(names) - 1] = 0.0
     return pd.DataFrame({"label": names[winner], "confidence": share.astype(np.float32)})

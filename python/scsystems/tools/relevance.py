@@ -61,7 +61,9 @@ def relevance(net: ScviNet, x: Tensor, batch: Tensor, gamma: float = 0.25) -> Re
     residual = (total.sum(1) - means.sum(1)) / flowed.clamp_min(1e-12)
     total /= n_latent
     n_genes = x.shape[1]
-    return Relevance(total[:, :n_genes].float(), total[:, n_genes:].sum(1).float(), residual.float())
+    return Relevance(
+        total[:, :n_genes].float(), total[:, n_genes:].sum(1).float(), residual.float()
+    )
 
 
 def encoder_chain(net: ScviNet) -> nn.Sequential:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -101,10 +103,7 @@ def type_similarity(
     rows = np.cumsum([0, *map(len, here)])
     splits = np.cumsum([0, *map(len, there)])
     return np.array(
-        [
-            [mode(values[a:b, c:d].ravel()) for c, d in zip(splits[:-1], splits[1:], strict=True)]
-            for a, b in zip(rows[:-1], rows[1:], strict=True)
-        ]
+        [[mode(values[a:b, c:d].ravel()) for c, d in pairwise(splits)] for a, b in pairwise(rows)]
     )
 
 

@@ -16,12 +16,14 @@ def test_nearest_is_exact_over_several_blocks(metric, kind, monkeypatch):
     rng = np.random.default_rng(0)
     query, reference = rng.poisson(1.0, (23, 30)) + 0.0, rng.poisson(1.0, (40, 30)) + 0.0
     truth = NearestNeighbors(n_neighbors=13, metric=metric, algorithm="brute").fit(reference)
-    expected, order = truth.kneighbors(query)
+    expected, _ = truth.kneighbors(query)
     make = sparse.csc_matrix if kind == "sparse" else np.asarray
     index, distance = nearest(make(query), make(reference), 13, metric)
     np.testing.assert_allclose(distance, expected, atol=2e-6)
     # ties may swap, but every neighbour lies at the distance that is told of it
-    all_distances = NearestNeighbors(n_neighbors=40, metric=metric, algorithm="brute").fit(reference)
+    all_distances = NearestNeighbors(n_neighbors=40, metric=metric, algorithm="brute").fit(
+        reference
+    )
     d, at = all_distances.kneighbors(query)
     table = np.empty_like(d)
     np.put_along_axis(table, at, d, 1)
@@ -55,7 +57,9 @@ def test_quantile_rule_in_closed_cases():
     )
     np.testing.assert_array_equal(np.flatnonzero(agreeing(label, agreement, 1.0)), [4, 6])
     # the best three of each label at least; the second label has only two
-    np.testing.assert_array_equal(np.flatnonzero(agreeing(label, agreement, 1.0, 3)), [2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(
+        np.flatnonzero(agreeing(label, agreement, 1.0, 3)), [2, 3, 4, 5, 6]
+    )
 
 
 def test_a_label_on_which_all_agree_keeps_all_its_cells():

@@ -442,3 +442,20 @@ def test_relevance_of_both_species(model):
 def test_types_to_compare_must_be_shared(model):
     with pytest.raises(InputError, match="cell_types"):
         model.differential_expression(cell_types=["delta"])
+
+
+def test_novel_cells_are_found_without_labels(mouse):
+    """A type of the target that the context does not have, with a program of its own."""
+    human = make_species(2, "H", 240, types=("alpha", "beta", "gamma", "novel"))
+    human = human[(human.obs["cell_type"] != "novel") | (np.arange(human.n_obs) % 2 == 0)].copy()
+    model = make(mouse, human, target_labels=None)
+    model.train(max_epochs=EPOCHS, **FIT)
+    found = model.novelty()
+    new = (human.obs["cell_type"] == "novel").to_numpy()
+    scores = found["score"].to_numpy()
+    ranks = pd.Series(scores).rank()
+    area = (ranks[new].mean() - (new.sum() + 1) / 2) / (~new).sum()
+    assert area > 0.95
+    assert found["novel"][new].mean() > 0.5
+    assert found["novel"][~new].mean() < 0.3
+    assert not model.novelty(threshold=np.inf)["novel"].any()

@@ -68,7 +68,9 @@ def test_the_best_candidate_is_chosen():
     aligned = AlignedNet(network, cells, found, AlignmentOptions())
     index = torch.arange(N_TARGET)
     aligned.search(x, batch, index, generator)
-    value = candidate_log_prob(network, x, network.log_library(x, batch), batch, cells.mean, found.index)
+    value = candidate_log_prob(
+        network, x, network.log_library(x, batch), batch, cells.mean, found.index
+    )
     expected = found.index.gather(1, value.argmax(1, keepdim=True))[:, 0]
     assert torch.equal(aligned.chosen, expected)
 
@@ -101,7 +103,9 @@ def test_cells_that_are_not_kept_feel_no_alignment():
     network, x, batch, generator = make()
     found = candidates(generator)._replace(kept=torch.zeros(N_TARGET, dtype=torch.bool))
     aligned = AlignedNet(network, context(generator), found, AlignmentOptions())
-    loss = aligned.loss(x, batch, torch.arange(N_TARGET), AlignmentWeights(1.0, 25.0, 0.0), generator, True)
+    loss = aligned.loss(
+        x, batch, torch.arange(N_TARGET), AlignmentWeights(1.0, 25.0, 0.0), generator, True
+    )
     assert loss.alignment_loss.item() == 0
     assert loss.mixing_loss.item() == 0
 
@@ -128,14 +132,20 @@ def test_mixing_is_the_energy_distance():
     with torch.no_grad():
         network.inner.log_std.weight.zero_()
         network.inner.log_std.bias.fill_(-9.9)
-    loss = aligned.loss(x, batch, torch.arange(N_TARGET), AlignmentWeights(1.0, 0.0, 1.0), generator, True)
+    loss = aligned.loss(
+        x, batch, torch.arange(N_TARGET), AlignmentWeights(1.0, 0.0, 1.0), generator, True
+    )
     z = network.encode(x, batch).mean
     expected = []
     for j in range(N_TARGET):
         there = cells.mean[cells.label == label[j]]
         here = latent[label == label[j]]
-        expected.append(2 * (torch.cdist(z[j : j + 1], there).mean() - torch.cdist(z[j : j + 1], here).mean()))
-    assert loss.mixing_loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=0.02, abs=0.01)
+        expected.append(
+            2 * (torch.cdist(z[j : j + 1], there).mean() - torch.cdist(z[j : j + 1], here).mean())
+        )
+    assert loss.mixing_loss.item() == pytest.approx(
+        torch.stack(expected).mean().item(), rel=0.02, abs=0.01
+    )
 
 
 def test_draws_by_label_stay_within_the_label():
@@ -167,9 +177,13 @@ def test_types_follow_the_best_candidates():
 def test_search_result_does_not_depend_on_chunks():
     network, x, batch, generator = make()
     cells, found = context(generator), candidates(generator)
-    whole = candidate_log_prob(network, x, network.log_library(x, batch), batch, cells.mean, found.index)
+    whole = candidate_log_prob(
+        network, x, network.log_library(x, batch), batch, cells.mean, found.index
+    )
     parts = [
-        candidate_log_prob(network, x[i], network.log_library(x[i], batch[i]), batch[i], cells.mean, found.index[i])
+        candidate_log_prob(
+            network, x[i], network.log_library(x[i], batch[i]), batch[i], cells.mean, found.index[i]
+        )
         for i in (slice(0, 5), slice(5, 12))
     ]
     np.testing.assert_allclose(whole, torch.cat(parts), rtol=1e-5)

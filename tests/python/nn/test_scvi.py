@@ -17,7 +17,9 @@ def counts(n=5, g=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.poisson(torch.rand(n, g, generator=generator) * 6, generator=generator).double()
     x *= torch.rand(n, g, generator=generator) > 0.4
-    return x, *(torch.randn(shape, generator=generator).double() for shape in ((n, g), (g,), (n, g)))
+    return x, *(
+        torch.randn(shape, generator=generator).double() for shape in ((n, g), (g,), (n, g))
+    )
 
 
 def scipy_terms(x, log_mean, log_theta):
@@ -51,7 +53,9 @@ def test_extreme_parameters_stay_finite_and_right():
     value = negative_binomial(x, log_mean, log_theta)
     expected = scipy_terms(x.double(), log_mean.double(), log_theta.double()).sum(1)
     np.testing.assert_allclose(value, expected, rtol=1e-3)
-    far = zero_inflated_negative_binomial(x, log_mean, log_theta, torch.tensor([[80.0, -80.0, -80.0]]))
+    far = zero_inflated_negative_binomial(
+        x, log_mean, log_theta, torch.tensor([[80.0, -80.0, -80.0]])
+    )
     assert torch.isfinite(far).all()
 
 
@@ -86,7 +90,9 @@ def test_kl_of_normals_matches_torch():
     a, b = torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0])
     c, d = torch.tensor([0.0, 1.0]), torch.tensor([1.5, 0.7])
     p, q = torch.distributions.Normal(a, b), torch.distributions.Normal(c, d)
-    np.testing.assert_allclose(kl_normal(a, b, c, d), torch.distributions.kl_divergence(p, q), rtol=1e-5)
+    np.testing.assert_allclose(
+        kl_normal(a, b, c, d), torch.distributions.kl_divergence(p, q), rtol=1e-5
+    )
 
 
 def net(**options):

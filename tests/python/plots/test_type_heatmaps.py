@@ -25,7 +25,9 @@ def test_label_transfer_heatmap_shows_shares_and_shared_types_first():
 
 
 def test_similarity_heatmap_marks_the_most_similar():
-    table = pd.DataFrame([[0.0, 50.0, 9.0], [80.0, 1.0, 2.0]], index=["a", "b"], columns=["a", "b", "c"])
+    table = pd.DataFrame(
+        [[0.0, 50.0, 9.0], [80.0, 1.0, 2.0]], index=["a", "b"], columns=["a", "b", "c"]
+    )
     ax = similarity_heatmap(table, n_best=2)
     marks = {tuple(t.get_position()): t.get_text() for t in ax.texts}
     assert marks == {(0, 0): "1", (2, 0): "2", (1, 1): "1", (2, 1): "2"}

@@ -11,7 +11,15 @@ from scsystems.tools.relevance import encoder_chain, relevance
 
 @pytest.fixture
 def net():
-    sizes = ScviSizes(n_genes=12, n_homologous=6, n_batches=2, homologous_share=0.4, n_latent=3, n_features=8, n_hidden=6)
+    sizes = ScviSizes(
+        n_genes=12,
+        n_homologous=6,
+        n_batches=2,
+        homologous_share=0.4,
+        n_latent=3,
+        n_features=8,
+        n_hidden=6,
+    )
     net = ScviNet(sizes, torch.Generator().manual_seed(0), torch.zeros(2, 2))
     with torch.no_grad():
         for norm in (net.outer.norm, net.inner.hidden.norm):
@@ -28,7 +36,9 @@ def cells():
 def test_the_chain_is_the_encoder(net, cells):
     x, batch = cells
     inputs = torch.cat([x.log1p(), F.one_hot(batch, 2)], 1).double()
-    np.testing.assert_allclose(encoder_chain(net)(inputs), net.encode(x, batch).mean.detach(), atol=1e-5)
+    np.testing.assert_allclose(
+        encoder_chain(net)(inputs), net.encode(x, batch).mean.detach(), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.25])
@@ -60,7 +70,9 @@ def test_relevance_is_conserved(net, cells):
     x, batch = cells
     found = relevance(net, x, batch)
     total = found.genes.sum(1) + found.batch
-    np.testing.assert_allclose(total, net.encode(x, batch).mean.mean(1).detach(), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        total, net.encode(x, batch).mean.mean(1).detach(), rtol=1e-3, atol=1e-5
+    )
     assert found.residual.abs().max() < 1e-5
 
 
