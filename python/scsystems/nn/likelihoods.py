@@ -103,7 +103,9 @@ def negative_binomial_pairs(
     spread = pairs.mul_(log_library.exp()[:, None, None] / theta.unsqueeze(-2)).log1p_()
     value = -torch.matmul(spread, (x + theta)[:, :, None])[..., 0]
     value += (x @ log_rho.T).gather(1, among)
-    constant = (x * (log_library[:, None] - log_theta)).sum(1) + _PositiveCounts(x, log_theta).gamma_terms()
+    constant = (x * (log_library[:, None] - log_theta)).sum(1) + _PositiveCounts(
+        x, log_theta
+    ).gamma_terms()
     return value.add_(constant[:, None])
 
 
@@ -160,7 +162,9 @@ class _PositiveCounts:
 
     def gamma_terms(self) -> Tensor:
         """``sum_g [log Gamma(x + theta) - log Gamma(theta) - log Gamma(x + 1)]``, B."""
-        terms = torch.lgamma(self.x + self.theta) - torch.lgamma(self.theta) - torch.lgamma(self.x + 1)
+        terms = (
+            torch.lgamma(self.x + self.theta) - torch.lgamma(self.theta) - torch.lgamma(self.x + 1)
+        )
         if self.at is None:
             return terms.sum(-1)
         return terms.new_zeros(self.shape[0]).index_add_(0, self.at[0], terms)
@@ -171,7 +175,9 @@ class _PositiveCounts:
         return to.add_(terms) if self.at is None else to.index_put_(self.at, terms, accumulate=True)
 
 
-def zero_inflated_negative_binomial(x: Tensor, log_mean: Tensor, log_theta: Tensor, zero_logits: Tensor) -> Tensor:
+def zero_inflated_negative_binomial(
+    x: Tensor, log_mean: Tensor, log_theta: Tensor, zero_logits: Tensor
+) -> Tensor:
     """Log-probability of counts per cell when a gene is zero with probability sigmoid(zero_logits) besides.
 
     Parameters
@@ -200,11 +206,15 @@ class _GammaTerms(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):
         x, log_theta = ctx.saved_tensors
-        slope = _PositiveCounts(x, log_theta).add_digamma_terms(torch.zeros_like(x)) * log_theta.exp()
+        slope = (
+            _PositiveCounts(x, log_theta).add_digamma_terms(torch.zeros_like(x)) * log_theta.exp()
+        )
         return None, grad @ slope if log_theta.dim() == 1 else grad[:, None] * slope
 
 
 def kl_normal(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std: Tensor) -> Tensor:
     """KL(N(mean, std^2) || N(prior_mean, prior_std^2)), elementwise."""
     ratio = std / prior_std
-    return 0.5 * (ratio.square() + ((mean - prior_mean) / prior_std).square() - 1) - torch.log(ratio)
+    return 0.5 * (ratio.square() + ((mean - prior_mean) / prior_std).square() - 1) - torch.log(
+        ratio
+    )
