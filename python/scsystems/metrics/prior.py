@@ -28,6 +28,19 @@ def prior_component(embedding, means, variances, weights=None) -> np.ndarray:
     Returns
     -------
     Component of every cell, counted from 0.
+
+    Examples
+    --------
+    Of a trained model with a VampPrior or Gaussian mixture::
+
+        prior = model.net.prior
+        with torch.no_grad():
+            means, variances = prior.components(model.net.eval().encode)
+            weights = prior.log_weights().exp()
+        components = prior_component(
+            model.get_latent_representation(), means.cpu(), variances.cpu(), weights.cpu()
+        )
+        scs.pl.prior_components(components, adata.obs["cell_type"], adata.obs["system"])
     """
     embedding = check_embedding(embedding).astype(np.float64)
     means, variances = np.asarray(means, np.float64), np.asarray(variances, np.float64)

@@ -1,5 +1,8 @@
 import numpy as np
+import pytest
+import torch
 
+import scsystems as scs
 from scsystems.plots import prior_components
 
 
@@ -13,3 +16,25 @@ def test_heat_maps_of_shares(drawn):
     )
     np.testing.assert_allclose(axes[1].images[0].get_array(), np.full((2, 3), 1 / 3))
     assert [t.get_text() for t in axes[0].get_yticklabels()] == ["x", "y"]
+
+
+@pytest.mark.parametrize("prior", ["vamp", "gmm"])
+def test_components_of_a_real_model(prior, drawn):
+    adata = scs.pp.prepare(
+        scs.datasets.simulated(n_cells=200, n_genes=100, seed=0),
+        system_key="system",
+        n_top_genes=80,
+        min_cells=1,
+    )
+    scs.SysVI.setup_anndata(adata, batch_key="system")
+    model = scs.SysVI(adata, prior=prior, n_prior_components=4, n_hidden=16, n_latent=3)
+    model.train(max_epochs=2, verbose=False)
+    with torch.no_grad():
+        means, variances = model.net.prior.components(model.net.eval().encode)
+        weights = model.net.prior.log_weights().exp()
+    components = scs.metrics.prior_component(
+        model.get_latent_representation(), means.cpu(), variances.cpu(), weights.cpu()
+    )
+    assert set(components) <= set(range(4))
+    axes = prior_components(components, adata.obs["cell_type"], adata.obs["system"])
+    assert drawn(axes[0])
