@@ -34,12 +34,9 @@ def prior_component(embedding, means, variances, weights=None) -> np.ndarray:
     Of a trained model with a VampPrior or Gaussian mixture::
 
         prior = model.net.prior
-        with torch.no_grad():
-            means, variances = prior.components(model.net.eval().encode)
-            weights = prior.log_weights().exp()
-        components = prior_component(
-            model.get_latent_representation(), means.cpu(), variances.cpu(), weights.cpu()
-        )
+        means, variances = prior.components(model.net.eval().encode)
+        parts = [part.detach().cpu() for part in (means, variances, prior.log_weights().exp())]
+        components = prior_component(model.get_latent_representation(), *parts)
         scs.pl.prior_components(components, adata.obs["cell_type"], adata.obs["system"])
     """
     embedding = check_embedding(embedding).astype(np.float64)

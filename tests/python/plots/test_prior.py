@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 import scsystems as scs
 from scsystems.plots import prior_components
@@ -29,11 +28,10 @@ def test_components_of_a_real_model(prior, drawn):
     scs.SysVI.setup_anndata(adata, batch_key="system")
     model = scs.SysVI(adata, prior=prior, n_prior_components=4, n_hidden=16, n_latent=3)
     model.train(max_epochs=2, verbose=False)
-    with torch.no_grad():
-        means, variances = model.net.prior.components(model.net.eval().encode)
-        weights = model.net.prior.log_weights().exp()
+    means, variances = model.net.prior.components(model.net.eval().encode)
+    parts = (means, variances, model.net.prior.log_weights().exp())
     components = scs.metrics.prior_component(
-        model.get_latent_representation(), means.cpu(), variances.cpu(), weights.cpu()
+        model.get_latent_representation(), *[part.detach().cpu() for part in parts]
     )
     assert set(components) <= set(range(4))
     axes = prior_components(components, adata.obs["cell_type"], adata.obs["system"])
