@@ -19,13 +19,21 @@ RunSysVI.SingleCellExperiment <- function(object, system = "system", covariates 
     model.dir = model.dir, overwrite = overwrite, verbose = verbose, control = control
   )
   check_settings(settings)
-  check_string(name, "name")
+  check_sce_name(object, name, overwrite)
+  data <- sce_data(object, assay.type, settings)
+  add_reduced_dim(object, name, fit_sysvi(data, settings))
+}
+
+check_sce_name <- function(object, name, overwrite, call = caller_env()) {
+  check_string(name, "name", call = call)
   if (name %in% SingleCellExperiment::reducedDimNames(object) && !overwrite) {
     abort_input(c("{.arg name}: the object has a reducedDim {.val {name}} already.",
-                  i = "Choose another name, or use {.code overwrite = TRUE}."))
+                  i = "Choose another name, or use {.code overwrite = TRUE}."), call = call)
   }
-  data <- sce_data(object, assay.type, settings)
-  result <- fit_sysvi(data, settings)
+}
+
+# The reducedDim that is written, with the record of how it came about.
+add_reduced_dim <- function(object, name, result) {
   embedding <- result$embedding
   dimnames(embedding) <- list(colnames(object), paste0(name, seq_len(ncol(embedding))))
   SingleCellExperiment::reducedDim(object, name) <- embedding

@@ -125,7 +125,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
     lr = control$lr,
     weight_decay = control$weight_decay,
     kl_weight = as.double(control$kl_weight),
-    z_distance_cycle_weight = as.double(cycle.weight)
+    z_distance_cycle_weight = if (!is.null(cycle.weight)) as.double(cycle.weight)
   )), control$plan)
   further <- control$train
   callbacks <- further$callbacks

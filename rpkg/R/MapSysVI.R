@@ -1,0 +1,212 @@
+#' Map new cells onto a trained model
+#'
+#' Embeds a query, such as a new sample, in the latent space of a model that [RunSysVI()] has
+#' trained, without training it anew (architecture surgery): samples that the model has not seen
+#' get weights of their own, which are trained on the query while everything else stays as it is.
+#' Cells of the reference keep their place. Optionally the labels of the reference are handed over.
+#'
+#' The query needs the columns that the model was trained with (the system and the covariates),
+#' and the same gene names. Genes it lacks are filled in with their means in the reference. A new
+#' system cannot be mapped: it has to take part in training.
+#'
+#' Where the query brings no new levels of covariates, nothing is left to train and nothing is.
+#'
+#' @inheritParams RunSysVI
+#' @param query A Seurat object or a SingleCellExperiment with the new cells.
+#' @param model The trained model: its folder, what [LoadSysVI()] gave, or the object that
+#'   [RunSysVI()] has written to.
+#' @param labels Column of the reference's metadata with labels to hand over, such as `"cell_type"`;
+#'   needs `reference`.
+#' @param reference A Seurat object or a SingleCellExperiment with the labelled cells, which fit the
+#'   model. Its default assay (Seurat) or `"logcounts"` is read.
+#' @param n.neighbors Number of the nearest reference cells that vote for a label.
+#' @param min.confidence Cells whose share of votes is smaller get no label (`NA`).
+#' @param max.missing Largest share of the model's genes that the query may lack.
+#' @param fill What stands for a gene that the query lacks: `"mean"` (its mean in the reference) or
+#'   `"zero"`.
+#' @param assay Assay with the expression; `NULL` for the default assay.
+#' @param reduction.name,reduction.key Name and key of the reduction that is made; the key is
+#'   derived from the name when `NULL`.
+#' @param name,assay.type Name of the reducedDim that is made, and of the assay with log-normalised
+#'   expression.
+#' @param max.epochs Number of epochs; `NULL` for the default, 0 for no training: new samples are
+#'   then taken for average ones.
+#' @param seed.use Seed; `NULL` draws one from R's random numbers.
+#' @param model.dir Folder to save the mapped model in; `NULL` for a new one.
+#' @param overwrite Whether an existing reduction, columns of predictions, and a model in
+#'   `model.dir` may be replaced.
+#' @param control Further settings of the training: see [sysvi_options()].
+#' @param ... Passed on to methods.
+#'
+#' @return `query` with the embedding, as [RunSysVI()] writes it. With `labels`, the metadata have
+#'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.confidence` (the share of the
+#'   neighbours with that label) and `predicted.<labels>.distance` (to the neighbours, in units of
+#'   what is usual within the reference: values well above one tell of cells unlike any in it).
+#' @export
+#' @examples
+#' \dontrun{
+#' reference <- RunSysVI(reference, system = "species", covariates = "donor")
+#' query <- MapSysVI(query, reference, labels = "cell_type", reference = reference)
+#' table(query$predicted.cell_type)
+#' }
+MapSysVI <- function(query, model, ...) UseMethod("MapSysVI")
+
+#' @rdname MapSysVI
+#' @export
+MapSysVI.default <- function(query, model, ...) {
+  abort_input(c(
+    "{.fn MapSysVI} has no method for an object of class {.cls {class(query)}}.",
+    i = "It takes a Seurat object or a SingleCellExperiment."
+  ))
+}
+
+#' @rdname MapSysVI
+#' @export
+MapSysVI.Seurat <- function(query, model, labels = NULL, reference = NULL, n.neighbors = 25,
+                            min.confidence = 0, max.missing = 0.5, fill = c("mean", "zero"),
+                            assay = NULL, reduction.name = "sysvi", reduction.key = NULL,
+                            max.epochs = NULL, device = "auto", seed.use = 42, model.dir = NULL,
+                            overwrite = FALSE, verbose = TRUE, control = sysvi_options(), ...) {
+  rlang::check_dots_empty()
+  settings <- list(
+    labels = labels, n.neighbors = n.neighbors, min.confidence = min.confidence,
+    max.missing = max.missing, fill = rlang::arg_match(fill), name = reduction.name,
+    max.epochs = max.epochs, device = device, seed.use = seed.use, model.dir = model.dir,
+    overwrite = overwrite, verbose = verbose, control = control
+  )
+  check_map_settings(settings, reference, colnames(query[[]]))
+  check_reduction_name(query, reduction.name, overwrite)
+  key <- choose_key(query, reduction.name, reduction.key)
+  assay <- seurat_assay(query, assay)
+  result <- map_cells(query, model, reference, assay, settings)
+  query[[reduction.name]] <- make_reduction(result, assay, key)
+  if (!is.null(result$predictions)) {
+    # cells that the assay does not have are NA
+    predictions <- result$predictions[colnames(query), , drop = FALSE]
+    rownames(predictions) <- colnames(query)
+    query <- SeuratObject::AddMetaData(query, predictions)
+  }
+  # the command that is logged holds the arguments: no whole objects among them
+  model <- result$reference
+  reference <- NULL
+  SeuratObject::LogSeuratCommand(query)
+}
+
+#' @rdname MapSysVI
+#' @export
+MapSysVI.SingleCellExperiment <- function(query, model, labels = NULL, reference = NULL,
+                                          n.neighbors = 25, min.confidence = 0,
+                                          max.missing = 0.5, fill = c("mean", "zero"),
+                                          assay.type = "logcounts", name = "SYSVI",
+                                          max.epochs = NULL, device = "auto", seed.use = 42,
+                                          model.dir = NULL, overwrite = FALSE, verbose = TRUE,
+                                          control = sysvi_options(), ...) {
+  rlang::check_dots_empty()
+  settings <- list(
+    labels = labels, n.neighbors = n.neighbors, min.confidence = min.confidence,
+    max.missing = max.missing, fill = rlang::arg_match(fill), name = name,
+    max.epochs = max.epochs, device = device, seed.use = seed.use, model.dir = model.dir,
+    overwrite = overwrite, verbose = verbose, control = control
+  )
+  check_map_settings(settings, reference, colnames(SummarizedExperiment::colData(query)))
+  check_string(assay.type, "assay.type")
+  check_sce_name(query, name, overwrite)
+  result <- map_cells(query, model, reference, assay.type, settings)
+  query <- add_reduced_dim(query, name, result)
+  for (column in names(result$predictions)) {
+    SummarizedExperiment::colData(query)[[column]] <- result$predictions[[column]]
+  }
+  query
+}
+
+prediction_columns <- function(labels) {
+  paste0("predicted.", labels, c(label = "", confidence = ".confidence", distance = ".distance"))
+}
+
+check_map_settings <- function(settings, reference, columns, call = caller_env()) {
+  check_number(settings$max.epochs, "max.epochs", min = 0, whole = TRUE, null = TRUE, call = call)
+  check_string(settings$device, "device", call = call)
+  check_number(settings$seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE, call = call)
+  check_flag(settings$verbose, "verbose", call = call)
+  check_flag(settings$overwrite, "overwrite", call = call)
+  check_options(settings$control, call = call)
+  check_number(settings$n.neighbors, "n.neighbors", min = 1, whole = TRUE, call = call)
+  check_number(settings$min.confidence, "min.confidence", min = 0, call = call)
+  check_number(settings$max.missing, "max.missing", min = 0, call = call)
+  check_string(settings$labels, "labels", null = TRUE, call = call)
+  if (is.null(settings$labels) != is.null(reference)) {
+    abort_input(c("{.arg labels} and {.arg reference} belong together.",
+                  x = "Only {.arg {if (is.null(reference)) 'labels' else 'reference'}} is given.",
+                  i = "Give the object with the labelled cells and the name of its column."),
+                call = call)
+  }
+  if (is.null(reference)) return(invisible())
+  if (!holds_cells(reference)) {
+    abort_input(c("{.arg reference} must be a Seurat object or a SingleCellExperiment.",
+                  x = "Found {.obj_type_friendly {reference}}."), call = call)
+  }
+  taken <- intersect(prediction_columns(settings$labels), columns)
+  if (length(taken) && !settings$overwrite) {
+    abort_input(c("{.arg labels}: the query has column{?s} {.val {taken}} already.",
+                  i = "Use {.code overwrite = TRUE} to replace {cli::qty(length(taken))}{?it/them}."),
+                call = call)
+  }
+}
+
+# What every MapSysVI method does: embedding and record as fit_anndata() gives them, and with
+# labels a data frame of predictions, named by cell.
+map_cells <- function(query, model, reference, assay, settings, call = caller_env()) {
+  verbose <- settings$verbose
+  folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
+  opened <- open_model(model, device = settings$device, call = call)
+  facts <- opened$facts
+  target_sum <- settings$control$target_sum
+  if (!is.null(reference)) {
+    labelled <- model_cells(reference, facts, extra = settings$labels, target_sum = target_sum,
+                            call = call)
+  }
+  adata <- model_cells(query, facts, assay, query = TRUE, target_sum = target_sum,
+                       verbose = verbose, call = call)
+  names_of <- reticulate::py_to_r(call_bridge("describe_anndata", adata, .call = call))
+  cells <- as.character(unlist(names_of$cells))
+  lacking <- length(setdiff(facts$genes, cells_source(query, assay, call = call)$genes))
+  if (lacking) {
+    inform(verbose, c(i = "The query lacks {lacking} of the model's {length(facts$genes)} genes ({sprintf('%.1f', 100 * lacking / length(facts$genes))} %): filled in with {if (settings$fill == 'mean') 'their means' else 'zeros'}."))
+  }
+  inform(verbose, c(i = "Mapping {length(cells)} cell{?s} onto the model."))
+  seed <- settings$seed.use %||% sample.int(.Machine$integer.max, 1)
+  train <- train_arguments(settings$max.epochs, cycle.weight = NULL, seed, settings$control)
+  started <- Sys.time()
+  mapped <- call_bridge(
+    "map_query", opened$handle, adata,
+    prepare = list(max_missing = as.double(settings$max.missing), fill = settings$fill),
+    train = train, device = settings$device,
+    callback = if (verbose) python_callback(epoch_reporter("Mapping with sysVI")),
+    .call = call
+  )
+  seconds <- as.double(Sys.time() - started, units = "secs")
+  embedding <- reticulate::py_to_r(
+    call_bridge("latent", mapped, give_mean = settings$control$give_mean, .call = call)
+  )
+  rownames(embedding) <- cells
+  predictions <- if (!is.null(reference)) {
+    predict_labels(mapped, labelled, cells, settings, call = call)
+  }
+  described <- reticulate::py_to_r(call_bridge("describe", mapped, .call = call))
+  path <- reticulate::py_to_r(
+    call_bridge("save_model", mapped, folder$path, overwrite = settings$overwrite, .call = call)
+  )
+  history <- new_history(described, seconds = seconds, seed = seed, cells = length(cells))
+  inform(verbose, c(v = "{if (nrow(history$metrics)) paste('Trained', nrow(history$metrics), 'epochs of') else 'No new samples to train: placed'} the query in {prettyunits(seconds)}."))
+  list(embedding = embedding, predictions = predictions, reference = facts$path,
+       record = list(model = path, history = history, features = facts$genes))
+}
+
+predict_labels <- function(mapped, labelled, cells, settings, call = caller_env()) {
+  parts <- reticulate::py_to_r(call_bridge(
+    "transfer_labels", mapped, settings$labels, labelled, as.integer(settings$n.neighbors),
+    as.double(settings$min.confidence), .call = call
+  ))
+  found <- frame_from_parts(parts, row.names = cells)
+  stats::setNames(found, prediction_columns(settings$labels))
+}
