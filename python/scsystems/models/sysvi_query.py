@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
 
 from ..data.checks import check_unique, head
 from ..data.schema import expression
 from ..errors import InputError
+from ..tools.label_transfer import transfer
 from ..train.device import choose_device
 from .base import load_weights
-from .label_votes import vote
 from .surgery import QueryTraining, grow, new_rows, new_vectors
 from .sysvi_scores import check_count
 
@@ -266,7 +267,7 @@ class QueryMixin:
             raise InputError(
                 f"reference.obs[{labels_key!r}] names {len(labelled)} cells. Expected more than n_neighbors={k}."
             )
-        found = vote(
+        found = nearest_labels(
             self.get_latent_representation(reference, labelled, batch_size=batch_size),
             labels.to_numpy(dtype=object)[labelled],
             self.get_latent_representation(query, batch_size=batch_size),
@@ -293,6 +294,35 @@ class QueryMixin:
                 f"reference_model is of type {type(model).__name__}. Expected a {cls.__name__} model or its folder."
             )
         return model
+
+
+def nearest_labels(
+    reference: np.ndarray, labels: np.ndarray, query: np.ndarray, n_neighbors: int
+) -> pd.DataFrame:
+    """The most common label among the nearest reference cells, and how near these are.
+
+    Parameters
+    ----------
+    reference
+        Embedding of the labelled cells, R x L.
+    labels
+        Their labels, R.
+    query
+        Embedding of the cells to name, Q x L.
+    n_neighbors
+        Cells that vote, fewer than R.
+
+    Returns
+    -------
+    Q rows: ``label``, ``confidence`` (share of the votes) and ``distance`` (mean distance to
+    the neighbours; 1 is the median of the same among reference cells).
+    """
+    search = NearestNeighbors(n_neighbors=n_neighbors).fit(reference)
+    usual = np.median(search.kneighbors()[0].mean(1))
+    distance, at = search.kneighbors(query)
+    found = transfer(at, labels)
+    found["distance"] = distance.mean(1) / max(usual, 1e-30)
+    return found
 
 
 def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.ndarray) -> AnnData:

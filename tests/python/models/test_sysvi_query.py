@@ -5,6 +5,7 @@ import pytest
 
 from scsystems import SysVI
 from scsystems.errors import InputError, ModelFileError, NotTrainedError
+from scsystems.models.sysvi_query import nearest_labels
 
 CHOICE = {"categorical_covariate_keys": ["donor", "cell_type"]}
 
@@ -65,7 +66,7 @@ def test_preparing_pads_the_layer_that_the_model_reads(train, parts):
     zeros = SysVI.prepare_query_anndata(shuffled(query, 3), model, inplace=False, fill="zero")
     assert zeros.layers["log"][:, :3].sum() == 0
     del query.layers["log"]
-    with pytest.raises(InputError, match="layer='log' is not in adata.layers"):
+    with pytest.raises(InputError, match=r"layer='log' is not in adata.layers"):
         SysVI.prepare_query_anndata(shuffled(query, 3), model)
 
 
@@ -80,7 +81,7 @@ def test_preparing_refuses_and_warns_in_per_cent(train, parts):
         SysVI.prepare_query_anndata(shuffled(query, 24), model, max_missing=0.7)
     strange = query.copy()
     strange.var_names = [f"ENSG{i}" for i in range(40)]
-    with pytest.raises(InputError, match="100.0%"):
+    with pytest.raises(InputError, match=r"100.0%"):
         SysVI.prepare_query_anndata(strange, model, max_missing=1)
     strange.var_names = ["g1"] * 40
     with pytest.raises(InputError, match="not unique"):
@@ -170,13 +171,15 @@ def test_bad_queries(train, parts):
     model = train(reference)
     fish = query.copy()
     fish.obs["system"] = "fish"
-    with pytest.raises(InputError, match="missing from the reference.*'fish'.*ScSpecies"):
+    with pytest.raises(InputError, match=r"missing from the reference.*'fish'.*ScSpecies"):
         SysVI.load_query_data(fish, model)
     bare = query.copy()
     del bare.obs["donor"]
     with pytest.raises(InputError, match="'donor' is not a column"):
         SysVI.load_query_data(bare, model)
-    with pytest.raises(InputError, match="lacks 30 of the model's 40 genes.*prepare_query_anndata"):
+    with pytest.raises(
+        InputError, match=r"lacks 30 of the model's 40 genes.*prepare_query_anndata"
+    ):
         SysVI.load_query_data(query[:, :10].copy(), model)
     lonely = query.copy()
     lonely.obs["donor"] = ["alone", *["human2"] * (query.n_obs - 1)]
@@ -192,9 +195,9 @@ def test_bad_queries(train, parts):
         SysVI.load_query_data(query, 3)
     with pytest.raises(ModelFileError):
         SysVI.load_query_data(query, "no/such/folder")
+    untrained = SysVI(reference)
     with pytest.raises(NotTrainedError):
-        SysVI.setup_anndata(reference, "system")
-        SysVI.load_query_data(query, SysVI(reference))
+        SysVI.load_query_data(query, untrained)
 
 
 def test_labels_reach_the_query(train, parts):
@@ -227,3 +230,15 @@ def test_bad_label_transfers(train, parts):
     reference.obs["few"] = ["a"] * 10 + [None] * (reference.n_obs - 10)
     with pytest.raises(InputError, match=r"names 10 cells.*n_neighbors=25"):
         model.transfer_labels("few", reference)
+
+
+def test_votes_ties_and_distances():
+    reference = np.array([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
+    labels = np.array(["a", "a", "b", "c", "c", "c"], dtype=object)
+    found = nearest_labels(reference, labels, np.array([[0.5], [11.0], [100.0]]), 3)
+    assert list(found["label"]) == ["a", "c", "c"]
+    np.testing.assert_allclose(found["confidence"], [2 / 3, 1, 1])
+    assert found["distance"][2] > 5 * found["distance"][1]
+    # one vote each: the nearer wins
+    tie = nearest_labels(reference, labels, np.array([[1.6], [1.4]]), 2)
+    assert list(tie["label"]) == ["b", "a"]
