@@ -117,7 +117,7 @@ check_names <- function(names, what, remedy, call = caller_env()) {
   invisible()
 }
 
-check_features <- function(features, available, call = caller_env()) {
+check_features <- function(features, available, of = "the object's", call = caller_env()) {
   if (is.null(features)) return(invisible())
   if (!is.character(features) || !length(features) || anyNA(features)) {
     abort_input(c("{.arg features} must be names of genes, or NULL to choose highly variable ones.",
@@ -126,9 +126,9 @@ check_features <- function(features, available, call = caller_env()) {
   absent <- setdiff(features, available)
   if (length(absent)) {
     abort_input(c(
-      "{length(absent)} of {length(features)} {.arg features} {?is/are} not among the object's genes.",
+      "{length(absent)} of {length(features)} {.arg features} {?is/are} not among {of} genes.",
       x = "For example {.val {utils::head(absent, 3)}}.",
-      i = "The object's genes look like {.val {utils::head(available, 3)}}."
+      i = "Genes there look like {.val {utils::head(available, 3)}}."
     ), call = call)
   }
   check_names(features, "feature", "Give every feature once.", call = call)

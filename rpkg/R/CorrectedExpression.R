@@ -1,0 +1,127 @@
+#' Corrected expression
+#'
+#' Decodes cells from the latent space: expression with noise removed and, with `system`, as if all
+#' cells came from one system, or from several, averaged. Values are on the scale of the data that
+#' the model was trained on, log-normalised expression (a few may lie slightly below zero). They
+#' are the same in every call.
+#'
+#' @inheritParams MapSysVI
+#' @param object A Seurat object or a SingleCellExperiment that fits the model.
+#' @param system Systems to decode all cells under, such as `"human"`; of several, the mean.
+#'   `NULL` decodes every cell under its own.
+#' @param model The trained model: its folder, what [LoadSysVI()] gave, or `NULL` for the one that
+#'   `object` was integrated (or mapped) with last.
+#' @param features Genes to decode, of those of the model; `NULL` for all of them. The result is a
+#'   dense matrix, 8 bytes per cell and gene.
+#' @param new.assay Name of the assay that is made.
+#' @param name Name of the alternative experiment that is made.
+#' @param overwrite Whether an existing assay or alternative experiment of that name may be
+#'   replaced.
+#' @param verbose Whether to show messages.
+#'
+#' @return `object` with the values: in an assay called `new.assay`, layer `data` (Seurat), or, as
+#'   the model's genes are seldom all of the object's, in assay `"logcounts"` of an alternative
+#'   experiment called `name` (SingleCellExperiment).
+#' @export
+#' @examples
+#' \dontrun{
+#' object <- CorrectedExpression(object, system = "human")
+#' Seurat::FeaturePlot(object, "sysvi.expression_INS")
+#'
+#' sce <- CorrectedExpression(sce, system = c("human", "mouse"))
+#' SingleCellExperiment::altExp(sce, "sysvi.expression")
+#' }
+CorrectedExpression <- function(object, ...) UseMethod("CorrectedExpression")
+
+#' @rdname CorrectedExpression
+#' @export
+CorrectedExpression.default <- function(object, ...) {
+  abort_input(c(
+    "{.fn CorrectedExpression} has no method for an object of class {.cls {class(object)}}.",
+    i = "It takes a Seurat object or a SingleCellExperiment."
+  ))
+}
+
+#' @rdname CorrectedExpression
+#' @export
+CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, features = NULL,
+                                       assay = NULL, new.assay = "sysvi.expression",
+                                       device = "auto", overwrite = FALSE, verbose = TRUE, ...) {
+  rlang::check_dots_empty()
+  check_string(new.assay, "new.assay")
+  check_flag(overwrite, "overwrite")
+  check_flag(verbose, "verbose")
+  taken <- new.assay %in% SeuratObject::Assays(object)
+  if (taken && !overwrite) {
+    abort_input(c("{.arg new.assay}: the object has an assay {.val {new.assay}} already.",
+                  i = "Choose another name, or use {.code overwrite = TRUE}."))
+  }
+  if (!taken && new.assay %in% names(object)) {
+    abort_input(c("{.arg new.assay}: {.val {new.assay}} is the name of another part of the object.",
+                  i = "Choose another name."))
+  }
+  assay <- seurat_assay(object, assay)
+  if (assay == new.assay) {
+    abort_input("{.arg new.assay}: {.val {new.assay}} is the assay that is read. Choose another name.")
+  }
+  key <- choose_key(object, new.assay, NULL)
+  decoded <- decode_cells(object, model, assay, system, features, device, verbose)
+  object[[new.assay]] <- new_assay(decoded, key)
+  # the command that is logged holds the arguments
+  if (holds_cells(model)) model <- ModelPath(model)
+  SeuratObject::LogSeuratCommand(object)
+}
+
+#' @rdname CorrectedExpression
+#' @export
+CorrectedExpression.SingleCellExperiment <- function(object, system = NULL, model = NULL,
+                                                     features = NULL, assay.type = "logcounts",
+                                                     name = "sysvi.expression", device = "auto",
+                                                     overwrite = FALSE, verbose = TRUE, ...) {
+  rlang::check_dots_empty()
+  check_string(name, "name")
+  check_string(assay.type, "assay.type")
+  check_flag(overwrite, "overwrite")
+  check_flag(verbose, "verbose")
+  if (name %in% SingleCellExperiment::altExpNames(object) && !overwrite) {
+    abort_input(c("{.arg name}: the object has an alternative experiment {.val {name}} already.",
+                  i = "Choose another name, or use {.code overwrite = TRUE}."))
+  }
+  decoded <- decode_cells(object, model, assay.type, system, features, device, verbose)
+  SingleCellExperiment::altExp(object, name) <-
+    SingleCellExperiment::SingleCellExperiment(list(logcounts = decoded))
+  object
+}
+
+# Decoded expression, genes x cells.
+decode_cells <- function(object, model, assay, system, features, device, verbose,
+                         call = caller_env()) {
+  check_string(device, "device", call = call)
+  opened <- open_model(model %||% object, device = device, call = call)
+  facts <- opened$facts
+  unknown <- setdiff(as.character(system), facts$systems)
+  if (length(unknown)) {
+    abort_input(c("{.arg system}: the model has no system {.val {unknown}}.",
+                  i = "It has {.val {facts$systems}}."), call = call)
+  }
+  check_features(features, facts$genes, of = "the model's", call = call)
+  adata <- model_cells(object, facts, assay, verbose = verbose, call = call)
+  parts <- reticulate::py_to_r(call_bridge(
+    "decode", opened$handle, adata,
+    systems = if (length(system)) text_list(system),
+    genes = if (!is.null(features)) text_list(features), .call = call
+  ))
+  matrix <- matrix_from_parts(parts)
+  cells <- reticulate::py_to_r(call_bridge("describe_anndata", adata, .call = call))$cells
+  dimnames(matrix) <- list(as.character(unlist(parts$genes)), as.character(unlist(cells)))
+  matrix
+}
+
+# An assay of the kind that this version of Seurat makes.
+new_assay <- function(data, key) {
+  v5 <- utils::packageVersion("SeuratObject") >= "5"
+  make <- if (v5) seurat5("CreateAssay5Object") else SeuratObject::CreateAssayObject
+  assay <- make(data = data)
+  SeuratObject::Key(assay) <- key
+  assay
+}
