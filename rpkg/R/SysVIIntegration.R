@@ -1,0 +1,83 @@
+#' Integrate the layers of a Seurat v5 object with sysVI
+#'
+#' For `Seurat::IntegrateLayers(method = SysVIIntegration)`. [RunSysVI()] gives the same embedding
+#' and needs no split layers.
+#'
+#' @inheritParams RunSysVI
+#' @param object,assay,layers,features What `IntegrateLayers()` gives: the assay and its name, the
+#'   names of its layers with log-normalised expression, and the genes: the variable features, as
+#'   far as they have been scaled.
+#' @param orig,scale.layer Given by `IntegrateLayers()` too, and not needed: sysVI starts from
+#'   log-normalised expression.
+#' @param metadata Data frame of the cells with the columns `system` and `covariates`: give
+#'   `object[[]]`, as `IntegrateLayers()` hands over the assay alone. `NULL` takes every layer for
+#'   a system of its own.
+#' @param new.reduction,reduction.key Name and key of the reduction that is made; the key is derived
+#'   from the name when `NULL`.
+#' @param overwrite Whether a model in `model.dir` may be replaced.
+#' @param ... Must be empty.
+#'
+#' @return A named list with one DimReduc, which `IntegrateLayers()` puts into the object.
+#' @export
+#' @examples
+#' \dontrun{
+#' object[["RNA"]] <- split(object[["RNA"]], f = object$donor)
+#' object <- Seurat::IntegrateLayers(
+#'   object, method = SysVIIntegration, metadata = object[[]],
+#'   system = "species", covariates = "donor", new.reduction = "integrated.sysvi"
+#' )
+#' }
+SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, scale.layer = NULL,
+                             features = NULL, system = "system", covariates = NULL,
+                             metadata = NULL, new.reduction = "integrated.sysvi",
+                             reduction.key = NULL, dims = 15, cycle.weight = 5,
+                             max.epochs = NULL, device = "auto", seed.use = 42, model.dir = NULL,
+                             overwrite = FALSE, verbose = TRUE, control = sysvi_options(), ...) {
+  rlang::check_dots_empty()
+  rlang::check_installed("SeuratObject", version = "5.0.0")
+  settings <- list(
+    system = system, covariates = covariates, features = features, name = new.reduction,
+    dims = dims, cycle.weight = cycle.weight, max.epochs = max.epochs, device = device,
+    seed.use = seed.use, model.dir = model.dir, overwrite = overwrite, verbose = verbose,
+    control = control
+  )
+  check_settings(settings)
+  check_string(new.reduction, "new.reduction")
+  if (!is(object, "StdAssay")) {
+    abort_input(c("{.fn SysVIIntegration} needs an assay of Seurat v5 with log-normalised expression.",
+                  x = "Found {.cls {class(object)}}.",
+                  i = "{.fn RunSysVI} takes the assays of Seurat v4."))
+  }
+  key <- choose_key(object, new.reduction, reduction.key)
+  layers <- layers %||% seurat5("Layers")(object, search = "data")
+  obs <- metadata %||% layer_systems(object, layers, system)
+  if (!is.data.frame(obs)) {
+    abort_input(c("{.arg metadata} must be a data frame, such as {.code object[[]]}.",
+                  x = "Found {.obj_type_friendly {obs}}."))
+  }
+  where <- if (is.null(metadata)) "the layers" else "metadata"
+  data <- log_or_counts(
+    function(layer) assay_matrix(object, layer), wanted = "data", counts = "counts",
+    features = features, verbose = verbose, where = "the assay"
+  )
+  absent <- setdiff(colnames(data$matrix), rownames(obs))
+  if (length(absent)) {
+    abort_input(c("{.arg metadata} lacks {length(absent)} of the assay's {ncol(data$matrix)} cells.",
+                  x = "For example {.val {utils::head(absent, 3)}}."))
+  }
+  data$obs <- obs[colnames(data$matrix), , drop = FALSE]
+  check_system(system, data$obs, where)
+  check_covariates(covariates, control$continuous_covariates, system, data$obs, where)
+  result <- fit_sysvi(data, settings)
+  stats::setNames(list(make_reduction(result, assay, key)), new.reduction)
+}
+attr(SysVIIntegration, "Seurat.method") <- "integration"
+
+# Every layer as a system: a data frame of the cells with one column.
+layer_systems <- function(object, layers, system, call = caller_env()) {
+  check_string(system, "system", call = call)
+  cells <- lapply(layers, function(layer) colnames(seurat5("LayerData")(object, layer = layer)))
+  names <- sub("^[^.]*[.]", "", layers)
+  obs <- data.frame(rep(names, lengths(cells)), row.names = unlist(cells))
+  stats::setNames(obs, system)
+}
