@@ -66,7 +66,10 @@ CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, feat
   }
   key <- choose_key(object, new.assay, NULL)
   decoded <- decode_cells(object, model, assay, system, features, device, verbose)
-  object[[new.assay]] <- new_assay(decoded, key)
+  withCallingHandlers(object[[new.assay]] <- new_assay(decoded, key), warning = function(w) {
+    # v5 warns that the assay has no counts
+    if (grepl("No layers found", conditionMessage(w))) invokeRestart("muffleWarning")
+  })
   # the command that is logged holds the arguments
   if (holds_cells(model)) model <- ModelPath(model)
   SeuratObject::LogSeuratCommand(object)
@@ -121,7 +124,8 @@ decode_cells <- function(object, model, assay, system, features, device, verbose
 new_assay <- function(data, key) {
   v5 <- utils::packageVersion("SeuratObject") >= "5"
   make <- if (v5) seurat5("CreateAssay5Object") else SeuratObject::CreateAssayObject
-  assay <- make(data = data)
+  # v5 makes it sparse anyway, with a warning
+  assay <- make(data = if (v5) as(data, "CsparseMatrix") else data)
   SeuratObject::Key(assay) <- key
   assay
 }
