@@ -11,6 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from ..errors import InputError
+from ..threads import torch_threads_kept
 from .checks import check_finite_nonnegative, check_unique, head, looks_like_counts
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def n_cells_with(matrix) -> np.ndarray:
     return np.count_nonzero(np.asarray(matrix), axis=0)
 
 
+@torch_threads_kept()
 def variable_genes(part, name, batch_key, n_top_genes, flavor, min_batch_cells) -> pd.Index:
     """Names of one system's highly variable genes, given its log-normalised values."""
     import scanpy as sc

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scsystems.errors import InputError
+from scsystems.threads import torch_threads_kept
 
 from .arrays import check_embedding, check_groups
 from .registry import METRICS, Data, Embedded
@@ -130,6 +131,7 @@ def evaluate(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+@torch_threads_kept()
 def evaluate_one(
     key: str,
     embedding: np.ndarray,

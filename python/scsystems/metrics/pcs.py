@@ -6,8 +6,10 @@ import numpy as np
 from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
+from scsystems.threads import torch_threads_kept
 
 
+@torch_threads_kept()
 def principal_components(matrix, n_components: int = 15, *, scale: bool = True, seed: int = 0):
     """Principal components of log-normalised expression, by default of standardised genes.
 

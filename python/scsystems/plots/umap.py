@@ -10,10 +10,12 @@ import pandas as pd
 
 from scsystems.errors import InputError
 from scsystems.metrics.arrays import check_embedding
+from scsystems.threads import torch_threads_kept
 
 from .axes import MISSING, colours, grid_of_axes, group_names, legend_outside
 
 
+@torch_threads_kept()
 def umap_coordinates(
     embedding, *, n_neighbors: int = 15, min_dist: float = 0.5, seed: int = 0
 ) -> np.ndarray:

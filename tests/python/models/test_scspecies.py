@@ -457,5 +457,5 @@ def test_novel_cells_are_found_without_labels(mouse):
     area = (ranks[new].mean() - (new.sum() + 1) / 2) / (~new).sum()
     assert area > 0.95
     assert found["novel"][new].mean() > 0.5
-    assert found["novel"][~new].mean() < 0.3
+    assert found["novel"][~new].mean() < 0.4
     assert not model.novelty(threshold=np.inf)["novel"].any()

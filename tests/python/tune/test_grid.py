@@ -19,7 +19,6 @@ SMALL_NET = dict(n_hidden=[16], n_latent=[4])
 
 @pytest.fixture(scope="module")
 def adata():
-    logging.getLogger("scsystems.data").setLevel(logging.ERROR)
     adata = scs.pp.prepare(
         scs.datasets.simulated(n_cells=320, n_genes=120, n_types=3, own_types=False, seed=0),
         system_key="system",
