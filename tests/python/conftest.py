@@ -13,7 +13,11 @@ import pytest
 import torch
 from scipy import sparse
 
-torch.set_num_threads(1)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """One thread for every test: numba, called by a test before, may have set another number."""
+    torch.set_num_threads(1)
 
 
 def make_adata(n_cells=240, n_genes=40, systems=("human", "mouse"), seed=0, dense=False):
