@@ -20,6 +20,7 @@ import scsystems as scs
 from scsystems.errors import InputError
 from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.saved import (  # noqa: F401
     decode,
     describe_model,
@@ -179,7 +180,8 @@ def train_sysvi(
     callbacks = list(train_arguments.pop("callbacks", None) or [])
     if callback is not None:
         callbacks.append(for_r(callback))
-    trained.train(**train_arguments, callbacks=callbacks or None, verbose=False)
+    with interrupts_understood():
+        trained.train(**train_arguments, callbacks=callbacks or None, verbose=False)
     return trained
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import scsystems as scs
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.training import device_arguments, for_r
 
 
@@ -60,7 +61,8 @@ def map_query(
         callbacks = list(train_arguments.pop("callbacks", None) or [])
         if callback is not None:
             callbacks.append(for_r(callback))
-        model.train(**train_arguments, callbacks=callbacks or None, verbose=False)
+        with interrupts_understood():
+            model.train(**train_arguments, callbacks=callbacks or None, verbose=False)
     return model
 
 

@@ -41,7 +41,9 @@ def column_from_parts(parts: Mapping[str, Any]) -> Any:
     values = np.array(parts["values"])  # our own copy: R's memory is not ours to keep
     if kind == "factor":
         return pd.Categorical.from_codes(
-            values, categories=pd.Index(list(parts["levels"]), dtype=object), ordered=parts["ordered"]
+            values,
+            categories=pd.Index(list(parts["levels"]), dtype=object),
+            ordered=parts["ordered"],
         )
     if kind == "character":
         levels = np.array([*parts["levels"], None], dtype=object)

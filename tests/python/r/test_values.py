@@ -107,6 +107,8 @@ def test_unknown_kind_is_refused():
 
 
 def test_frame_has_the_names_as_index():
-    frame = pd.DataFrame({"n": np.array([1, 2], np.int32)}, index=pd.Index(["a", "b"], dtype=object))
+    frame = pd.DataFrame(
+        {"n": np.array([1, 2], np.int32)}, index=pd.Index(["a", "b"], dtype=object)
+    )
     back = values.frame_from_parts(values.frame_to_parts(frame), ["a", "b"])
     pd.testing.assert_frame_equal(back, frame)
