@@ -42,8 +42,13 @@ line_reporter <- function(title) {
   }
 }
 
-# An R function for Python to call, with its arguments turned into R values.
-python_callback <- function(f) reticulate::r_to_py(f, convert = TRUE)
+# An R function for Python to call, with its arguments turned into R values. R must not take an
+# interrupt while it runs: jumping out of Python's call would lose the training (and end Rscript).
+# It stays pending until Python asks for it.
+python_callback <- function(f) {
+  force(f)
+  reticulate::r_to_py(function(...) suspendInterrupts(f(...)), convert = TRUE)
+}
 
 format_loss <- function(losses) {
   loss <- losses[["train_loss"]] %||% losses[[1]]
