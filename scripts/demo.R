@@ -8,6 +8,7 @@ suppressPackageStartupMessages({
   library(patchwork)
 })
 
+options(Seurat.warn.umap.uwot = FALSE)  # UMAP in R is what is meant
 out <- Sys.getenv("SCSYSTEMS_DEMO", "demo")
 dir.create(out, showWarnings = FALSE)
 started <- Sys.time()

@@ -14,6 +14,7 @@
 #' @param features Genes to decode, of those of the model; `NULL` for all of them. The result is a
 #'   dense matrix, 8 bytes per cell and gene.
 #' @param new.assay Name of the assay that is made.
+#' @param assay.type Name of the assay with the log-normalised expression.
 #' @param name Name of the alternative experiment that is made.
 #' @param overwrite Whether an existing assay or alternative experiment of that name may be
 #'   replaced.
