@@ -1,7 +1,8 @@
 """scSpecies side by side: this package and, if its environment is given, scspecies 0.1.4.
 
 Both get the same counts, orthologues, batches and number of epochs, one thread, each in a
-process of its own; latent means are scored by the same metrics. Example::
+process of its own; latent means are scored by the same metrics. Cells of types with at most 20
+cells are left out. Example::
 
     OMP_NUM_THREADS=1 python benchmarks/scspecies.py --context mouse.h5ad --target human.h5ad \
         --orthologues human_mouse.tsv --labels cell_type --batch sample --seeds 0 1 2 \
@@ -177,6 +178,14 @@ def score(result, context_labels, target_labels) -> dict:
     }
 
 
+def without_rare(adata, labels: str):
+    """The cells of types with more than a few cells: the peer cannot register rarer ones."""
+    size = adata.obs[labels].map(adata.obs[labels].value_counts()).astype(int)
+    adata = adata[size > LABELS_IN_BOTH].copy()
+    adata.obs[labels] = adata.obs[labels].astype(str).astype("category")
+    return adata
+
+
 def main() -> None:
     args = arguments()
     if args.worker:
@@ -195,7 +204,10 @@ def main() -> None:
         for here, there in directions:
             names = {k: getattr(args, f"{k}_name") for k in (here, there)}
             paths = {k: getattr(args, k) for k in (here, there)}
-            data = {k: ad.read_h5ad(path) for k, path in paths.items()}
+            data = {k: without_rare(ad.read_h5ad(path), args.labels) for k, path in paths.items()}
+            paths = {k: str(Path(folder) / f"{k}.h5ad") for k in data}
+            for k, path in paths.items():
+                data[k].write_h5ad(path)
             labels = [data[k].obs[args.labels].astype(str).to_numpy() for k in (here, there)]
             table = homologues(
                 args.orthologues, names[here], data[here].var_names, names[there], data[there]

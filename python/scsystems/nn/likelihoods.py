@@ -55,11 +55,9 @@ def kl_standard_normal(mean: Tensor, var: Tensor) -> Tensor:
     return 0.5 * (var + mean.square() - 1 - torch.log(var)).sum(-1)
 
 
-# log(mu / theta) beyond this changes no probability but would overflow
-LARGEST_LOG_RATIO = 80.0
-
-
-def negative_binomial(x: Tensor, log_mean: Tensor, log_theta: Tensor) -> Tensor:
+def negative_binomial(
+    x: Tensor, log_mean: Tensor, log_theta: Tensor, batch: Tensor | None = None
+) -> Tensor:
     """Log-probability of counts per cell, constants included.
 
     With ``u = log mu - log theta``: ``sum_g [x u - (x + theta) log(1 + e^u)]`` plus
@@ -72,9 +70,12 @@ def negative_binomial(x: Tensor, log_mean: Tensor, log_theta: Tensor) -> Tensor:
     log_mean
         Log of the mean mu, B x G.
     log_theta
-        Log of the inverse dispersion theta (variance mu + mu^2 / theta), G or B x G.
+        Log of the inverse dispersion theta (variance mu + mu^2 / theta): G, or B x G, or a row
+        per batch, n_batches x G, with ``batch``. ``u`` must stay below 88, the largest exponent.
+    batch
+        Batch codes, B.
     """
-    return _NegativeBinomial.apply(x, log_mean, log_theta)
+    return _NegativeBinomial.apply(x, log_mean, log_theta, batch)
 
 
 def negative_binomial_pairs(
@@ -103,76 +104,108 @@ def negative_binomial_pairs(
     spread = pairs.mul_(log_library.exp()[:, None, None] / theta.unsqueeze(-2)).log1p_()
     value = -torch.matmul(spread, (x + theta)[:, :, None])[..., 0]
     value += (x @ log_rho.T).gather(1, among)
-    constant = (x * (log_library[:, None] - log_theta)).sum(1) + _PositiveCounts(
-        x, log_theta
-    ).gamma_terms()
+    counts = _PositiveCounts(x, log_theta)
+    constant = (x * (log_library[:, None] - log_theta)).sum(1)
+    constant += counts.sum_rows(counts.gamma_terms())
     return value.add_(constant[:, None])
 
 
 class _NegativeBinomial(torch.autograd.Function):
-    """Value and closed-form gradient in one pass: this is the largest elementwise cost of a step."""
+    """Value and closed-form gradient in few passes: the largest elementwise cost of a step."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, log_mean: Tensor, log_theta: Tensor) -> Tensor:
-        u = (log_mean - log_theta).clamp_max_(LARGEST_LOG_RATIO)
-        ratio = u.exp()
-        spread = ratio.log1p()
-        theta = log_theta.exp()
-        total = x + theta
-        value = (x * u).sub_(total * spread).sum(-1)
-        counts = _PositiveCounts(x, log_theta)
-        value += counts.gamma_terms()
+    def forward(
+        ctx, x: Tensor, log_mean: Tensor, log_theta: Tensor, batch: Tensor | None
+    ) -> Tensor:
+        of_cell = log_theta if batch is None else log_theta[batch]
+        theta = of_cell.exp()
+        u = log_mean - of_cell
+        counts = _PositiveCounts(x, of_cell)
+        u_there = counts.pick(u)
+        ratio = u.exp_()
+        spread = ratio.log1p()  # -log of the probability of success
+        value = (spread * theta).sum(-1).neg_()
+        value += counts.sum_rows(counts.x * (u_there - counts.pick(spread)) + counts.gamma_terms())
         if any(ctx.needs_input_grad):
-            to_mean = torch.addcmul(x, total, ratio.div_(ratio + 1), value=-1)
+            # minus the derivative with respect to log mu: theta s - x (1 - s), s = mu / (mu + theta)
+            share = ratio.div_(ratio + 1)
+            share_there = counts.pick(share)
+            minus_to_mean = counts.add_to(share.mul_(theta), counts.x * (share_there - 1))
             to_theta = None
             if ctx.needs_input_grad[2]:
-                to_theta = counts.add_digamma_terms(spread.neg_()).mul_(theta).sub_(to_mean)
-            ctx.save_for_backward(to_mean, to_theta)
-            ctx.per_gene = log_theta.dim() == 1
+                to_theta = torch.addcmul(minus_to_mean, spread, theta, value=-1)
+                counts.add_to(to_theta, counts.theta * counts.digamma_terms())
+            ctx.save_for_backward(minus_to_mean, to_theta, batch)
+            ctx.shape = log_theta.shape
         return value
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        to_mean, to_theta = ctx.saved_tensors
+        minus_to_mean, to_theta, batch = ctx.saved_tensors
         grad_theta = None
-        if to_theta is not None:
-            grad_theta = grad @ to_theta if ctx.per_gene else grad[:, None] * to_theta
-        return None, grad[:, None] * to_mean, grad_theta
+        if to_theta is not None and len(ctx.shape) == 1:
+            grad_theta = grad @ to_theta
+        elif to_theta is not None and batch is not None:
+            # a product with the few one-hot columns adds up the cells of each batch
+            onehot = torch.zeros(len(grad), ctx.shape[0], device=grad.device, dtype=grad.dtype)
+            grad_theta = onehot.scatter_(1, batch[:, None], grad[:, None]).t() @ to_theta
+        elif to_theta is not None:
+            grad_theta = grad[:, None] * to_theta
+        return None, grad.neg()[:, None] * minus_to_mean, grad_theta, None
+
+
+def _gamma_is_slow(device: torch.device) -> bool:
+    return device.type == "cpu"
 
 
 class _PositiveCounts:
-    """Terms with gamma functions, which vanish where x = 0.
+    """What is added where x > 0 only, as all terms with gamma functions are.
 
-    On the CPU, where these functions are slow, only the other entries are computed. A GPU
-    computes all, since picking some would make it wait.
+    On the CPU, where these functions are slow, only these entries are computed. A GPU computes
+    all, since picking some would make it wait.
     """
 
     def __init__(self, x: Tensor, log_theta: Tensor):
-        self.shape, self.device = x.shape, x.device
-        self.at = None
-        if x.device.type == "cpu":
+        self.shape = x.shape
+        self.flat = None
+        if _gamma_is_slow(x.device):
             # numpy finds them in a third of torch's time
-            flat = torch.from_numpy(np.flatnonzero((x > 0).numpy()))
-            rows = torch.div(flat, x.shape[1], rounding_mode="floor")
-            columns = flat - rows * x.shape[1]
-            self.at = rows, columns
-            x = x.take(flat)
-            log_theta = log_theta[columns] if log_theta.dim() == 1 else log_theta.take(flat)
-        self.x, self.theta = x, log_theta.exp()
+            self.flat = torch.from_numpy(np.flatnonzero((x > 0).numpy()))
+            self.rows = torch.div(self.flat, x.shape[1], rounding_mode="floor")
+        self.x = self.pick(x)
+        if log_theta.dim() == 1 and self.flat is not None:
+            log_theta = log_theta[self.flat - self.rows * x.shape[1]]
+        else:
+            log_theta = self.pick(log_theta)
+        self.theta = log_theta.exp()
+
+    def pick(self, values: Tensor) -> Tensor:
+        """The entries of B x G values where x > 0."""
+        # a copy in either case: callers go on in place
+        return values.clone() if self.flat is None else values.take(self.flat)
+
+    def sum_rows(self, terms: Tensor) -> Tensor:
+        """Sum of such terms per cell, B."""
+        if self.flat is None:
+            return terms.sum(-1)
+        return terms.new_zeros(self.shape[0]).index_add_(0, self.rows, terms)
+
+    def add_to(self, values: Tensor, terms: Tensor) -> Tensor:
+        """Add such terms to B x G values, in place."""
+        if self.flat is None:
+            return values.add_(terms)
+        values.view(-1).index_add_(0, self.flat, terms)
+        return values
 
     def gamma_terms(self) -> Tensor:
-        """``sum_g [log Gamma(x + theta) - log Gamma(theta) - log Gamma(x + 1)]``, B."""
-        terms = (
+        """``log Gamma(x + theta) - log Gamma(theta) - log Gamma(x + 1)``."""
+        return (
             torch.lgamma(self.x + self.theta) - torch.lgamma(self.theta) - torch.lgamma(self.x + 1)
         )
-        if self.at is None:
-            return terms.sum(-1)
-        return terms.new_zeros(self.shape[0]).index_add_(0, self.at[0], terms)
 
-    def add_digamma_terms(self, to: Tensor) -> Tensor:
-        """Add the derivative with respect to theta, in place, to a B x G tensor."""
-        terms = torch.digamma(self.x + self.theta) - torch.digamma(self.theta)
-        return to.add_(terms) if self.at is None else to.index_put_(self.at, terms, accumulate=True)
+    def digamma_terms(self) -> Tensor:
+        """The derivative of the gamma terms with respect to theta."""
+        return torch.digamma(self.x + self.theta) - torch.digamma(self.theta)
 
 
 def zero_inflated_negative_binomial(
@@ -201,14 +234,14 @@ class _GammaTerms(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, log_theta: Tensor) -> Tensor:
         ctx.save_for_backward(x, log_theta)
-        return _PositiveCounts(x, log_theta).gamma_terms()
+        counts = _PositiveCounts(x, log_theta)
+        return counts.sum_rows(counts.gamma_terms())
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         x, log_theta = ctx.saved_tensors
-        slope = (
-            _PositiveCounts(x, log_theta).add_digamma_terms(torch.zeros_like(x)) * log_theta.exp()
-        )
+        counts = _PositiveCounts(x, log_theta)
+        slope = counts.add_to(torch.zeros_like(x), counts.theta * counts.digamma_terms())
         return None, grad @ slope if log_theta.dim() == 1 else grad[:, None] * slope
 
 

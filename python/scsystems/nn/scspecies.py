@@ -79,14 +79,14 @@ def candidate_log_prob(
     table = net.decoder(z[rows], of_batch)
     if net.sizes.likelihood == "nb" and net.sizes.dispersion != "cell":
         # the dispersion belongs to the cell's batch, whatever it is decoded from
-        log_theta = net.decoder.log_dispersion(None, batch)
-        return negative_binomial_pairs(x, log_library, log_theta, table.log_rho, at)
+        own = Expression(table.log_rho, *net.decoder.log_dispersion(None, batch), None)
+        return negative_binomial_pairs(x, log_library, own.log_theta_of_cells(), own.log_rho, at)
     n, k = among.shape
     at = at.flatten()
     of_cell = torch.arange(n, device=x.device).repeat_interleave(k)
-    theta = table.log_theta
+    theta = table.log_theta_of_cells()
     zero = None if table.zero_logits is None else table.zero_logits[at]
-    pairs = Expression(table.log_rho[at], theta if theta.dim() == 1 else theta[at], zero)
+    pairs = Expression(table.log_rho[at], theta if theta.dim() == 1 else theta[at], None, zero)
     return net.log_prob(x[of_cell], log_library[of_cell], pairs).view(n, k)
 
 

@@ -51,13 +51,19 @@ class ScviSizes:
 class Expression(NamedTuple):
     """What the decoder says of B cells.
 
-    ``log_rho`` (B x G): log expression fractions; ``log_theta`` (G or B x G): log inverse
-    dispersion; ``zero_logits`` (B x G, or ``None`` without zero inflation).
+    ``log_rho`` (B x G): log expression fractions; ``log_theta``: log inverse dispersion, G, or
+    B x G, or n_batches x G with ``batch`` (B) saying which row is whose; ``zero_logits`` (B x G,
+    or ``None`` without zero inflation).
     """
 
     log_rho: Tensor
     log_theta: Tensor
+    batch: Tensor | None
     zero_logits: Tensor | None
+
+    def log_theta_of_cells(self) -> Tensor:
+        """Log inverse dispersion, G or B x G."""
+        return self.log_theta if self.batch is None else F.embedding(self.batch, self.log_theta)
 
 
 class Posterior(NamedTuple):
@@ -202,12 +208,12 @@ class Decoder(nn.Module):
         own = F.log_softmax(logits[:, n:], 1) + torch.tensor(1 - self.share).log().item()
         return torch.cat([shared, own], 1)
 
-    def log_dispersion(self, hidden: Tensor, batch: Tensor) -> Tensor:
-        """Log inverse dispersion: G with one value per gene, else B x G."""
+    def log_dispersion(self, hidden: Tensor | None, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Log inverse dispersion and which of its rows is whose, as `Expression` has them."""
         if self.dispersion == "cell":
-            return self.log_theta(hidden).clamp(-LOG_RANGE, LOG_RANGE)
+            return self.log_theta(hidden).clamp(-LOG_RANGE, LOG_RANGE), None
         table = self.log_theta.clamp(-LOG_RANGE, LOG_RANGE)
-        return table[0] if len(table) == 1 else F.embedding(batch, table)
+        return (table[0], None) if len(table) == 1 else (table, batch)
 
     def forward(
         self,
@@ -219,9 +225,8 @@ class Decoder(nn.Module):
         """B x L and batch codes (B) -> `Expression`."""
         h = self.hidden(z, batch, train, generator)
         zero = None if self.zero is None else self._wide(self.zero, h)
-        return Expression(
-            self.fractions(self._wide(self.rho, h)), self.log_dispersion(h, batch), zero
-        )
+        log_rho = self.fractions(self._wide(self.rho, h))
+        return Expression(log_rho, *self.log_dispersion(h, batch), zero)
 
     def _wide(self, layer: nn.Linear, h: Tensor) -> Tensor:
         return wide_linear(h, layer.weight, layer.bias, self.reduced)
@@ -284,9 +289,9 @@ class ScviNet(nn.Module):
         """Log-likelihood of counts per cell, B."""
         log_mean = expression.log_rho + log_library[:, None]
         if expression.zero_logits is None:
-            return negative_binomial(x, log_mean, expression.log_theta)
+            return negative_binomial(x, log_mean, expression.log_theta, expression.batch)
         return zero_inflated_negative_binomial(
-            x, log_mean, expression.log_theta, expression.zero_logits
+            x, log_mean, expression.log_theta_of_cells(), expression.zero_logits
         )
 
     def sample_library(

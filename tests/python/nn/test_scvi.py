@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
+from scsystems.nn import likelihoods
 from scsystems.nn.likelihoods import (
     kl_normal,
     negative_binomial,
@@ -69,6 +70,28 @@ def test_closed_form_gradients_match_finite_differences(per_cell):
     assert torch.autograd.gradcheck(
         lambda m, t, z: zero_inflated_negative_binomial(x, m, t, z), inputs
     )
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_table_of_dispersions_by_batch(slow, monkeypatch):
+    """The same value and gradient as with the rows picked beforehand, on either kind of device."""
+    monkeypatch.setattr(likelihoods, "_gamma_is_slow", lambda device: slow)
+    x, log_mean, log_theta, _ = counts()
+    table = torch.stack([log_theta, log_theta + 1, log_theta - 1]).requires_grad_()
+    batch = torch.tensor([2, 0, 0, 1, 2])
+    log_mean.requires_grad_()
+    value = negative_binomial(x, log_mean, table, batch)
+    expected = scipy_terms(x, log_mean.detach(), table.detach()[batch]).sum(1)
+    np.testing.assert_allclose(value.detach(), expected, rtol=1e-12)
+    assert torch.autograd.gradcheck(
+        lambda m, t: negative_binomial(x, m, t, batch), (log_mean, table)
+    )
+    weights = torch.arange(5.0, dtype=torch.float64)
+    (value * weights).sum().backward()
+    picked = table.detach()[batch].requires_grad_()
+    (negative_binomial(x, log_mean, picked) * weights).sum().backward()
+    summed = torch.zeros_like(table).index_add_(0, batch, picked.grad)
+    np.testing.assert_allclose(table.grad, summed, rtol=1e-10)
 
 
 @pytest.mark.parametrize("per_cell", [False, True])
