@@ -2,7 +2,8 @@
 
 Each returns plain values (numpy arrays, numbers, text, or a handle R only passes back) inside
 an envelope that also carries warnings and errors: see :mod:`scsystems.r.envelope`. What is
-done with trained models is in :mod:`scsystems.r.saved`.
+done with trained models is in :mod:`scsystems.r.saved`, example data in
+:mod:`scsystems.r.examples`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import scsystems as scs
 from scsystems.errors import InputError
 from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.examples import pancreas  # noqa: F401
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.saved import (  # noqa: F401
     decode,
@@ -28,6 +30,21 @@ from scsystems.r.saved import (  # noqa: F401
     load_model,
     map_query,
     transfer_labels,
+)
+from scsystems.r.scspecies import (  # noqa: F401
+    add_species,
+    describe_scspecies,
+    load_scspecies,
+    orthologue_pairs,
+    orthologue_table,
+    species_differential,
+    species_labels,
+    species_latent,
+    species_prototypes,
+    species_relevance,
+    species_similarity,
+    train_scspecies,
+    variable_species_genes,
 )
 from scsystems.r.training import device_arguments, for_r
 
