@@ -142,16 +142,102 @@ class _NegativeBinomial(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):
         minus_to_mean, to_theta, batch = ctx.saved_tensors
-        grad_theta = None
-        if to_theta is not None and len(ctx.shape) == 1:
-            grad_theta = grad @ to_theta
-        elif to_theta is not None and batch is not None:
-            # a product with the few one-hot columns adds up the cells of each batch
-            onehot = torch.zeros(len(grad), ctx.shape[0], device=grad.device, dtype=grad.dtype)
-            grad_theta = onehot.scatter_(1, batch[:, None], grad[:, None]).t() @ to_theta
-        elif to_theta is not None:
-            grad_theta = grad[:, None] * to_theta
+        grad_theta = _gradient_of_theta(grad, to_theta, batch, ctx.shape)
         return None, grad.neg()[:, None] * minus_to_mean, grad_theta, None
+
+
+def softmax_negative_binomial(
+    x: Tensor,
+    logits: Tensor,
+    log_library: Tensor,
+    log_theta: Tensor,
+    batch: Tensor | None,
+    groups: tuple[tuple[int, float], ...],
+) -> Tensor:
+    """`negative_binomial` whose mean is the library size times a softmax over groups of genes.
+
+    The same value as softmax, then likelihood, in half of the passes over B x G values.
+
+    Parameters
+    ----------
+    x, log_theta, batch
+        As in `negative_binomial`; ``log_theta`` is G, or n_batches x G with ``batch``, or B x G.
+    logits
+        B x G.
+    log_library
+        Log library size, B.
+    groups
+        Number of genes and share of the library of each group of neighbouring columns.
+    """
+    return _SoftmaxNegativeBinomial.apply(x, logits, log_library, log_theta, batch, groups)
+
+
+class _SoftmaxNegativeBinomial(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, logits, log_library, log_theta, batch, groups):
+        of_cell = log_theta if batch is None else log_theta[batch]
+        theta = of_cell.exp() if batch is None else log_theta.exp()[batch]
+        sizes = [size for size, _ in groups]
+        mean, log_scale = torch.empty_like(logits), []
+        for (_, share), a, m in zip(groups, *_by_group(sizes, logits, mean), strict=True):
+            top = a.amax(1, keepdim=True)
+            torch.sub(a, top, out=m).exp_()
+            total = m.sum(1, keepdim=True)
+            scale = log_library[:, None] + np.log(share)
+            m.mul_(scale.exp() / total)
+            log_scale.append((scale - top - total.log())[:, 0])
+        counts = _PositiveCounts(x, of_cell)
+        log_scale = torch.stack(log_scale, 1)
+        # log mu - log theta, from the logits: the mean itself may have underflown
+        u_there = counts.pick(logits) + counts.of_groups(log_scale, sizes) - counts.log_theta
+        ratio = mean / theta
+        spread = ratio.log1p()
+        value = torch.linalg.vecdot(spread, theta).neg_()
+        value += counts.sum_rows(counts.x * (u_there - counts.pick(spread)) + counts.gamma_terms())
+        if any(ctx.needs_input_grad):
+            ratio.add_(1)
+            there = counts.x / counts.pick(ratio)
+            minus_to_mean = counts.add_to(torch.div(mean, ratio, out=ratio), there.neg_())
+            to_theta = None
+            if ctx.needs_input_grad[3]:
+                to_theta = torch.addcmul(minus_to_mean, spread, theta, value=-1, out=spread)
+                counts.add_to(to_theta, counts.theta * counts.digamma_terms())
+            ctx.save_for_backward(mean, minus_to_mean, to_theta, batch, log_library)
+            ctx.groups, ctx.shape = groups, log_theta.shape
+        return value
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        mean, minus_to_mean, to_theta, batch, log_library = ctx.saved_tensors
+        sizes = [size for size, _ in ctx.groups]
+        out, sums = torch.empty_like(mean), []
+        parts = zip(ctx.groups, *_by_group(sizes, mean, minus_to_mean, out), strict=True)
+        for (_, share), m, d, o in parts:
+            sums.append(d.sum(1))
+            # of the softmax: every gene gives up its fraction of what its group gains
+            torch.mul(m, (sums[-1] / (log_library.exp() * share))[:, None], out=o).sub_(d)
+        to_library = grad * -sum(sums) if ctx.needs_input_grad[2] else None
+        to_theta = _gradient_of_theta(grad, to_theta, batch, ctx.shape)
+        return None, out.mul_(grad[:, None]), to_library, to_theta, None, None
+
+
+def _by_group(sizes: list[int], *values: Tensor):
+    return (v.split(sizes, 1) for v in values)
+
+
+def _gradient_of_theta(
+    grad: Tensor, to_theta: Tensor | None, batch: Tensor | None, shape: torch.Size
+) -> Tensor | None:
+    """Sum of derivatives per cell and gene, ``grad`` weighting the cells, over those that share a value."""
+    if to_theta is None:
+        return None
+    if len(shape) == 1:
+        return grad @ to_theta
+    if batch is None:
+        return grad[:, None] * to_theta
+    # a product with the few one-hot columns adds up the cells of each batch
+    onehot = torch.zeros(len(grad), shape[0], device=grad.device, dtype=grad.dtype)
+    return onehot.scatter_(1, batch[:, None], grad[:, None]).t() @ to_theta
 
 
 def _gamma_is_slow(device: torch.device) -> bool:
@@ -174,15 +260,23 @@ class _PositiveCounts:
             self.rows = torch.div(self.flat, x.shape[1], rounding_mode="floor")
         self.x = self.pick(x)
         if log_theta.dim() == 1 and self.flat is not None:
-            log_theta = log_theta[self.flat - self.rows * x.shape[1]]
+            self.log_theta = log_theta[self.flat - self.rows * x.shape[1]]
         else:
-            log_theta = self.pick(log_theta)
-        self.theta = log_theta.exp()
+            self.log_theta = self.pick(log_theta)
+        self.theta = self.log_theta.exp()
 
     def pick(self, values: Tensor) -> Tensor:
         """The entries of B x G values where x > 0."""
         # a copy in either case: callers go on in place
         return values.clone() if self.flat is None else values.take(self.flat)
+
+    def of_groups(self, values: Tensor, sizes: list[int]) -> Tensor:
+        """Of B x groups values those of the entries' cells and groups of neighbouring columns."""
+        if self.flat is None:
+            return values.repeat_interleave(torch.tensor(sizes, device=values.device), 1)
+        ends = torch.tensor(sizes).cumsum(0)[:-1]
+        group = torch.bucketize(self.flat - self.rows * self.shape[1], ends, right=True)
+        return values[self.rows, group]
 
     def sum_rows(self, terms: Tensor) -> Tensor:
         """Sum of such terms per cell, B."""
@@ -205,7 +299,24 @@ class _PositiveCounts:
 
     def digamma_terms(self) -> Tensor:
         """The derivative of the gamma terms with respect to theta."""
-        return torch.digamma(self.x + self.theta) - torch.digamma(self.theta)
+        return _digamma(self.x + self.theta) - _digamma(self.theta)
+
+
+def _digamma(z: Tensor) -> Tensor:
+    """digamma(z), z > 0, in some vectorised passes: torch's own goes entry by entry on the CPU.
+
+    Six steps of the recurrence, then the asymptotic series, whose first term left out is below
+    1e-9 there.
+    """
+    if z.dtype != torch.float32 or not _gamma_is_slow(z.device):
+        return torch.digamma(z)
+    # pairs of steps share a division: 1/z + 1/(z + 1) = (2z + 1) / (z (z + 1))
+    shift = sum((2 * z + (2 * i + 1)).div_((z + i) * (z + (i + 1))) for i in (0, 2, 4))
+    w = z + 6
+    inverse = w.reciprocal()
+    square = inverse.square()
+    series = ((square / 252 - 1 / 120).mul_(square).add_(1 / 12)).mul_(square)
+    return w.log_().sub_(inverse, alpha=0.5).sub_(series).sub_(shift)
 
 
 def zero_inflated_negative_binomial(

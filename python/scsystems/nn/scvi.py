@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from .likelihoods import (
     kl_normal,
     kl_standard_normal,
     negative_binomial,
+    softmax_negative_binomial,
     zero_inflated_negative_binomial,
 )
 
@@ -199,14 +201,24 @@ class Decoder(nn.Module):
         """The last hidden layer, B x F."""
         return self.second(self.first(z, batch, train, generator), None, train, generator)
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits of the expression fractions, B x G."""
+        return self._wide(self.rho, hidden)
+
+    def groups(self) -> tuple[tuple[int, float], ...]:
+        """Number of genes and share of expression of homologous and other genes, if there are any."""
+        n, n_genes = self.n_homologous, self.rho.out_features
+        return ((n, 1.0),) if n == n_genes else ((n, self.share), (n_genes - n, 1 - self.share))
+
     def fractions(self, logits: Tensor) -> Tensor:
         """Log expression fractions: softmax over homologous and other genes apart (paper, equations 25 and 26)."""
-        n = self.n_homologous
-        if n == logits.shape[1]:
-            return F.log_softmax(logits, 1)
-        shared = F.log_softmax(logits[:, :n], 1) + torch.tensor(self.share).log().item()
-        own = F.log_softmax(logits[:, n:], 1) + torch.tensor(1 - self.share).log().item()
-        return torch.cat([shared, own], 1)
+        groups = self.groups()
+        parts = logits.split([size for size, _ in groups], 1)
+        logs = [
+            F.log_softmax(part, 1) + math.log(share)
+            for part, (_, share) in zip(parts, groups, strict=True)
+        ]
+        return logs[0] if len(logs) == 1 else torch.cat(logs, 1)
 
     def log_dispersion(self, hidden: Tensor | None, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Log inverse dispersion and which of its rows is whose, as `Expression` has them."""
@@ -225,7 +237,7 @@ class Decoder(nn.Module):
         """B x L and batch codes (B) -> `Expression`."""
         h = self.hidden(z, batch, train, generator)
         zero = None if self.zero is None else self._wide(self.zero, h)
-        log_rho = self.fractions(self._wide(self.rho, h))
+        log_rho = self.fractions(self.logits(h))
         return Expression(log_rho, *self.log_dispersion(h, batch), zero)
 
     def _wide(self, layer: nn.Linear, h: Tensor) -> Tensor:
@@ -294,6 +306,23 @@ class ScviNet(nn.Module):
             x, log_mean, expression.log_theta_of_cells(), expression.zero_logits
         )
 
+    def decoded_log_prob(
+        self,
+        x: Tensor,
+        log_library: Tensor,
+        z: Tensor,
+        batch: Tensor,
+        train: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Log-likelihood of counts per cell, decoded from z (B x L), B; without `Expression` where that is faster."""
+        decoder = self.decoder
+        if decoder.zero is not None:
+            return self.log_prob(x, log_library, decoder(z, batch, train, generator))
+        hidden = decoder.hidden(z, batch, train, generator)
+        logits, theta = decoder.logits(hidden), decoder.log_dispersion(hidden, batch)
+        return softmax_negative_binomial(x, logits, log_library, *theta, decoder.groups())
+
     def sample_library(
         self, x: Tensor, seen: Tensor, batch: Tensor, train: bool, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
@@ -325,7 +354,7 @@ class ScviNet(nn.Module):
         mean, std = self.inner(features, train_inner, generator)
         z = draw(mean, std, generator)
         log_library, kl_library = self.sample_library(x, seen, batch, train, generator)
-        nll = -self.log_prob(x, log_library, self.decoder(z, batch, train, generator))
+        nll = -self.decoded_log_prob(x, log_library, z, batch, train, generator)
         return (
             Posterior(features, mean, std),
             z,
