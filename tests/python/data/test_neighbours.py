@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -69,3 +72,27 @@ def test_a_label_on_which_all_agree_keeps_all_its_cells():
 def test_levels_outside_zero_to_one_are_refused():
     with pytest.raises(InputError, match="quantile"):
         agreeing(np.zeros(2, int), np.ones(2), 1.5)
+
+
+MEASURE = """
+import resource
+import sys
+import numpy as np
+from scsystems.data.neighbours import nearest
+
+def peak():
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size / (1 if sys.platform == "darwin" else 1024)
+
+cells = np.random.default_rng(0).normal(size=(2, 12_000, 4)).astype(np.float32)
+nearest(cells[0, :100], cells[1, :100], 5)
+before = peak()
+nearest(*cells, 5)
+print(peak() - before)
+"""
+
+
+def test_the_distances_of_all_pairs_are_never_in_memory():
+    """They would take 550 MiB."""
+    used = float(subprocess.check_output([sys.executable, "-c", MEASURE], text=True))
+    assert used < 300
