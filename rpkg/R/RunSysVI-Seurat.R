@@ -36,7 +36,9 @@ make_reduction <- function(result, assay, key) {
   )
 }
 
-seurat_assay <- function(object, assay, call = caller_env()) {
+# `needs` says what an assay made by SCTransform does not give.
+seurat_assay <- function(object, assay, call = caller_env(),
+                         needs = "sysVI needs size-factor normalised, log-transformed expression") {
   check_string(assay, "assay", null = TRUE, call = call)
   assay <- assay %||% SeuratObject::DefaultAssay(object)
   found <- SeuratObject::Assays(object)
@@ -48,7 +50,7 @@ seurat_assay <- function(object, assay, call = caller_env()) {
     others <- setdiff(found, assay)
     abort_input(c(
       "{.arg assay}: {.val {assay}} was made by {.fn SCTransform}.",
-      x = "sysVI needs size-factor normalised, log-transformed expression, not values corrected by a model.",
+      x = "{needs}, not values corrected by a model.",
       i = if (length(others)) "Use {.code assay = \"{others[[1]]}\"}."
     ), call = call)
   }

@@ -40,6 +40,14 @@ abort_from_python <- function(error, call = caller_env()) {
     class = c("scsystems_python_traceback", "error", "condition"),
     list(message = error$traceback, call = NULL)
   )
+  extra <- regmatches(error$message, regexec("scsystems\\[(\\w+)\\]", error$message))[[1]][2]
+  if (!is.na(extra) && "MissingExtraError" %in% kinds) {
+    cli::cli_abort(c(
+      "{.pkg {missing_module(error$message)}}, which this needs, is not installed in Python.",
+      i = "{.code scsystems::install_scsystems(extras = \"{extra}\")} adds it to the environment {.val {environment_name}}; then restart R.",
+      i = "For a Python of your own: {.code pip install {paste(shQuote(extra_packages(extra)), collapse = ' ')}}"
+    ), class = c("scsystems_missing_extra_error", "scsystems_error"), call = call)
+  }
   if (length(known)) {
     # Our own messages say all there is to say: the traceback stays with the condition.
     cli::cli_abort(text, class = c(error_classes[[known[[1]]]], "scsystems_error"),
@@ -51,3 +59,5 @@ abort_from_python <- function(error, call = caller_env()) {
     class = c("scsystems_python_error", "scsystems_error"), call = call, parent = parent
   )
 }
+
+missing_module <- function(message) sub("^'([^']+)'.*", "\\1", message)

@@ -54,7 +54,7 @@ uncode <- function(values) {
 
 frame_to_parts <- function(frame, columns = colnames(frame), call = caller_env()) {
   parts <- lapply(columns, function(name) column_to_parts(frame[[name]], name, call = call))
-  if (length(parts)) stats::setNames(parts, columns) else reticulate::dict()
+  dictionary(stats::setNames(parts, columns))
 }
 
 frame_from_parts <- function(parts, row.names = NULL) {
@@ -62,3 +62,6 @@ frame_from_parts <- function(parts, row.names = NULL) {
   as.data.frame(columns, row.names = row.names, check.names = FALSE, optional = TRUE,
                 stringsAsFactors = FALSE)
 }
+
+# A named list for Python, where an empty one must be a dictionary too.
+dictionary <- function(x) if (length(x)) x else reticulate::dict()

@@ -17,8 +17,9 @@
 #' @param torch What to ask pip for, such as `"torch==2.9.1"`; `NULL` for the newest.
 #' @param torch_index Address of the index that has torch; `NULL` for PyTorch's own index of CPU
 #'   builds when `gpu` is `FALSE`, and pip's usual one otherwise. `""` for pip's usual one.
-#' @param extras Further packages: `"metrics"` for integration scores
-#'   (scib-metrics).
+#' @param extras Further packages: `"metrics"` for [EvaluateIntegration()] and [TuneSysVI()]
+#'   (scib-metrics), `"plots"` for the report of [TuneSysVI()] (matplotlib), `"relevance"` for
+#'   [RelevantGenes()] (captum).
 #' @param dry_run Only return what would be done.
 #'
 #' @return Invisibly, a list with `envname`, `python`, `packages` and `pip_options`.
@@ -69,7 +70,8 @@ environment_packages <- function() {
 }
 
 extra_packages <- function(extras) {
-  known <- list(metrics = c("scib-metrics>=0.5", "igraph>=0.10"))
+  known <- list(metrics = c("scib-metrics>=0.5", "igraph>=0.10"), plots = "matplotlib>=3.6",
+                relevance = "captum>=0.7")
   unknown <- setdiff(extras, names(known))
   if (length(unknown)) {
     abort_input(c("{.arg extras}: no {.val {unknown}}.", i = "There is {.val {names(known)}}."),

@@ -50,6 +50,12 @@ python_callback <- function(f) {
   reticulate::r_to_py(function(...) suspendInterrupts(f(...)), convert = TRUE)
 }
 
+# One function or a list of them, as Python functions.
+python_callbacks <- function(callbacks) {
+  if (is.function(callbacks)) callbacks <- list(callbacks)
+  if (length(callbacks)) lapply(callbacks, python_callback)
+}
+
 format_loss <- function(losses) {
   loss <- losses[["train_loss"]] %||% losses[[1]]
   paste("loss", format(loss, digits = 5))

@@ -4,11 +4,11 @@
 #' model was saved in.
 #'
 #' @param object A Seurat object, a DimReduc, a SingleCellExperiment or an AnnData that
-#'   [RunSysVI()] has written to.
-#' @param name Name of the reduction; `NULL` for the only (or last) one that sysVI made.
+#'   [RunSysVI()] has written to, or what [RunScSpecies()] returned or has written to.
+#' @param name Name of the reduction; `NULL` for the only (or last) one that was made here.
 #' @param ... Passed on to methods.
 #'
-#' @return `TrainingHistory()`: a [sysvi_history]. `ModelPath()`: a path.
+#' @return `TrainingHistory()`: a [sysvi_history], or a [scspecies_history]. `ModelPath()`: a path.
 #' @export
 #' @examples
 #' \dontrun{
@@ -16,20 +16,21 @@
 #' ModelPath(object, "sysvi")
 #' }
 TrainingHistory <- function(object, name = NULL, ...) {
-  find_record(sysvi_records(object), name)$history
+  find_record(model_records(object), name)$history
 }
 
 #' @rdname TrainingHistory
 #' @export
 ModelPath <- function(object, name = NULL, ...) {
-  find_record(sysvi_records(object), name)$model
+  find_record(model_records(object), name)$model
 }
 
-find_record <- function(records, name, call = caller_env()) {
+find_record <- function(records, name, method = "sysVI", call = caller_env()) {
   check_string(name, "name", null = TRUE, call = call)
   if (!length(records)) {
-    abort_input(c("The object holds no integration by sysVI.",
-                  i = "{.fn RunSysVI} makes one."), call = call)
+    abort_input(c("The object holds no integration by {method}.",
+                  i = "{.fn {if (method == 'scSpecies') 'RunScSpecies' else 'RunSysVI'}} makes one."),
+                call = call)
   }
   if (is.null(name)) return(records[[length(records)]])
   if (!name %in% names(records)) {
@@ -39,9 +40,17 @@ find_record <- function(records, name, call = caller_env()) {
   records[[name]]
 }
 
-# All records of an object, named by reduction.
+# Those of sysVI alone: its functions cannot read the models of scSpecies.
 sysvi_records <- function(object) {
-  if (is(object, "Seurat")) {
+  Filter(function(record) !identical(record$method, "scspecies"), model_records(object))
+}
+
+# All records of an object, named by reduction.
+model_records <- function(object) {
+  if (inherits(object, "scspecies")) {
+    record <- c(object[c("model", "history")], method = "scspecies")
+    records <- stats::setNames(list(record), object$reduction)
+  } else if (is(object, "Seurat")) {
     names <- SeuratObject::Reductions(object)
     records <- lapply(names, function(name) reduction_record(object[[name]]))
     records <- stats::setNames(records, names)

@@ -75,14 +75,14 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_flag(give_mean, "give_mean")
   check_number(target_sum, "target_sum", min = 1)
   check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)
-  for (name in c("model", "train", "plan", "features")) {
-    value <- get(name)
-    if (!is.list(value) || (length(value) && is.null(names(value)))) {
-      abort_input(c("{.arg {name}} must be a named list of Python arguments.",
-                    x = "Found {.obj_type_friendly {value}}."))
-    }
-  }
+  for (name in c("model", "train", "plan", "features")) check_named_list(get(name), name)
   structure(mget(names(formals())), class = "sysvi_options")
+}
+
+check_named_list <- function(value, name, call = caller_env()) {
+  if (is.list(value) && (!length(value) || rlang::is_named(value))) return(invisible())
+  abort_input(c("{.arg {name}} must be a named list of Python arguments.",
+                x = "Found {.obj_type_friendly {value}}."), call = call)
 }
 
 check_options <- function(control, call = caller_env()) {
@@ -128,9 +128,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
     z_distance_cycle_weight = if (!is.null(cycle.weight)) as.double(cycle.weight)
   )), control$plan)
   further <- control$train
-  callbacks <- further$callbacks
-  if (is.function(callbacks)) callbacks <- list(callbacks)
-  further$callbacks <- if (length(callbacks)) lapply(callbacks, python_callback)
+  further$callbacks <- python_callbacks(further$callbacks)
   utils::modifyList(drop_null(list(
     max_epochs = if (!is.null(max.epochs)) as.integer(max.epochs),
     train_size = control$train_size,

@@ -35,6 +35,7 @@ from scsystems.r.scspecies import (  # noqa: F401
     add_species,
     describe_scspecies,
     load_scspecies,
+    model_pairs,
     orthologue_pairs,
     orthologue_table,
     species_differential,

@@ -167,6 +167,23 @@ def _facts(model: Any, part: Any) -> dict[str, Any]:
 
 
 @guarded
+def model_pairs(model: Any) -> dict[str, dict[str, Any]]:
+    """The orthologues that all species of a model have: a column of names per species."""
+    context, *targets = model._parts()
+    shared = None
+    for part in targets:
+        there, here = part.pairs.T
+        pairs = pd.DataFrame(
+            {
+                context.name: np.asarray(context.species.genes, dtype=object)[there],
+                part.name: np.asarray(part.species.genes, dtype=object)[here],
+            }
+        )
+        shared = pairs if shared is None else shared.merge(pairs, on=context.name)
+    return values.frame_to_parts(shared)
+
+
+@guarded
 def species_latent(model: Any, species: str) -> np.ndarray:
     """Return the latent means of a species' cells, cells x dimensions, as R's doubles."""
     return np.asfortranarray(model.get_latent_representation(species), dtype=np.float64)

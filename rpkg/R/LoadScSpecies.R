@@ -1,0 +1,137 @@
+#' Look at a saved scSpecies model, or get its results again
+#'
+#' Reads a model that [RunScSpecies()] (or Python) has saved. With the objects it was trained on it
+#' gives what [RunScSpecies()] gave; without, what there is to know of the model.
+#'
+#' @inheritParams RunScSpecies
+#' @param model Folder of a saved model; or what [RunScSpecies()] returned, or an object it has
+#'   written to.
+#' @param objects The objects that the model was trained on, the same cells in the same order: a
+#'   list named by species, with the context and any of the targets. `NULL` for the facts only.
+#' @param reduction.name Name of the reduction that is made (`name` in a SingleCellExperiment's
+#'   words); `NULL` for `"scspecies"` or `"SCSPECIES"`.
+#' @param overwrite Whether existing reductions and columns of the same names may be replaced.
+#' @param control Settings of the results: `transfer`, `novelty`, `similarity` and `differential` of
+#'   [scspecies_options()].
+#'
+#' @return With `objects` a list of class `scspecies`, see [RunScSpecies()]; orthologues that the
+#'   model was not trained on are not part of it. Otherwise a list of class `scspecies_model`, of
+#'   plain R values: `path`; `species`; `genes`, `cells`, `batches` and `columns` (names of the
+#'   columns with labels and batches), each a list by species; `labels` (the context's cell types);
+#'   `orthologues`, `dims`, `alignment` and `history`, a [scspecies_history].
+#' @export
+#' @examples
+#' \dontrun{
+#' LoadScSpecies("models/pancreas")
+#' LoadScSpecies("models/pancreas", list(mouse = mouse, human = human))
+#' }
+LoadScSpecies <- function(model, objects = NULL, assay = NULL, reduction.name = NULL,
+                          device = "auto", merge = TRUE, overwrite = FALSE, verbose = TRUE,
+                          control = scspecies_options()) {
+  check_string(device, "device")
+  check_species_options(control)
+  path <- scspecies_path(model)
+  if (is.null(objects)) {
+    opened <- open_scspecies(path, NULL, NULL, device = device)
+    return(species_model(opened$handle, opened$facts, path))
+  }
+  check_object_list(objects)
+  seurat <- is(objects[[1]], "Seurat")
+  settings <- list(
+    assay = assay, name = reduction.name %||% if (seurat) "scspecies" else "SCSPECIES", dims = 1,
+    device = device, merge = merge, overwrite = overwrite, verbose = verbose, control = control
+  )
+  opened <- open_scspecies(path, objects, assay, device = device)
+  settings$labels <- opened$facts$parts[[1]]$label_key
+  check_species_settings(settings)
+  objects <- objects[intersect(opened$facts$species, names(objects))]
+  sources <- opened$sources[names(objects)]
+  check_targets_free(objects, sources, settings)
+  check_all_trained(opened$facts)
+  pairs <- frame_from_parts(reticulate::py_to_r(call_bridge("model_pairs", opened$handle)))
+  trained <- list(facts = opened$facts, path = path,
+                  history = new_species_history(opened$facts, NA_real_))
+  finish_scspecies(opened$handle, trained, objects, sources, pairs[names(objects)], settings)
+}
+
+species_model <- function(handle, facts, path) {
+  by_species <- function(what) lapply(facts$parts, function(part) part[[what]])
+  structure(list(
+    path = path, species = facts$species, genes = by_species("genes"),
+    cells = by_species("cells"), batches = by_species("batches"),
+    columns = lapply(facts$parts, function(part) {
+      list(labels = part$label_key, batch = part$batch_key)
+    }),
+    labels = facts$parts[[1]]$labels,
+    orthologues = frame_from_parts(reticulate::py_to_r(call_bridge("model_pairs", handle))),
+    dims = facts$dims, alignment = facts$alignment,
+    history = new_species_history(facts, NA_real_)
+  ), class = "scspecies_model")
+}
+
+#' @param x A `scspecies_model`.
+#' @param ... Ignored.
+#' @rdname LoadScSpecies
+#' @export
+print.scspecies_model <- function(x, ...) {
+  line <- function(name, value) cli::cat_line("  ", formatC(name, width = -12), value)
+  cli::cat_line("<scspecies_model> ", paste(x$species[-1], collapse = ", "), " aligned with ",
+                x$species[[1]], ", ", x$dims, " dimensions, ", x$alignment, " alignment")
+  for (name in x$species) {
+    batch <- x$columns[[name]]$batch
+    line(name, paste0(length(x$cells[[name]]), " cells, ", length(x$genes[[name]]), " genes",
+                      if (!is.null(batch)) paste0(", ", length(x$batches[[name]]), " batches in ",
+                                                  batch)))
+  }
+  line("cell types", paste0(x$columns[[1]]$labels, ": ", paste(x$labels, collapse = ", ")))
+  line("orthologues", nrow(x$orthologues))
+  line("folder", x$path)
+  invisible(x)
+}
+
+scspecies_path <- function(model, call = caller_env()) {
+  if (inherits(model, "scspecies_model")) return(model$path)
+  if (is.character(model)) {
+    check_string(model, "model", call = call)
+    return(path.expand(model))
+  }
+  records <- Filter(function(record) identical(record$method, "scspecies"), model_records(model))
+  find_record(records, NULL, "scSpecies", call = call)$model
+}
+
+check_object_list <- function(objects, call = caller_env()) {
+  good <- is.list(objects) && length(objects) > 1 && rlang::is_named(objects) &&
+    (all(vapply(objects, is, NA, "Seurat")) ||
+       all(vapply(objects, is, NA, "SingleCellExperiment")))
+  if (good) return(invisible())
+  abort_input(c("{.arg objects} must be a list of the context and targets, named by species.",
+                x = "Found {.obj_type_friendly {objects}}.",
+                i = "For example {.code list(mouse = mouse, human = human)}, all Seurat objects or all SingleCellExperiments."),
+              call = call)
+}
+
+# A model as Python's handle and as plain R facts, with the cells of `objects`, a list by species;
+# `sources` say where these are.
+open_scspecies <- function(path, objects, assays, device = "cpu", call = caller_env()) {
+  handle <- call_bridge("load_scspecies", path, device = device, .call = call)
+  facts <- species_facts(handle, call = call)
+  if (is.null(objects)) return(list(handle = handle, facts = facts))
+  unknown <- setdiff(names(objects), facts$species)
+  if (length(unknown) || !facts$species[[1]] %in% names(objects)) {
+    abort_input(c(
+      "{.arg objects} must hold the model's context, {.val {facts$species[[1]]}}, and targets.",
+      x = "Found {.val {names(objects)}}.", i = "The model's species are {.val {facts$species}}."
+    ), call = call)
+  }
+  sources <- sent <- list()
+  for (name in names(objects)) {
+    part <- facts$parts[[name]]
+    settings <- list(labels = part$label_key, assay = assays, batch = part$batch_key,
+                     target.labels = part$label_key %||% FALSE)
+    sources[[name]] <- species_source(objects, name, settings,
+                                      is_context = name == facts$species[[1]], call = call)
+    sent[[name]] <- send_species(sources[[name]], name, genes = part$genes, call = call)
+  }
+  handle <- call_bridge("load_scspecies", path, sent, device = device, .call = call)
+  list(handle = handle, facts = facts, sources = sources)
+}

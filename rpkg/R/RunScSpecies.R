@@ -1,0 +1,173 @@
+#' Align species with scSpecies
+#'
+#' Aligns one or more target species with a labelled context species (Schächter et al. 2025).
+#' Every object keeps its own genes; one-to-one orthologues connect them. A model is trained on
+#' the context's raw counts first, then one per target, whose cells are pulled to the context cells
+#' that explain them best.
+#'
+#' @section Species and orthologues:
+#' The names of the species have to be those that the orthologue table uses for them; common,
+#' Latin and short names and NCBI taxon numbers are understood. Tables of Ensembl BioMart, MGI,
+#' HCOP and HomoloGene are recognised, and any other with a column per species. Of a data frame
+#' with two columns that name neither species, the first is the context's.
+#'
+#' @section The merged object:
+#' It holds the cells of all species and the genes that have a one-to-one orthologue in all of
+#' them, under the context's names, with counts and log-normalised values (10,000 counts per cell
+#' over all of its genes); the shared reduction; and the metadata of all objects with a column
+#' `species` and `predicted.<labels>`, which holds the context's own labels for its cells. Where
+#' cells of two species have the same name, all names get the species in front (`human_cell1`).
+#'
+#' @inheritParams RunSysVI
+#' @param context A Seurat object or a SingleCellExperiment with raw counts of the context species;
+#'   or what `RunScSpecies()` returned, to align further targets to its context.
+#' @param target One object of the same class, or a named list of several target species.
+#' @param labels Column of the context's metadata with cell types, complete.
+#' @param orthologues Orthologue table: the path of a file (may be compressed), a data frame, or
+#'   what Python's `data.orthologues.read()` returned. For several targets one table with all
+#'   species, or a named list of tables.
+#' @param species Names of the species, the context's first, such as `c("mouse", "human")`. Of
+#'   targets in a named list the context's is enough. `NULL` names them `"context"` and `"target"`.
+#'   For further targets: their names only.
+#' @param batch Column with the batches (sample, donor), within a species; `NULL` for one batch.
+#'   Or a list named by species.
+#' @param target.labels Column of the targets' metadata with cell types, where known. They are used
+#'   for tables by type and never in training. `NULL` takes the column `labels` of the targets that
+#'   have it, `FALSE` none.
+#' @param features Genes to train on: a list of names, named by species. `NULL` for the highly
+#'   variable genes of every species (4,000, see [scspecies_options()]); species that the list
+#'   lacks have theirs chosen too.
+#' @param assay Assay with the counts; `NULL` for the default assay. Or a list named by species.
+#' @param max.epochs Number of epochs per species; `NULL` for the default, 60 up to 10,000 cells and
+#'   30 above.
+#' @param merge Whether to make the merged object.
+#' @param overwrite Whether existing reductions and columns of the same names, and a model in
+#'   `model.dir`, may be replaced.
+#' @param control Further settings: see [scspecies_options()].
+#'
+#' @return A list of class `scspecies`, of plain R values:
+#' * `context`: the context's object, and `targets`: a named list of the targets' objects, with the
+#'   aligned embedding as a reduction. The targets' metadata have `predicted.<labels>` (a factor),
+#'   `predicted.<labels>.confidence` (share of the votes), `predicted.<labels>.novelty` (a score;
+#'   large for cells of a type that the context does not have) and `predicted.<labels>.novel`
+#'   (whether the score is above the threshold).
+#' * `merged`: one object of all cells, see below; `NULL` without `merge`.
+#' * `cells`: a data frame of the targets' cells: `target`, `cell`, `known` (type, if there is
+#'   one), `label`, `confidence`, `novelty`, `novel`.
+#' * `similarity`: a data frame with `target`, `target_type`, `context_type` and `log_ratio`, by how
+#'   much a context cell explains a target cell worse than the cell itself does: 0 is as good,
+#'   **larger is less similar**.
+#' * `differential`: a data frame with a row per target, type and pair of orthologues: `lfc` (median
+#'   log2 fold change of the target over the context) and `probability` (of one larger than the
+#'   threshold) relative to all orthologues; `lfc_absolute`, `probability_absolute` in molecules
+#'   per cell; `lfc_null`, `probability_null` against a random gene of the context.
+#' * `prototypes`: a data frame with what every type's median cell aligned to, epoch by epoch.
+#' * `genes`: a data frame with the orthologues that all species share, a column per species.
+#' * `species`, `labels`, `reduction`, `model` (folder) and `history`.
+#'
+#' @references Schächter C, et al. (2025). scSpecies: enhancement of network architecture alignment
+#'   in comparative single-cell studies. Genome Biology 26, 397.
+#' @seealso [PlotLabelTransfer()] and the plots listed there, [RelevantGenes()], [LoadScSpecies()].
+#' @export
+#' @examples
+#' \dontrun{
+#' result <- RunScSpecies(mouse, human, species = c("mouse", "human"), labels = "cell_type",
+#'                        batch = "donor", orthologues = "human_mouse.tsv.gz")
+#' result
+#' human <- result$targets$human
+#' merged <- Seurat::RunUMAP(result$merged, reduction = "scspecies", dims = 1:10)
+#' Seurat::DimPlot(merged, group.by = c("species", "predicted.cell_type"))
+#'
+#' # several targets
+#' RunScSpecies(mouse, list(human = human, pig = pig), species = "mouse", labels = "cell_type",
+#'              orthologues = list(human = human_table, pig = pig_table))
+#'
+#' # one more, aligned to the context that has been trained already
+#' RunScSpecies(result, list(rat = rat), orthologues = rat_table)
+#' }
+RunScSpecies <- function(context, target, ...) UseMethod("RunScSpecies")
+
+#' @rdname RunScSpecies
+#' @export
+RunScSpecies.default <- function(context, target, ...) {
+  abort_input(c(
+    "{.fn RunScSpecies} has no method for a context of class {.cls {class(context)}}.",
+    i = "It takes a Seurat object or a SingleCellExperiment, and further ones as {.arg target}."
+  ))
+}
+
+#' @rdname RunScSpecies
+#' @export
+RunScSpecies.Seurat <- function(context, target, labels, orthologues, species = NULL,
+                                batch = NULL, target.labels = NULL, features = NULL,
+                                assay = NULL, reduction.name = "scspecies", reduction.key = NULL,
+                                dims = 10, max.epochs = NULL, device = "auto", seed.use = 42,
+                                model.dir = NULL, merge = TRUE, overwrite = FALSE,
+                                verbose = TRUE, control = scspecies_options(), ...) {
+  rlang::check_dots_empty()
+  rlang::check_installed("SeuratObject")
+  settings <- list(
+    labels = labels, batch = batch, target.labels = target.labels, features = features,
+    assay = assay, name = reduction.name, key = reduction.key, dims = dims,
+    max.epochs = max.epochs, device = device, seed.use = seed.use, model.dir = model.dir,
+    merge = merge, overwrite = overwrite, verbose = verbose, control = control
+  )
+  objects <- species_objects(context, target, species)
+  result <- run_scspecies(objects, orthologues, settings)
+  # the command that is logged holds the arguments: no objects and tables among them
+  target <- setdiff(names(objects), result$species[[1]])
+  if (!is.character(orthologues)) orthologues <- NULL
+  if (is.list(features)) features <- lengths(features)
+  assay <- result$assays[[1]]
+  result$context <- SeuratObject::LogSeuratCommand(result$context)
+  for (name in target) {
+    assay <- result$assays[[name]]
+    result$targets[[name]] <- SeuratObject::LogSeuratCommand(result$targets[[name]])
+  }
+  result
+}
+
+#' @rdname RunScSpecies
+#' @export
+RunScSpecies.SingleCellExperiment <- function(context, target, labels, orthologues,
+                                              species = NULL, batch = NULL, target.labels = NULL,
+                                              features = NULL, assay.type = "counts",
+                                              name = "SCSPECIES", dims = 10, max.epochs = NULL,
+                                              device = "auto", seed.use = 42, model.dir = NULL,
+                                              merge = TRUE, overwrite = FALSE, verbose = TRUE,
+                                              control = scspecies_options(), ...) {
+  rlang::check_dots_empty()
+  rlang::check_installed("SingleCellExperiment")
+  settings <- list(
+    labels = labels, batch = batch, target.labels = target.labels, features = features,
+    assay = assay.type, name = name, dims = dims, max.epochs = max.epochs, device = device,
+    seed.use = seed.use, model.dir = model.dir, merge = merge, overwrite = overwrite,
+    verbose = verbose, control = control
+  )
+  run_scspecies(species_objects(context, target, species), orthologues, settings)
+}
+
+#' @rdname RunScSpecies
+#' @export
+RunScSpecies.scspecies <- function(context, target, orthologues, species = NULL, batch = NULL,
+                                   target.labels = NULL, features = NULL, assay = NULL,
+                                   max.epochs = NULL, device = "auto", model.dir = NULL,
+                                   merge = TRUE, overwrite = FALSE, verbose = TRUE,
+                                   control = scspecies_options(), ...) {
+  rlang::check_dots_empty()
+  check_species_options(control)
+  given <- intersect(species_model_options, names(drop_null(unclass(control))))
+  if (length(given) || length(control$model)) {
+    abort_input(c("{.arg control}: {.val {given}} cannot be changed, the context is trained already.",
+                  i = "Align all species anew with {.fn RunScSpecies} on objects."))
+  }
+  before <- context
+  settings <- list(
+    labels = before$labels, batch = batch, target.labels = target.labels, features = features,
+    assay = assay, name = before$reduction, dims = 1, max.epochs = max.epochs, device = device,
+    seed.use = NULL, model.dir = model.dir, merge = merge, overwrite = overwrite,
+    verbose = verbose, control = control
+  )
+  new <- species_objects(before$context, target, c(before$species[[1]], species))[-1]
+  add_scspecies(before, new, orthologues, settings)
+}
