@@ -104,7 +104,10 @@ class ResidentCells:
 
     def gather(self, indices: Tensor) -> Minibatch:
         """The minibatch of the cells at ``indices`` (on the device, without synchronisation)."""
-        x = self._dense[indices] if self.storage == "dense" else self._sparse.gather(indices)
+        if self.storage == "dense":
+            x = self._dense.index_select(0, indices)
+        else:
+            x = self._sparse.gather(indices)
         return Minibatch(
             x,
             self.system[indices],

@@ -11,6 +11,7 @@ import torch
 
 from ..data.minibatches import CellArrays, ResidentCells, Storage
 from ..errors import InputError
+from ..nn.fast.sysvi import SysVIGradients, has_fast_gradients
 from ..nn.sysvi import SysVINet
 from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitSettings, fit
@@ -185,6 +186,9 @@ class TrainingMixin(TrainedState):
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
             return self.net.loss(batch, plan.weights, generator, train)
 
+        def fast_step(batch, epoch: int, generator: torch.Generator):
+            return gradients(batch, generator)
+
         reduced = reduced_precision(precision, device)
         identity = {
             "data": self._fingerprint,
@@ -197,6 +201,11 @@ class TrainingMixin(TrainedState):
             "reduced": reduced,
         }
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
+            gradients = (
+                SysVIGradients(self.net, plan.weights)
+                if has_fast_gradients(self.net, plan.weights)
+                else None
+            )
             result = fit(
                 self.net,
                 loss,
@@ -206,6 +215,7 @@ class TrainingMixin(TrainedState):
                 validation,
                 callback_list(callbacks),
                 identity,
+                None if gradients is None else fast_step,
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):

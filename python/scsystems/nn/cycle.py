@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# a collapsed dimension has no spread and no distance either
+SMALLEST_STD = 1e-8
+
 
 def other_system(system: Tensor, n_systems: int, generator: torch.Generator | None) -> Tensor:
     """Draw for each cell a system that is not its own, all others equally likely."""
@@ -22,5 +25,4 @@ def cycle_distance(mean: Tensor, mean_cycle: Tensor) -> Tensor:
     The common mean cancels in the difference.
     """
     std = torch.cat([mean, mean_cycle]).std(0)
-    # a collapsed dimension has no spread and no distance either
-    return ((mean - mean_cycle) / std.clamp_min(1e-8)).square().sum(-1)
+    return ((mean - mean_cycle) / std.clamp_min(SMALLEST_STD)).square().sum(-1)

@@ -16,12 +16,15 @@ from tqdm.auto import tqdm
 from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from ..errors import InputError, NonFiniteError
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
+from .flat import flat_parameters
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 
 logger = logging.getLogger(__name__)
 
 # (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
 LossFunction = Callable[[Minibatch, int, torch.Generator, bool], Any]
+# (minibatch, epoch from 0, generator) -> the same, having written the gradient of every parameter
+Gradients = Callable[[Minibatch, int, torch.Generator], Any]
 Callback = Callable[[int, int, dict[str, float]], Any]
 
 
@@ -92,6 +95,7 @@ def fit(
     validation_cells: ResidentCells | None = None,
     callbacks: Sequence[Callback] = (),
     identity: dict[str, Any] | None = None,
+    gradients: Gradients | None = None,
 ) -> FitResult:
     """Train ``net`` until ``max_epochs``, early stopping, an interrupt, or a callback that returns ``False``.
 
@@ -116,74 +120,43 @@ def fit(
         Training stops when one returns ``False``.
     identity
         Facts on model and data that a resumed run must share.
+    gradients
+        In training, takes the place of ``loss`` and its automatic differentiation: a faster way
+        to the same. It must write the gradient of every trainable parameter.
 
     Raises
     ------
     NonFiniteError
         When a loss is NaN or infinite, naming the part and the epoch.
     """
-    optimizer = make_optimizer(
-        [p for p in net.parameters() if p.requires_grad], settings, train_cells.device
-    )
     result = FitResult()
-    stopping, reducing = Plateau(), Plateau()
     key = fingerprint({**settings.identity(), **(identity or {})})
-    if settings.resume:
-        record = read_checkpoint(_checkpoint_dir(settings), net, optimizer, generator, key)
-        result.history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
-        result.n_epochs = record["epoch"]
-        stopping, reducing = Plateau(**record["stopping"]), Plateau(**record["reducing"])
-        logger.info("Training goes on after epoch %d", result.n_epochs)
-
-    bar = tqdm(
-        total=settings.max_epochs,
-        initial=result.n_epochs,
-        desc=settings.description,
-        unit="epoch",
-        disable=not settings.verbose,
-    )
     try:
-        with bar:
-            while result.n_epochs < settings.max_epochs:
-                epoch = result.n_epochs
-                losses = _train_epoch(net, loss, train_cells, settings, generator, optimizer, epoch)
-                if (
-                    validation_cells is not None
-                    and (epoch + 1) % settings.check_val_every_n_epoch == 0
-                ):
-                    losses |= _validate(loss, validation_cells, settings, generator, epoch)
-                _require_finite(losses, epoch, settings)
-                for name, value in losses.items():
-                    result.history.setdefault(name, []).append((epoch, value))
-                result.n_epochs = epoch + 1
-                bar.update()
-                bar.set_postfix_str(f"loss {losses['train_loss']:.4g}", refresh=False)
-                _reduce_learning_rate(optimizer, settings, reducing, losses)
-                stop = _should_stop(settings, stopping, losses, epoch)
-                if settings.checkpoint_dir is not None and (
-                    result.n_epochs % settings.checkpoint_every == 0
-                    or result.n_epochs == settings.max_epochs
-                ):
-                    record = {
-                        "fingerprint": key,
-                        "epoch": result.n_epochs,
-                        "history": result.history,
-                        "learning_rate": optimizer.param_groups[0]["lr"],
-                        "stopping": vars(stopping),
-                        "reducing": vars(reducing),
-                    }
-                    write_checkpoint(_checkpoint_dir(settings), net, optimizer, generator, record)
-                # every callback is told of the epoch before any of them ends training
-                answers = [
-                    callback(result.n_epochs, settings.max_epochs, losses) for callback in callbacks
-                ]
-                if any(answer is False for answer in answers):
-                    result.stopped = "callback"
-                    break
-                if stop:
-                    result.stopped = "early_stopping"
-                    logger.info("Stopped early after epoch %d", result.n_epochs)
-                    break
+        with flat_parameters([p for p in net.parameters() if p.requires_grad]) as vector:
+            optimizer = make_optimizer([vector], settings, train_cells.device)
+            step = gradients or _automatic(loss, vector)
+            run = _Run(net, optimizer, generator, settings, key, result)
+            if settings.resume:
+                run.resume()
+            with tqdm(
+                total=settings.max_epochs,
+                initial=result.n_epochs,
+                desc=settings.description,
+                unit="epoch",
+                disable=not settings.verbose,
+            ) as bar:
+                while result.n_epochs < settings.max_epochs and result.stopped == "max_epochs":
+                    epoch = result.n_epochs
+                    losses = run.train_epoch(step, vector, train_cells, epoch)
+                    if (
+                        validation_cells is not None
+                        and (epoch + 1) % settings.check_val_every_n_epoch == 0
+                    ):
+                        losses |= _validate(loss, validation_cells, settings, generator, epoch)
+                    _require_finite(losses, epoch, settings)
+                    bar.update()
+                    bar.set_postfix_str(f"loss {losses['train_loss']:.4g}", refresh=False)
+                    run.end_epoch(losses, callbacks)
     except KeyboardInterrupt:
         result.stopped = "interrupted"
         logger.warning(
@@ -194,6 +167,90 @@ def fit(
     return result
 
 
+def _automatic(loss: LossFunction, vector: nn.Parameter) -> Gradients:
+    """Gradients by automatic differentiation."""
+
+    def step(batch: Minibatch, epoch: int, generator: torch.Generator) -> Any:
+        vector.grad.zero_()
+        parts = loss(batch, epoch, generator, True)
+        parts.total.backward()
+        return parts
+
+    return step
+
+
+class _Run:
+    """What changes from epoch to epoch, and what is written to checkpoints."""
+
+    def __init__(
+        self, net, optimizer, generator, settings: FitSettings, key: str, result: FitResult
+    ):
+        self.net, self.optimizer, self.generator = net, optimizer, generator
+        self.settings, self.key, self.result = settings, key, result
+        self.stopping, self.reducing = Plateau(), Plateau()
+
+    def resume(self) -> None:
+        record = read_checkpoint(
+            _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, self.key
+        )
+        self.result.history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
+        self.result.n_epochs = record["epoch"]
+        self.stopping, self.reducing = Plateau(**record["stopping"]), Plateau(**record["reducing"])
+        logger.info("Training goes on after epoch %d", self.result.n_epochs)
+
+    def train_epoch(
+        self, step: Gradients, vector: nn.Parameter, cells: ResidentCells, epoch: int
+    ) -> dict[str, float]:
+        self.net.train()
+        sums, names, clip = None, (), self.settings.gradient_clip_val
+        schedule = epoch_schedule(
+            len(cells), self.settings.batch_size, self.generator, cells.device
+        )
+        for indices in schedule:
+            parts = step(cells.gather(indices), epoch, self.generator)
+            if clip is not None:
+                nn.utils.clip_grad_norm_(vector, clip)
+            self.optimizer.step()
+            values = torch.stack([p.detach() for p in parts])
+            sums, names = values if sums is None else sums.add_(values), parts._fields
+        self.net.eval()
+        return _named(names, "train", sums / len(schedule))
+
+    def end_epoch(self, losses: dict[str, float], callbacks: Sequence[Callback]) -> None:
+        settings, result = self.settings, self.result
+        epoch = result.n_epochs
+        for name, value in losses.items():
+            result.history.setdefault(name, []).append((epoch, value))
+        result.n_epochs = epoch + 1
+        _reduce_learning_rate(self.optimizer, settings, self.reducing, losses)
+        stop = _should_stop(settings, self.stopping, losses, epoch)
+        if settings.checkpoint_dir is not None and (
+            result.n_epochs % settings.checkpoint_every == 0
+            or result.n_epochs == settings.max_epochs
+        ):
+            self._write_checkpoint()
+        # every callback is told of the epoch before any of them ends training
+        answers = [callback(result.n_epochs, settings.max_epochs, losses) for callback in callbacks]
+        if any(answer is False for answer in answers):
+            result.stopped = "callback"
+        elif stop:
+            result.stopped = "early_stopping"
+            logger.info("Stopped early after epoch %d", result.n_epochs)
+
+    def _write_checkpoint(self) -> None:
+        record = {
+            "fingerprint": self.key,
+            "epoch": self.result.n_epochs,
+            "history": self.result.history,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "stopping": vars(self.stopping),
+            "reducing": vars(self.reducing),
+        }
+        write_checkpoint(
+            _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, record
+        )
+
+
 def make_optimizer(
     parameters: Sequence[Tensor], settings: FitSettings, device: torch.device
 ) -> torch.optim.Optimizer:
@@ -201,23 +258,6 @@ def make_optimizer(
     kind = getattr(torch.optim, settings.optimizer)
     options = {"lr": settings.lr, "eps": settings.eps, "weight_decay": settings.weight_decay}
     return kind(parameters, **options, fused=device.type in ("cpu", "cuda"))
-
-
-def _train_epoch(net, loss, cells, settings, generator, optimizer, epoch) -> dict[str, float]:
-    net.train()
-    sums, names = None, ()
-    schedule = epoch_schedule(len(cells), settings.batch_size, generator, cells.device)
-    for indices in schedule:
-        parts = loss(cells.gather(indices), epoch, generator, True)
-        optimizer.zero_grad(set_to_none=True)
-        parts.total.backward()
-        if settings.gradient_clip_val is not None:
-            nn.utils.clip_grad_norm_(net.parameters(), settings.gradient_clip_val)
-        optimizer.step()
-        values = torch.stack([p.detach() for p in parts])
-        sums, names = values if sums is None else sums.add_(values), parts._fields
-    net.eval()
-    return _named(names, "train", sums / len(schedule))
 
 
 @torch.no_grad()

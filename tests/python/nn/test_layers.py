@@ -8,7 +8,8 @@ from scsystems.nn.layers import (
     CovariateSizes,
     HiddenLayer,
     covariate_term,
-    keep_mask,
+    keep_bytes,
+    keep_scale,
     relu_dropout,
     wide_linear,
 )
@@ -68,22 +69,25 @@ def test_dropout_keeps_the_expectation_and_the_rate():
 
 
 def test_dropout_masks_are_independent_and_follow_the_generator():
-    x = torch.ones(64, 256)
     g = generator(3)
-    first, second = keep_mask(x, 0.5, g), keep_mask(x, 0.5, g)
+
+    def draw(generator):
+        return keep_bytes(torch.Size((64, 256)), 0.5, generator, torch.device("cpu"))
+
+    first, second = draw(g), draw(g)
     assert 0.45 < float((first == second).float().mean()) < 0.55
     # neighbouring entries are cut from one random number and must not agree more than chance
     assert 0.45 < float((first[:, :-1] == first[:, 1:]).float().mean()) < 0.55
-    assert torch.equal(first, keep_mask(x, 0.5, generator(3)))
+    assert torch.equal(first, draw(generator(3)))
 
 
 def test_relu_dropout_has_the_gradient_of_its_plain_form():
     x = torch.randn(20, 30, generator=generator(1), requires_grad=True)
     weight = torch.randn(20, 30, generator=generator(2))
+    keep, scale = keep_bytes(x.shape, 0.3, generator(4), x.device), keep_scale(0.3)
     (relu_dropout(x, 0.3, generator(4)) * weight).sum().backward()
     got, x.grad = x.grad, None
-    mask = keep_mask(x, 0.3, generator(4))
-    (torch.relu(x) * mask * weight).sum().backward()
+    (torch.relu(x) * keep * scale * weight).sum().backward()
     torch.testing.assert_close(got, x.grad)
     torch.testing.assert_close(relu_dropout(x, 0.0, None), torch.relu(x))
 

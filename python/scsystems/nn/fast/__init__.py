@@ -1,0 +1,1 @@
+"""Training steps with hand-written gradients, tested equal to the eager ones."""
