@@ -67,7 +67,7 @@
 #'
 #' @references Schächter C, et al. (2025). scSpecies: enhancement of network architecture alignment
 #'   in comparative single-cell studies. Genome Biology 26, 397.
-#' @seealso [PlotLabelTransfer()] and the plots listed there, [RelevantGenes()], [LoadScSpecies()].
+#' @seealso [PlotLabelTransfer()] and further plots, [RelevantGenes()], [LoadScSpecies()].
 #' @export
 #' @examples
 #' \dontrun{

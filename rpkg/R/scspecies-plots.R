@@ -1,0 +1,254 @@
+#' Pictures of species aligned by scSpecies
+#'
+#' * `PlotLabelTransfer()`: which labels the cells of every known type were given, as shares.
+#' * `PlotTypeSimilarity()`: how similar the targets' types are to the context's; 1, 2, ... mark the
+#'   most similar ones of every row.
+#' * `PlotFoldChanges()`: log2 fold changes between the species against their probability, type by
+#'   type, with the genes that differ most.
+#' * `PlotPrototypes()`: how well the context's types explain every type of the target, epoch by
+#'   epoch; 0 is as well as the type itself. The context's type of the same name is bold.
+#' * `PlotRelevantGenes()`: the genes that matter most for where the cells of a type lie.
+#'
+#' @param result What [RunScSpecies()] or [LoadScSpecies()] returned, or the table of it that is
+#'   drawn: `cells`, `similarity`, `differential` or `prototypes`. For `PlotRelevantGenes()` also
+#'   what [RelevantGenes()] returned.
+#' @param target Names of targets; `NULL` for all.
+#' @param annotate Whether to write shares of 5 % and more into the fields.
+#' @param colours Colours of the scale, from low to high.
+#' @param n.best Number of similar types to mark.
+#' @param cell.types Cell types to draw; `NULL` for all.
+#' @param kind Fold changes of expression relative to all orthologues, in molecules per cell
+#'   (`"absolute"`), or against a random gene (`"null"`).
+#' @param n.genes Number of genes to name (at either end), or to draw.
+#' @param probability Genes at least this probable to differ are coloured; their share is in the
+#'   panel's title.
+#' @param colour Colour of points or bars.
+#' @param palette Colours of the context's types, by name or in their order; `NULL` for ggplot2's.
+#' @param species Names of species; `NULL` for all.
+#' @param ncol Number of panels in a row; `NULL` lets ggplot2 choose.
+#'
+#' @return A ggplot.
+#' @name scspecies_plots
+#' @examples
+#' \dontrun{
+#' PlotLabelTransfer(result)
+#' PlotTypeSimilarity(result)
+#' PlotFoldChanges(result, cell.types = c("alpha", "beta"))
+#' PlotPrototypes(result)
+#' PlotRelevantGenes(RelevantGenes(result), species = "human")
+#' }
+NULL
+
+#' @rdname scspecies_plots
+#' @export
+PlotLabelTransfer <- function(result, target = NULL, annotate = TRUE,
+                              colours = c("#440154", "#21908c", "#fde725")) {
+  check_flag(annotate, "annotate")
+  table <- species_table(result, "cells", c("target", "known", "label"))
+  table <- some_of(table, "target", target, "target")
+  table <- table[!is.na(table$known) & !is.na(table$label), , drop = FALSE]
+  if (!nrow(table)) {
+    abort_input(c("There is no cell with both a known type and a transferred label.",
+                  i = "{.arg target.labels} of {.fn RunScSpecies} names the column with known types."))
+  }
+  share <- do.call(rbind, lapply(split(table, table$target), label_shares))
+  # types that both have come first, so that agreement lies on the diagonal
+  both <- sort(intersect(share$known, share$label))
+  order <- function(x) c(both, sort(setdiff(x, both)))
+  share$known <- factor(share$known, levels = rev(order(share$known)))
+  share$label <- factor(share$label, levels = order(share$label))
+  plot <- heatmap_of(share, "label", "known", "share", colours, limits = c(0, 1)) +
+    ggplot2::labs(x = "Transferred label", y = "Known type", fill = "Share of cells")
+  if (annotate) {
+    shown <- share[share$share >= 0.05, , drop = FALSE]
+    plot <- plot + ggplot2::geom_text(
+      ggplot2::aes(label = sprintf("%.2f", .data$share), colour = .data$share > 0.6),
+      data = shown, size = 2.5, show.legend = FALSE
+    ) + ggplot2::scale_colour_manual(values = c(`FALSE` = "white", `TRUE` = "black"))
+  }
+  by_target(plot, share$target)
+}
+
+# Shares of the labels that cells of a known type were given, zeros included.
+label_shares <- function(table) {
+  counts <- base::table(known = as.character(table$known), label = as.character(table$label))
+  share <- as.data.frame(prop.table(counts, 1), responseName = "share", stringsAsFactors = FALSE)
+  cbind(target = table$target[[1]], share)
+}
+
+#' @rdname scspecies_plots
+#' @export
+PlotTypeSimilarity <- function(result, target = NULL, n.best = 2,
+                               colours = c("#fde725", "#21908c", "#440154")) {
+  check_number(n.best, "n.best", min = 0, whole = TRUE)
+  table <- species_table(result, "similarity",
+                         c("target", "target_type", "context_type", "log_ratio"))
+  table <- some_of(table, "target", target, "target")
+  # differences of small values matter, of large ones do not
+  table$shown <- log10(1 + pmax(table$log_ratio, 0))
+  table$rank <- stats::ave(table$log_ratio, table$target, table$target_type,
+                           FUN = function(x) rank(x, ties.method = "first"))
+  table$target_type <- factor(table$target_type, levels = rev(sort(unique(table$target_type))))
+  plot <- heatmap_of(table, "context_type", "target_type", "shown", colours) +
+    ggplot2::geom_text(ggplot2::aes(label = .data$rank), size = 2.7, colour = "black",
+                       data = table[table$rank <= n.best, , drop = FALSE]) +
+    ggplot2::labs(x = context_name(result), y = "Target type",
+                  fill = "Log-likelihood lost\n(log10 of 1 + x)")
+  by_target(plot, table$target)
+}
+
+context_name <- function(result) {
+  if (inherits(result, "scspecies")) paste("Type in", result$species[[1]]) else "Context type"
+}
+
+#' @rdname scspecies_plots
+#' @export
+PlotFoldChanges <- function(result, cell.types = NULL, target = NULL,
+                            kind = c("relative", "absolute", "null"), n.genes = 5,
+                            probability = 0.9, colour = "#33658a", ncol = NULL) {
+  kind <- rlang::arg_match(kind)
+  check_number(n.genes, "n.genes", min = 0, whole = TRUE)
+  check_number(probability, "probability", min = 0)
+  check_number(ncol, "ncol", min = 1, whole = TRUE, null = TRUE)
+  ending <- c(relative = "", absolute = "_absolute", null = "_null")[[kind]]
+  columns <- paste0(c("lfc", "probability"), ending)
+  table <- species_table(result, "differential", c("target", "cell_type", "target_gene", columns))
+  table <- some_of(some_of(table, "target", target, "target"), "cell_type", cell.types,
+                   "cell.types")
+  table$x <- table[[columns[[1]]]]
+  table$y <- table[[columns[[2]]]]
+  table$likely <- table$y >= probability
+  group <- interaction(table$target, table$cell_type, drop = TRUE, lex.order = TRUE)
+  share <- stats::ave(as.numeric(table$likely), group)
+  name <- if (length(unique(table$target)) > 1) paste(table$target, table$cell_type, sep = ": ")
+          else table$cell_type
+  title <- sprintf("%s (%.0f %%)", name, 100 * share)
+  table$panel <- factor(title, levels = unique(title))
+  end <- stats::ave(table$x, group, FUN = function(x) {
+    pmin(rank(x, ties.method = "first"), rank(-x, ties.method = "first"))
+  })
+  ggplot2::ggplot(table, ggplot2::aes(.data$x, .data$y)) +
+    ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
+    ggplot2::geom_point(ggplot2::aes(colour = .data$likely), size = 0.5, show.legend = FALSE) +
+    ggplot2::scale_colour_manual(values = c(`FALSE` = "grey70", `TRUE` = colour)) +
+    ggplot2::geom_text(ggplot2::aes(label = .data$target_gene), size = 2.3, vjust = -0.6,
+                       data = table[end <= n.genes, , drop = FALSE], check_overlap = TRUE) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = ncol) +
+    ggplot2::scale_x_continuous(expand = ggplot2::expansion(mult = 0.1)) +
+    ggplot2::scale_y_continuous(expand = ggplot2::expansion(mult = c(0.03, 0.12))) +
+    ggplot2::labs(x = "Median log2 fold change, target over context", y = "Probability") +
+    ggplot2::theme_minimal()
+}
+
+#' @rdname scspecies_plots
+#' @export
+PlotPrototypes <- function(result, cell.types = NULL, target = NULL, palette = NULL, ncol = NULL) {
+  check_number(ncol, "ncol", min = 1, whole = TRUE, null = TRUE)
+  table <- species_table(result, "prototypes",
+                         c("target", "epoch", "target_type", "context_type", "difference"))
+  table <- some_of(some_of(table, "target", target, "target"), "target_type", cell.types,
+                   "cell.types")
+  types <- sort(unique(table$context_type))
+  table$context_type <- factor(table$context_type, levels = types)
+  table$same <- as.character(table$context_type) == table$target_type
+  # differences reach from one to thousands
+  squeezed <- function(x) asinh(x / 10)
+  breaks <- c(-10^(5:1), 0, 10^(1:5))
+  several <- length(unique(table$target)) > 1
+  facets <- if (several) ggplot2::vars(.data$target, .data$target_type)
+            else ggplot2::vars(.data$target_type)
+  ggplot2::ggplot(table, ggplot2::aes(.data$epoch, squeezed(.data$difference),
+                                      colour = .data$context_type)) +
+    ggplot2::geom_line(ggplot2::aes(linewidth = .data$same)) +
+    ggplot2::scale_linewidth_manual(values = c(`FALSE` = 0.4, `TRUE` = 1.2), guide = "none") +
+    ggplot2::scale_y_continuous(breaks = squeezed(breaks), labels = format_breaks(breaks)) +
+    ggplot2::facet_wrap(facets, ncol = ncol) +
+    named_colours(palette, types) +
+    ggplot2::labs(x = "Epoch", y = "Log-likelihood difference", colour = context_name(result)) +
+    ggplot2::theme_minimal()
+}
+
+format_breaks <- function(x) format(x, big.mark = ",", scientific = FALSE, trim = TRUE)
+
+#' @rdname scspecies_plots
+#' @export
+PlotRelevantGenes <- function(result, cell.types = NULL, species = NULL, n.genes = 10,
+                              colour = "#33658a", ncol = NULL) {
+  check_number(n.genes, "n.genes", min = 1, whole = TRUE)
+  check_number(ncol, "ncol", min = 1, whole = TRUE, null = TRUE)
+  if (inherits(result, "scspecies")) result <- RelevantGenes(result, species, n.genes = n.genes)
+  table <- species_table(result, NULL, c("species", "cell_type", "gene", "relevance", "rank"))
+  table <- some_of(some_of(table, "species", species, "species"), "cell_type", cell.types,
+                   "cell.types")
+  table <- table[table$rank <= n.genes, , drop = FALSE]
+  table <- table[order(table$cell_type, table$species, -table$rank), , drop = FALSE]
+  # the same gene has another place in every panel
+  place <- paste(table$gene, table$species, table$cell_type, sep = "\r")
+  table$place <- factor(place, levels = place)
+  several <- length(unique(table$species)) > 1
+  facets <- if (several) ggplot2::vars(.data$cell_type, .data$species)
+            else ggplot2::vars(.data$cell_type)
+  ggplot2::ggplot(table, ggplot2::aes(.data$relevance, .data$place)) +
+    ggplot2::geom_col(fill = colour) +
+    ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
+    ggplot2::scale_y_discrete(labels = function(x) sub("\r.*", "", x)) +
+    ggplot2::facet_wrap(facets, scales = "free", ncol = ncol) +
+    ggplot2::labs(x = "Relevance", y = NULL) +
+    ggplot2::theme_minimal()
+}
+
+# A result's table, or the table itself, with the columns that are drawn.
+species_table <- function(result, name, columns, call = caller_env()) {
+  rlang::check_installed("ggplot2", reason = "to draw this")
+  table <- if (inherits(result, "scspecies") && !is.null(name)) result[[name]] else result
+  if (is.null(table)) {
+    abort_input(c("The result has no table {.field {name}}.",
+                  i = "Interrupted or resumed training leaves none of prototypes, and species without a common type none of fold changes."),
+                call = call)
+  }
+  absent <- if (is.data.frame(table)) setdiff(columns, names(table)) else columns
+  if (length(absent) || !nrow(table)) {
+    abort_input(c(
+      "{.arg result} must be what {.fn RunScSpecies} returned, or the table of it that is drawn.",
+      x = if (length(absent)) "It lacks {.val {absent}}." else "It has no rows."
+    ), call = call)
+  }
+  table
+}
+
+# The rows whose `column` is among those chosen, in that order.
+some_of <- function(table, column, chosen, name, call = caller_env()) {
+  if (is.null(chosen)) return(table)
+  chosen <- chosen_of(chosen, name, unique(as.character(table[[column]])), call = call)
+  table <- table[table[[column]] %in% chosen, , drop = FALSE]
+  table[order(match(table[[column]], chosen)), , drop = FALSE]
+}
+
+heatmap_of <- function(table, x, y, fill, colours, limits = NULL) {
+  ggplot2::ggplot(table, ggplot2::aes(.data[[x]], .data[[y]])) +
+    ggplot2::geom_tile(ggplot2::aes(fill = .data[[fill]])) +
+    ggplot2::scale_fill_gradientn(colours = colours, limits = limits) +
+    ggplot2::scale_x_discrete(expand = c(0, 0)) +
+    ggplot2::scale_y_discrete(expand = c(0, 0)) +
+    ggplot2::theme_minimal() +
+    ggplot2::theme(axis.text.x = ggplot2::element_text(angle = 90, hjust = 1, vjust = 0.5),
+                   panel.grid = ggplot2::element_blank())
+}
+
+# A panel per target where there are several.
+by_target <- function(plot, target) {
+  if (length(unique(target)) < 2) return(plot)
+  plot + ggplot2::facet_wrap(ggplot2::vars(.data$target), scales = "free")
+}
+
+# Colours of names, as the user gave them.
+named_colours <- function(palette, names, aesthetic = "colour", call = caller_env()) {
+  if (is.null(palette)) return(NULL)
+  absent <- setdiff(names, names(palette))
+  if ((!is.null(names(palette)) && length(absent)) || length(palette) < length(names)) {
+    abort_input(c("{.arg palette} must have a colour for each of {.val {names}}.",
+                  x = if (is.null(names(palette))) "Found {length(palette)} colour{?s}."
+                      else "There is none for {.val {absent}}."), call = call)
+  }
+  ggplot2::scale_colour_manual(values = palette, aesthetics = aesthetic)
+}
