@@ -24,7 +24,39 @@ pancreas_cells <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL
   as <- rlang::arg_match(as)
   check_string(path, "path", null = TRUE)
   rlang::check_installed(if (as == "Seurat") "SeuratObject" else as)
-  parts <- reticulate::py_to_r(call_bridge("pancreas", if (!is.null(path)) path.expand(path)))
+  example_object(call_bridge("pancreas", if (!is.null(path)) path.expand(path)), as)
+}
+
+#' Human and mouse pancreas cells with genes of their own
+#'
+#' The cells of [pancreas_cells()] with all genes of their own species (20,125 and 14,877), and the
+#' orthologues between them.
+#'
+#' @inheritParams pancreas_cells
+#'
+#' @return A list with an object for `human` and one for `mouse`, as [pancreas_cells()] describes
+#'   them, and `orthologues`, a data frame with the columns `human` and `mouse` and the `type` of
+#'   the pair.
+#' @export
+#' @examples
+#' \dontrun{
+#' cells <- pancreas_species()
+#' RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"), labels = "cell_type",
+#'              batch = "donor", orthologues = cells$orthologues)
+#' }
+pancreas_species <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL) {
+  as <- rlang::arg_match(as)
+  check_string(path, "path", null = TRUE)
+  rlang::check_installed(if (as == "Seurat") "SeuratObject" else as)
+  value <- call_bridge("pancreas_by_species", if (!is.null(path)) path.expand(path))
+  part <- function(name) reticulate::py_get_item(value, name)
+  list(human = example_object(part("human"), as), mouse = example_object(part("mouse"), as),
+       orthologues = frame_from_parts(reticulate::py_to_r(part("orthologues"))))
+}
+
+# An object of what Python gave.
+example_object <- function(parts, as) {
+  parts <- reticulate::py_to_r(parts)
   counts <- matrix_from_parts(parts$matrix)
   dimnames(counts) <- list(as.character(unlist(parts$genes)), as.character(unlist(parts$cells)))
   obs <- frame_from_parts(parts$obs, row.names = colnames(counts))

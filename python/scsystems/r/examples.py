@@ -12,7 +12,18 @@ from scsystems.r.envelope import guarded
 @guarded
 def pancreas(path: str | None = None) -> dict[str, Any]:
     """Counts, genes x cells, and metadata of :func:`scsystems.datasets.pancreas`."""
-    adata = scs.datasets.pancreas(path)
+    return _parts(scs.datasets.pancreas(path))
+
+
+@guarded
+def pancreas_by_species(path: str | None = None) -> dict[str, Any]:
+    """The same for each species with its own genes, and ``orthologues`` as columns."""
+    species, table = scs.datasets.pancreas_by_species(path)
+    parts = {name: _parts(adata) for name, adata in species.items()}
+    return {**parts, "orthologues": values.frame_to_parts(table.pairs)}
+
+
+def _parts(adata: Any) -> dict[str, Any]:
     return {
         "matrix": values.matrix_to_parts(adata.X),
         "obs": values.frame_to_parts(adata.obs.drop(columns="system")),

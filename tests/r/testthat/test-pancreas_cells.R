@@ -46,8 +46,21 @@ test_that("counts and metadata arrive in either class", {
   expect_identical(as.character(sce$donor), as.character(object$donor))
 })
 
+test_that("species come with genes of their own, and their orthologues", {
+  cells <- pancreas_species(path = small_archive())
+  expect_named(cells, c("human", "mouse", "orthologues"))
+  expect_setequal(rownames(cells$human), c("INS", "GCG", "ALONE"))
+  expect_setequal(rownames(cells$mouse), c("Gcg", "Ins"))
+  expect_identical(unique(as.character(cells$mouse$species)), "mouse")
+  expect_setequal(paste(cells$orthologues$human, cells$orthologues$mouse),
+                  c("INS Ins", "GCG Gcg"))
+  sce <- pancreas_species("SingleCellExperiment", path = small_archive())$human
+  expect_s4_class(sce, "SingleCellExperiment")
+})
+
 test_that("bad input is refused", {
   expect_error(pancreas_cells("AnnData"), "as")
   expect_refused(pancreas_cells(path = 1), message = "path")
+  expect_refused(pancreas_species(path = tempfile()), message = "came")
   expect_refused(pancreas_cells(path = tempfile()), message = "came")
 })
