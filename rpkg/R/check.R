@@ -138,7 +138,7 @@ check_features <- function(features, available, of = "the object's", call = call
 check_expression <- function(matrix, call = caller_env()) {
   values <- stored_values(matrix)
   if (!length(values)) return(invisible())
-  extremes <- range(values)
+  extremes <- c(min(values), max(values)) # range() would copy them
   if (anyNA(extremes) || any(is.infinite(extremes))) {
     bad <- which(!is.finite(values))
     place <- locate(matrix, bad[[1]])

@@ -48,5 +48,9 @@ matrix_from_parts <- function(parts) {
 # A vector as a numpy array of its own type, whatever its length.
 buffer <- function(x) reticulate::r_to_py(array(x, dim = length(x)))
 
-# Text as a Python list of str, whatever its length.
-text_list <- function(x) reticulate::r_to_py(as.list(enc2utf8(as.character(x))))
+# Text as a Python list of str, whatever its length: a single one would become a str. Lists are
+# converted item by item, a hundred times more slowly.
+text_list <- function(x) {
+  x <- enc2utf8(as.character(x))
+  reticulate::r_to_py(if (length(x) == 1) list(x) else x)
+}
