@@ -20,7 +20,8 @@ new_history <- function(facts, seconds, seed, cells) {
 #'
 #' @param x A training history, from [TrainingHistory()].
 #' @param row.names,optional Ignored; for compatibility with the generic.
-#' @param metrics Names of the quantities to plot; `NULL` for all.
+#' @param metrics Names of the quantities to plot; `NULL` for all that are not zero throughout, as
+#'   the parts of the loss that are switched off are.
 #' @param ... Ignored.
 #'
 #' @return `as.data.frame()` gives one row per epoch and quantity, with the columns `epoch`,
@@ -83,6 +84,8 @@ plot.sysvi_history <- function(x, metrics = NULL, ...) {
                     i = "It has {.val {unique(table$metric)}}."))
     }
     table <- table[table$metric %in% metrics, , drop = FALSE]
+  } else {
+    table <- table[table$metric %in% table$metric[table$value != 0], , drop = FALSE]
   }
   table$metric <- factor(table$metric, levels = unique(table$metric))
   ggplot2::ggplot(table, ggplot2::aes(.data$epoch, .data$value, colour = .data$set)) +

@@ -35,5 +35,9 @@ test_that("it prints and plots", {
   expect_s3_class(plot, "ggplot")
   expect_gt(length(ggplot2::ggplot_build(plot)$data[[1]]$y), 3)
   expect_s3_class(plot(h, metrics = "loss"), "ggplot")
+  # the adversary is switched off
+  expect_false("adversary_loss" %in% plot$data$metric)
+  expect_true(all(c("loss", "cycle_loss") %in% plot$data$metric))
+  expect_s3_class(plot(h, metrics = "adversary_loss"), "ggplot")
   expect_refused(plot(h, metrics = "nope"), message = "nope.*loss")
 })
