@@ -76,7 +76,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         What is aligned: ``"intermediate"`` features (300 dimensions) through a frozen inner
         encoder, or ``"latent"`` samples of z, with an inner encoder of its own.
     search_every
-        Epochs between searches for every cell's best candidate (default 5); 0 searches in every
+        Epochs between searches for every cell's best candidate (default 10); 0 searches in every
         step (paper).
     n_neighbors
         Context neighbours of a target cell that are candidates (paper: k).
@@ -223,7 +223,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
-        batch_size: int = 128,
+        batch_size: int = 256,
         *,
         lr: float = 1e-3,
         gradient_clip_val: float | None = None,
@@ -243,7 +243,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         batch_size
-            Cells per minibatch.
+            Cells per minibatch (paper: 128).
         lr, gradient_clip_val
             Learning rate of Adam, and largest norm of the gradient.
         callbacks
@@ -269,7 +269,9 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         for part in waiting:
             cells = part.require_cells("to train")
             settings = FitSettings(
-                max_epochs=max_epochs or training.default_epochs(len(cells)),
+                max_epochs=training.default_epochs(len(cells))
+                if max_epochs is None
+                else max_epochs,
                 batch_size=batch_size,
                 lr=lr,
                 gradient_clip_val=gradient_clip_val,

@@ -14,7 +14,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "library": "observed",
         "encoder_input": "log1p",
         "homologous_share": "observed",
-        "search_every": 5,
+        "search_every": 10,
         "mixing_weight": 20.0,
     },
     "paper": {

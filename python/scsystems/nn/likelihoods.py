@@ -104,7 +104,7 @@ def negative_binomial_pairs(
     spread = pairs.mul_(log_library.exp()[:, None, None] / theta.unsqueeze(-2)).log1p_()
     value = -torch.matmul(spread, (x + theta)[:, :, None])[..., 0]
     value += (x @ log_rho.T).gather(1, among)
-    counts = _PositiveCounts(x, log_theta)
+    counts = PositiveCounts(x, log_theta)
     constant = (x * (log_library[:, None] - log_theta)).sum(1)
     constant += counts.sum_rows(counts.gamma_terms())
     return value.add_(constant[:, None])
@@ -120,7 +120,7 @@ class _NegativeBinomial(torch.autograd.Function):
         of_cell = log_theta if batch is None else log_theta[batch]
         theta = of_cell.exp()
         u = log_mean - of_cell
-        counts = _PositiveCounts(x, of_cell)
+        counts = PositiveCounts(x, of_cell)
         u_there = counts.pick(u)
         ratio = u.exp_()
         spread = ratio.log1p()  # -log of the probability of success
@@ -142,90 +142,11 @@ class _NegativeBinomial(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):
         minus_to_mean, to_theta, batch = ctx.saved_tensors
-        grad_theta = _gradient_of_theta(grad, to_theta, batch, ctx.shape)
+        grad_theta = gradient_of_theta(grad, to_theta, batch, ctx.shape)
         return None, grad.neg()[:, None] * minus_to_mean, grad_theta, None
 
 
-def softmax_negative_binomial(
-    x: Tensor,
-    logits: Tensor,
-    log_library: Tensor,
-    log_theta: Tensor,
-    batch: Tensor | None,
-    groups: tuple[tuple[int, float], ...],
-) -> Tensor:
-    """`negative_binomial` whose mean is the library size times a softmax over groups of genes.
-
-    The same value as softmax, then likelihood, in half of the passes over B x G values.
-
-    Parameters
-    ----------
-    x, log_theta, batch
-        As in `negative_binomial`; ``log_theta`` is G, or n_batches x G with ``batch``, or B x G.
-    logits
-        B x G.
-    log_library
-        Log library size, B.
-    groups
-        Number of genes and share of the library of each group of neighbouring columns.
-    """
-    return _SoftmaxNegativeBinomial.apply(x, logits, log_library, log_theta, batch, groups)
-
-
-class _SoftmaxNegativeBinomial(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, logits, log_library, log_theta, batch, groups):
-        of_cell = log_theta if batch is None else log_theta[batch]
-        theta = of_cell.exp() if batch is None else log_theta.exp()[batch]
-        sizes = [size for size, _ in groups]
-        mean, log_scale = torch.empty_like(logits), []
-        for (_, share), a, m in zip(groups, *_by_group(sizes, logits, mean), strict=True):
-            top = a.amax(1, keepdim=True)
-            torch.sub(a, top, out=m).exp_()
-            total = m.sum(1, keepdim=True)
-            scale = log_library[:, None] + np.log(share)
-            m.mul_(scale.exp() / total)
-            log_scale.append((scale - top - total.log())[:, 0])
-        counts = _PositiveCounts(x, of_cell)
-        log_scale = torch.stack(log_scale, 1)
-        # log mu - log theta, from the logits: the mean itself may have underflown
-        u_there = counts.pick(logits) + counts.of_groups(log_scale, sizes) - counts.log_theta
-        ratio = mean / theta
-        spread = ratio.log1p()
-        value = torch.linalg.vecdot(spread, theta).neg_()
-        value += counts.sum_rows(counts.x * (u_there - counts.pick(spread)) + counts.gamma_terms())
-        if any(ctx.needs_input_grad):
-            ratio.add_(1)
-            there = counts.x / counts.pick(ratio)
-            minus_to_mean = counts.add_to(torch.div(mean, ratio, out=ratio), there.neg_())
-            to_theta = None
-            if ctx.needs_input_grad[3]:
-                to_theta = torch.addcmul(minus_to_mean, spread, theta, value=-1, out=spread)
-                counts.add_to(to_theta, counts.theta * counts.digamma_terms())
-            ctx.save_for_backward(mean, minus_to_mean, to_theta, batch, log_library)
-            ctx.groups, ctx.shape = groups, log_theta.shape
-        return value
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        mean, minus_to_mean, to_theta, batch, log_library = ctx.saved_tensors
-        sizes = [size for size, _ in ctx.groups]
-        out, sums = torch.empty_like(mean), []
-        parts = zip(ctx.groups, *_by_group(sizes, mean, minus_to_mean, out), strict=True)
-        for (_, share), m, d, o in parts:
-            sums.append(d.sum(1))
-            # of the softmax: every gene gives up its fraction of what its group gains
-            torch.mul(m, (sums[-1] / (log_library.exp() * share))[:, None], out=o).sub_(d)
-        to_library = grad * -sum(sums) if ctx.needs_input_grad[2] else None
-        to_theta = _gradient_of_theta(grad, to_theta, batch, ctx.shape)
-        return None, out.mul_(grad[:, None]), to_library, to_theta, None, None
-
-
-def _by_group(sizes: list[int], *values: Tensor):
-    return (v.split(sizes, 1) for v in values)
-
-
-def _gradient_of_theta(
+def gradient_of_theta(
     grad: Tensor, to_theta: Tensor | None, batch: Tensor | None, shape: torch.Size
 ) -> Tensor | None:
     """Sum of derivatives per cell and gene, ``grad`` weighting the cells, over those that share a value."""
@@ -244,7 +165,7 @@ def _gamma_is_slow(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-class _PositiveCounts:
+class PositiveCounts:
     """What is added where x > 0 only, as all terms with gamma functions are.
 
     On the CPU, where these functions are slow, only these entries are computed. A GPU computes
@@ -340,18 +261,18 @@ def zero_inflated_negative_binomial(
 
 
 class _GammaTerms(torch.autograd.Function):
-    """`_PositiveCounts.gamma_terms` with its derivative."""
+    """`PositiveCounts.gamma_terms` with its derivative."""
 
     @staticmethod
     def forward(ctx, x: Tensor, log_theta: Tensor) -> Tensor:
         ctx.save_for_backward(x, log_theta)
-        counts = _PositiveCounts(x, log_theta)
+        counts = PositiveCounts(x, log_theta)
         return counts.sum_rows(counts.gamma_terms())
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         x, log_theta = ctx.saved_tensors
-        counts = _PositiveCounts(x, log_theta)
+        counts = PositiveCounts(x, log_theta)
         slope = counts.add_to(torch.zeros_like(x), counts.theta * counts.digamma_terms())
         return None, grad @ slope if log_theta.dim() == 1 else grad[:, None] * slope
 

@@ -151,7 +151,7 @@ class AlignmentOptions:
     """
 
     mode: AlignmentMode = "intermediate"
-    search_every: int = 5
+    search_every: int = 10
     inner_dropout: bool = False
     n_mixing_samples: int = 64
 

@@ -10,14 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import linear, relu_dropout, uniform_, wide_linear
+from .fast.wide import WideLinear
+from .layers import linear, relu_dropout, uniform_
 from .likelihoods import (
     kl_normal,
     kl_standard_normal,
     negative_binomial,
-    softmax_negative_binomial,
     zero_inflated_negative_binomial,
 )
+from .softmax_counts import softmax_negative_binomial
 
 Likelihood = Literal["nb", "zinb"]
 Dispersion = Literal["dataset", "batch", "cell"]
@@ -76,12 +77,6 @@ class Posterior(NamedTuple):
     std: Tensor
 
 
-class ScviWeights(NamedTuple):
-    """Weights of the parts of the loss."""
-
-    kl: float = 1.0
-
-
 class ScviLoss(NamedTuple):
     """The total to minimise and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
 
@@ -101,8 +96,8 @@ class NormLayer(nn.Module):
         super().__init__()
         fan_in = n_in + n_batches
         self.dropout_rate = dropout_rate
-        # products in bfloat16; set for training only, never saved
-        self.reduced = False
+        # stands in for the product while training in bfloat16
+        self.wide: WideLinear | None = None
         self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
         self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
         self.batch_weight = None
@@ -120,11 +115,15 @@ class NormLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """B x n_in and batch codes (B) -> B x n_out."""
-        h = wide_linear(x, self.weight, self.bias, self.reduced)
+        h = F.linear(x, self.weight, self.bias) if self.wide is None else self.wide(x)
         if self.batch_weight is not None:
             h = h + F.embedding(batch, self.batch_weight)
         h = self.norm(h)
         return relu_dropout(h, self.dropout_rate, generator) if train else F.relu(h)
+
+    def reduce_precision(self, on: bool) -> None:
+        """Run the product, over genes, in bfloat16, or in single precision again."""
+        self.wide = WideLinear(self.weight, self.bias, 1) if on else None
 
 
 class InnerEncoder(nn.Module):
@@ -183,8 +182,9 @@ class Decoder(nn.Module):
             else None
         )
         self.dispersion = sizes.dispersion
-        # products over all genes in bfloat16; set for training only, never saved
-        self.reduced = False
+        # stand in for the products over all genes while training in bfloat16
+        self.wide: WideLinear | None = None
+        self.wide_zero: WideLinear | None = None
         if sizes.dispersion == "cell":
             self.log_theta = linear(sizes.n_features, sizes.n_genes, generator)
         else:
@@ -203,7 +203,13 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the expression fractions, B x G."""
-        return self._wide(self.rho, hidden)
+        return self.rho(hidden) if self.wide is None else self.wide(hidden)
+
+    def reduce_precision(self, on: bool) -> None:
+        """Run the products over all genes in bfloat16, or in single precision again."""
+        self.wide = WideLinear(self.rho.weight, self.rho.bias, 0) if on else None
+        if self.zero is not None:
+            self.wide_zero = WideLinear(self.zero.weight, self.zero.bias, 0) if on else None
 
     def groups(self) -> tuple[tuple[int, float], ...]:
         """Number of genes and share of expression of homologous and other genes, if there are any."""
@@ -236,12 +242,11 @@ class Decoder(nn.Module):
     ) -> Expression:
         """B x L and batch codes (B) -> `Expression`."""
         h = self.hidden(z, batch, train, generator)
-        zero = None if self.zero is None else self._wide(self.zero, h)
+        zero = None
+        if self.zero is not None:
+            zero = self.zero(h) if self.wide_zero is None else self.wide_zero(h)
         log_rho = self.fractions(self.logits(h))
         return Expression(log_rho, *self.log_dispersion(h, batch), zero)
-
-    def _wide(self, layer: nn.Linear, h: Tensor) -> Tensor:
-        return wide_linear(h, layer.weight, layer.bias, self.reduced)
 
 
 class ScviNet(nn.Module):
@@ -278,9 +283,10 @@ class ScviNet(nn.Module):
 
     def reduce_precision(self, on: bool) -> None:
         """Run the products over all genes in bfloat16, or in single precision again."""
-        self.outer.reduced = self.decoder.reduced = on
+        self.outer.reduce_precision(on)
+        self.decoder.reduce_precision(on)
         if self.library is not None:
-            self.library.hidden.reduced = on
+            self.library.hidden.reduce_precision(on)
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """Counts as the encoder sees them."""

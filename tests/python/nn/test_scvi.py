@@ -8,7 +8,6 @@ from scsystems.nn.likelihoods import (
     kl_normal,
     negative_binomial,
     negative_binomial_pairs,
-    softmax_negative_binomial,
     zero_inflated_negative_binomial,
 )
 from scsystems.nn.scvi import ScviNet, ScviSizes
@@ -167,49 +166,6 @@ def test_embedding_has_no_noise_and_no_dropout():
     x, batch = torch.poisson(torch.full((6, 12), 2.0)), torch.zeros(6, dtype=torch.long)
     first, second = network.encode(x, batch), network.encode(x, batch)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-@pytest.mark.parametrize("slow", [False, True])
-@pytest.mark.parametrize("dispersion", ["dataset", "batch", "cell"])
-@pytest.mark.parametrize("sizes", [(7,), (3, 4)])
-def test_softmax_and_likelihood_in_one(slow, dispersion, sizes, monkeypatch):
-    """Value and gradients of the formula by autograd, in double precision."""
-    monkeypatch.setattr(likelihoods, "_gamma_is_slow", lambda device: slow)
-    x, logits, log_theta, per_cell = counts()
-    batch = torch.tensor([2, 0, 0, 1, 2])
-    rows = {"dataset": log_theta, "batch": per_cell[:3], "cell": per_cell}[dispersion].clone()
-    library = torch.linspace(1, 3, 5).double()
-    groups = ((7, 1.0),) if len(sizes) == 1 else ((3, 0.3), (4, 0.7))
-    inputs = [t.clone().requires_grad_() for t in (logits, library, rows)]
-
-    def formula(logits, library, rows):
-        parts = zip(groups, logits.split(sizes, 1), strict=True)
-        log_rho = torch.cat([a.log_softmax(1) + np.log(share) for (_, share), a in parts], 1)
-        theta = rows[batch] if dispersion == "batch" else rows
-        value = torch.distributions.NegativeBinomial(
-            theta.exp(), logits=log_rho + library[:, None] - theta
-        )
-        return value.log_prob(x).sum(1)
-
-    def fused(logits, library, rows):
-        of = batch if dispersion == "batch" else None
-        return softmax_negative_binomial(x, logits, library, rows, of, groups)
-
-    torch.testing.assert_close(fused(*inputs), formula(*inputs))
-    weight = torch.arange(1.0, 6).double()
-    grads = [torch.autograd.grad((f(*inputs) * weight).sum(), inputs) for f in (fused, formula)]
-    torch.testing.assert_close(*grads)
-
-
-def test_a_fraction_that_underflows_keeps_value_and_gradient():
-    x = torch.tensor([[3.0, 1.0, 0.0]])
-    logits = torch.tensor([[0.0, -120.0, -130.0]], requires_grad=True)
-    library, theta = torch.tensor([2.0]), torch.zeros(3)
-    value = softmax_negative_binomial(x, logits, library, theta, None, ((3, 1.0),))
-    expected = negative_binomial(x, logits.log_softmax(1) + 2, theta)
-    torch.testing.assert_close(value, expected)
-    (gradient,) = torch.autograd.grad(value.sum(), logits)
-    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), logits)[0])
 
 
 def test_digamma_in_single_precision():
