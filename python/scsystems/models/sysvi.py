@@ -40,7 +40,7 @@ from .sysvi_training import TrainingMixin
 
 logger = logging.getLogger(__name__)
 
-INFERENCE_CHUNK = 2048
+INFERENCE_CHUNK = 4096
 
 # cells beside a model, under the name that scvi-tools gives them
 CELLS_FILE = "adata.h5ad"

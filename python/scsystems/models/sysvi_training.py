@@ -216,6 +216,7 @@ class TrainingMixin(TrainedState):
                 callback_list(callbacks),
                 identity,
                 None if gradients is None else fast_step,
+                fixed=True,
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):

@@ -77,5 +77,6 @@ def _optimizer_state(
             index, name = rest.split(".")
             state["state"].setdefault(int(index), {})[name] = value
     for group in state["param_groups"]:
-        group["lr"] = lr
+        # on a GPU it stays where a recorded step finds it
+        group["lr"] = group["lr"].fill_(lr) if isinstance(group["lr"], Tensor) else lr
     return state

@@ -17,6 +17,7 @@ from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from ..errors import InputError, NonFiniteError
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .flat import flat_parameters
+from .graph import RecordedStep
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     identity: dict[str, Any] | None = None,
     gradients: Gradients | None = None,
+    fixed: bool = False,
 ) -> FitResult:
     """Train ``net`` until ``max_epochs``, early stopping, an interrupt, or a callback that returns ``False``.
 
@@ -123,6 +125,8 @@ def fit(
     gradients
         In training, takes the place of ``loss`` and its automatic differentiation: a faster way
         to the same. It must write the gradient of every trainable parameter.
+    fixed
+        Whether a step does the same in every epoch; it is then recorded once on a GPU.
 
     Raises
     ------
@@ -134,8 +138,10 @@ def fit(
     try:
         with flat_parameters([p for p in net.parameters() if p.requires_grad]) as vector:
             optimizer = make_optimizer([vector], settings, train_cells.device)
-            step = gradients or _automatic(loss, vector)
             run = _Run(net, optimizer, generator, settings, key, result)
+            step = run.step(gradients or _automatic(loss, vector), vector, train_cells)
+            if fixed and train_cells.device.type == "cuda":
+                step = RecordedStep(step, generator)
             if settings.resume:
                 run.resume()
             with tqdm(
@@ -147,7 +153,7 @@ def fit(
             ) as bar:
                 while result.n_epochs < settings.max_epochs and result.stopped == "max_epochs":
                     epoch = result.n_epochs
-                    losses = run.train_epoch(step, vector, train_cells, epoch)
+                    losses = run.train_epoch(step, train_cells)
                     if (
                         validation_cells is not None
                         and (epoch + 1) % settings.check_val_every_n_epoch == 0
@@ -188,6 +194,9 @@ class _Run:
         self.net, self.optimizer, self.generator = net, optimizer, generator
         self.settings, self.key, self.result = settings, key, result
         self.stopping, self.reducing = Plateau(), Plateau()
+        # losses added up over an epoch, in a place that a recorded step finds again
+        self.names: Sequence[str] = ()
+        self.sums: Tensor | None = None
 
     def resume(self) -> None:
         record = read_checkpoint(
@@ -198,23 +207,36 @@ class _Run:
         self.stopping, self.reducing = Plateau(**record["stopping"]), Plateau(**record["reducing"])
         logger.info("Training goes on after epoch %d", self.result.n_epochs)
 
-    def train_epoch(
-        self, step: Gradients, vector: nn.Parameter, cells: ResidentCells, epoch: int
-    ) -> dict[str, float]:
-        self.net.train()
-        sums, names, clip = None, (), self.settings.gradient_clip_val
-        schedule = epoch_schedule(
-            len(cells), self.settings.batch_size, self.generator, cells.device
-        )
-        for indices in schedule:
-            parts = step(cells.gather(indices), epoch, self.generator)
+    def step(
+        self, gradients: Gradients, vector: nn.Parameter, cells: ResidentCells
+    ) -> Callable[[Tensor], None]:
+        """One step of the optimiser on the cells at given indices; adds the losses up."""
+        clip = self.settings.gradient_clip_val
+
+        def step(indices: Tensor) -> None:
+            parts = gradients(cells.gather(indices), self.result.n_epochs, self.generator)
             if clip is not None:
                 nn.utils.clip_grad_norm_(vector, clip)
             self.optimizer.step()
             values = torch.stack([p.detach() for p in parts])
-            sums, names = values if sums is None else sums.add_(values), parts._fields
+            if self.sums is None:
+                self.names, self.sums = parts._fields, torch.zeros_like(values)
+            self.sums += values
+
+        return step
+
+    def train_epoch(self, step: Callable[[Tensor], None], cells: ResidentCells) -> dict[str, float]:
+        """All minibatches once; returns the mean losses."""
+        self.net.train()
+        schedule = epoch_schedule(
+            len(cells), self.settings.batch_size, self.generator, cells.device
+        )
+        if self.sums is not None:
+            self.sums.zero_()
+        for indices in schedule:
+            step(indices)
         self.net.eval()
-        return _named(names, "train", sums / len(schedule))
+        return _named(self.names, "train", self.sums / len(schedule))
 
     def end_epoch(self, losses: dict[str, float], callbacks: Sequence[Callback]) -> None:
         settings, result = self.settings, self.result
@@ -242,7 +264,7 @@ class _Run:
             "fingerprint": self.key,
             "epoch": self.result.n_epochs,
             "history": self.result.history,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
             "stopping": vars(self.stopping),
             "reducing": vars(self.reducing),
         }
@@ -256,8 +278,20 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Adam or AdamW in its fused form where torch has one."""
     kind = getattr(torch.optim, settings.optimizer)
-    options = {"lr": settings.lr, "eps": settings.eps, "weight_decay": settings.weight_decay}
-    return kind(parameters, **options, fused=device.type in ("cpu", "cuda"))
+    options = {"eps": settings.eps, "weight_decay": settings.weight_decay}
+    if device.type == "cuda":
+        # a recorded step reads the learning rate from the GPU, where it can be changed
+        lr = torch.tensor(settings.lr, device=device)
+        return kind(parameters, lr=lr, **options, fused=True, capturable=True)
+    return kind(parameters, lr=settings.lr, **options, fused=device.type == "cpu")
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 @torch.no_grad()
@@ -320,8 +354,8 @@ def _reduce_learning_rate(
     value = _monitored(losses, rule.monitor, "lr_scheduler_metric")
     if value is not None and state.update(value, rule.threshold) > rule.patience:
         state.waited = 0
-        for group in optimizer.param_groups:
-            group["lr"] = max(group["lr"] * rule.factor, rule.minimum)
+        lr = float(optimizer.param_groups[0]["lr"])
+        _set_learning_rate(optimizer, max(lr * rule.factor, rule.minimum))
 
 
 def _checkpoint_dir(settings: FitSettings) -> str | Path:
