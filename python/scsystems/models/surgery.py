@@ -174,6 +174,8 @@ def partly_frozen(net: SysVINet, plan: QueryTraining | None) -> Iterator[None]:
     rates = [layer.dropout_rate for layer in layers]
     flags = [(p, p.requires_grad) for p in net.parameters()]
     split: list[tuple[nn.Module, str]] = []
+    if net.adversary is not None:
+        net.adversary.frozen = plan.freeze_classifier and not plan.unfrozen
     try:
         if plan.freeze_dropout:
             for layer in layers:
@@ -194,8 +196,6 @@ def partly_frozen(net: SysVINet, plan: QueryTraining | None) -> Iterator[None]:
                 if rows:
                     _split(net.covariates.tables, str(i), rows)
                     split.append((net.covariates.tables, str(i)))
-            if net.adversary is not None:
-                net.adversary.requires_grad_(not plan.freeze_classifier)
         yield
     finally:
         for module, name in split:
@@ -203,6 +203,8 @@ def partly_frozen(net: SysVINet, plan: QueryTraining | None) -> Iterator[None]:
             getattr(module, name).requires_grad_(True)
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+        if net.adversary is not None:
+            net.adversary.frozen = False
         for layer, rate in zip(layers, rates, strict=True):
             layer.dropout_rate, layer.norm_frozen = rate, False
 

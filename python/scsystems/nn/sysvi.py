@@ -59,7 +59,8 @@ class SysVILoss(NamedTuple):
     """The total to minimise and its parts, each the mean over the cells of the minibatch.
 
     ``elbo`` is the negative evidence lower bound, reconstruction + KL, unweighted. The names
-    become the keys of the training history.
+    become the keys of the training history. ``adversary_loss`` is that of the system classifier,
+    which the encoder works against; the total has the encoder's side of it.
     """
 
     total: Tensor
@@ -265,11 +266,14 @@ class SysVINet(nn.Module):
 
         reconstruction = gaussian_nll(x, x_mean, log_var).mean()
         kl = self.prior.kl(mean, var, z, self.encode).mean()
-        adversary = self.adversary.loss(z, batch.system).mean() if weights.adversary > 0 else zero
+        adversary = fooling = zero
+        if weights.adversary > 0:
+            adversary = (self.adversary.learn if train else self.adversary.loss)(z, batch.system)
+            fooling = self.adversary.fooling_loss(z, batch.system)
         total = (
             weights.reconstruction * reconstruction
             + weights.kl * kl
             + weights.cycle * cycle
-            + weights.adversary * adversary
+            + weights.adversary * fooling
         )
         return SysVILoss(total, reconstruction + kl, reconstruction, kl, cycle, adversary)

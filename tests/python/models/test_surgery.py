@@ -66,9 +66,8 @@ def changed(net, plan, steps=3):
             )
             mean, var = net.encoder(x, covariates, True, g)
             out, log_var = net.decoder(mean + var, covariates, True, g)
-            loss = (
-                ((out - x) ** 2).mean() + log_var.mean() + net.adversary.loss(mean, system).mean()
-            )
+            net.adversary.learn(mean, system)
+            loss = ((out - x) ** 2).mean() + log_var.mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -124,7 +123,7 @@ def test_unfrozen_trains_everything_and_dropout_can_be_switched_off():
 
 def test_afterwards_the_network_is_as_free_as_before():
     net = network(NEW)
-    net.adversary.requires_grad_(False)
+    net.decoder.log_var.requires_grad_(False)
     flags = {k: p.requires_grad for k, p in net.named_parameters()}
     names = list(net.state_dict())
     with pytest.raises(RuntimeError, match="in between"):
@@ -133,6 +132,7 @@ def test_afterwards_the_network_is_as_free_as_before():
     assert {k: p.requires_grad for k, p in net.named_parameters()} == flags
     assert list(net.state_dict()) == names or set(net.state_dict()) == set(names)
     assert not net.encoder.hidden.layers[0].norm_frozen
+    assert not net.adversary.frozen
 
 
 def test_plan_survives_json():
