@@ -268,6 +268,8 @@ class HiddenLayer(nn.Module):
         self, x: Tensor, covariates: Covariates, train: bool, keep: Tensor | None = None
     ) -> Tensor:
         """Apply the layer to B x n_in; ``train`` takes minibatch statistics, ``keep`` is for dropout."""
+        if not (train or self.reduced or torch.is_grad_enabled()):
+            return self._evaluate(x, covariates)
         h = wide_linear(x, self.weight, self.bias, self.reduced)
         h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)
         norm = self.norm
@@ -282,6 +284,15 @@ class HiddenLayer(nn.Module):
             norm.eps,
         )
         return masked_relu(h, keep, self.dropout_rate)
+
+    def _evaluate(self, x: Tensor, covariates: Covariates) -> Tensor:
+        """With running statistics BatchNorm is folded into the product, which saves passes."""
+        norm = self.norm
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift = (self.bias - norm.running_mean) * scale + norm.bias
+        h = F.linear(x, self.weight * scale[:, None], shift)
+        h += covariate_term(self.covariate_weight * scale, self.n_levels, covariates)
+        return h.relu_()
 
 
 class HiddenStack(nn.Module):

@@ -11,6 +11,11 @@ from torch import Tensor
 WARM_UP = 3
 
 
+def can_record(device: torch.device) -> bool:
+    """Whether steps on this device can be recorded, random numbers included (torch 2.4 on)."""
+    return device.type == "cuda" and hasattr(torch.cuda.CUDAGraph, "register_generator_state")
+
+
 class RecordedStep:
     """Run a step on a GPU from a recording of it.
 

@@ -17,7 +17,7 @@ from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from ..errors import InputError, NonFiniteError
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .flat import flat_parameters
-from .graph import RecordedStep
+from .graph import RecordedStep, can_record
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def fit(
             optimizer = make_optimizer([vector], settings, train_cells.device)
             run = _Run(net, optimizer, generator, settings, key, result)
             step = run.step(gradients or _automatic(loss, vector), vector, train_cells)
-            if fixed and train_cells.device.type == "cuda":
+            if fixed and can_record(train_cells.device):
                 step = RecordedStep(step, generator)
             if settings.resume:
                 run.resume()

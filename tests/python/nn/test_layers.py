@@ -136,3 +136,20 @@ def test_hidden_layer_starts_as_one_linear_layer_over_everything():
         )
         == 0
     )
+
+
+def test_folding_batchnorm_into_the_product_changes_nothing():
+    sizes = CovariateSizes(2, (3,), 1)
+    layer = HiddenLayer(10, 6, sizes, 0.1, "linear", generator())
+    covariates = CovariateEncoder(sizes, generator())(
+        torch.tensor([0, 1, 1]), torch.tensor([[0], [2], [1]]), torch.ones(3, 1)
+    )
+    with torch.no_grad():
+        layer.norm.running_mean.uniform_(generator=generator(1))
+        layer.norm.running_var.uniform_(0.5, 2, generator=generator(2))
+        layer.norm.weight.uniform_(generator=generator(3))
+        layer.norm.bias.uniform_(generator=generator(4))
+    x = torch.randn(3, 10, generator=generator(5))
+    expected = layer(x, covariates, train=False)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x, covariates, train=False), expected.detach())
