@@ -53,19 +53,22 @@ as_categories <- function(frame, except = NULL) {
   frame
 }
 
+# Keep the genes that vary in every system.
+choose_features <- function(adata, settings, call = caller_env()) {
+  control <- settings$control
+  arguments <- list(system_key = settings$system, n_top_genes = as.integer(control$n_top_genes),
+                    min_cells = as.integer(control$min_cells))
+  if (length(settings$covariates)) arguments$batch_key <- settings$covariates[[1]]
+  call_bridge("select_features", adata, utils::modifyList(arguments, control$features),
+              .call = call)
+}
+
 # Choose features if none were given, train, and fetch what R keeps.
 fit_anndata <- function(adata, cells, settings, call = caller_env()) {
   control <- settings$control
   verbose <- settings$verbose
   folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
-  if (is.null(settings$features)) {
-    arguments <- list(system_key = settings$system,
-                      n_top_genes = as.integer(control$n_top_genes),
-                      min_cells = as.integer(control$min_cells))
-    if (length(settings$covariates)) arguments$batch_key <- settings$covariates[[1]]
-    adata <- call_bridge("select_features", adata,
-                         utils::modifyList(arguments, control$features), .call = call)
-  }
+  if (is.null(settings$features)) adata <- choose_features(adata, settings, call = call)
   shape <- unlist(reticulate::py_to_r(adata$shape))
   inform(verbose, c(i = "Training sysVI on {shape[[1]]} cell{?s} and {shape[[2]]} gene{?s}."))
   seed <- settings$seed.use %||% sample.int(.Machine$integer.max, 1)

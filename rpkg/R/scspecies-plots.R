@@ -124,20 +124,28 @@ PlotFoldChanges <- function(result, cell.types = NULL, target = NULL,
           else table$cell_type
   title <- sprintf("%s (%.0f %%)", name, 100 * share)
   table$panel <- factor(title, levels = unique(title))
-  end <- stats::ave(table$x, group, FUN = function(x) {
-    pmin(rank(x, ties.method = "first"), rank(-x, ties.method = "first"))
-  })
   ggplot2::ggplot(table, ggplot2::aes(.data$x, .data$y)) +
     ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
     ggplot2::geom_point(ggplot2::aes(colour = .data$likely), size = 0.5, show.legend = FALSE) +
     ggplot2::scale_colour_manual(values = c(`FALSE` = "grey70", `TRUE` = colour)) +
-    ggplot2::geom_text(ggplot2::aes(label = .data$target_gene), size = 2.3, vjust = -0.6,
-                       data = table[end <= n.genes, , drop = FALSE], check_overlap = TRUE) +
+    gene_lists(table, n.genes, left = TRUE) +
+    gene_lists(table, n.genes, left = FALSE) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = ncol) +
-    ggplot2::scale_x_continuous(expand = ggplot2::expansion(mult = 0.1)) +
-    ggplot2::scale_y_continuous(expand = ggplot2::expansion(mult = c(0.03, 0.12))) +
+    ggplot2::scale_x_continuous(expand = ggplot2::expansion(mult = 0.3)) +
     ggplot2::labs(x = "Median log2 fold change, target over context", y = "Probability") +
     ggplot2::theme_minimal()
+}
+
+# The genes that differ most, as a list in a panel's lower corner.
+gene_lists <- function(table, n, left) {
+  rows <- lapply(split(table, table$panel), function(rows) {
+    rows <- utils::head(rows[order(if (left) rows$x else -rows$x), , drop = FALSE], n)
+    data.frame(panel = rows$panel[1], text = paste(rows$target_gene, collapse = "\n"))
+  })
+  ggplot2::geom_text(
+    ggplot2::aes(label = .data$text), data = do.call(rbind, rows), size = 2.1, lineheight = 0.9,
+    x = if (left) -Inf else Inf, y = -Inf, hjust = if (left) -0.05 else 1.05, vjust = -0.1
+  )
 }
 
 #' @rdname scspecies_plots
@@ -186,13 +194,13 @@ PlotRelevantGenes <- function(result, cell.types = NULL, species = NULL, n.genes
   place <- paste(table$gene, table$species, table$cell_type, sep = "\r")
   table$place <- factor(place, levels = place)
   several <- length(unique(table$species)) > 1
-  facets <- if (several) ggplot2::vars(.data$cell_type, .data$species)
-            else ggplot2::vars(.data$cell_type)
+  panel <- if (several) paste(table$cell_type, table$species, sep = ", ") else table$cell_type
+  table$panel <- factor(panel, levels = unique(panel))
   ggplot2::ggplot(table, ggplot2::aes(.data$relevance, .data$place)) +
     ggplot2::geom_col(fill = colour) +
     ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
     ggplot2::scale_y_discrete(labels = function(x) sub("\r.*", "", x)) +
-    ggplot2::facet_wrap(facets, scales = "free", ncol = ncol) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = ncol) +
     ggplot2::labs(x = "Relevance", y = NULL) +
     ggplot2::theme_minimal()
 }

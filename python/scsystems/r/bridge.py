@@ -21,6 +21,7 @@ import scsystems as scs
 from scsystems.errors import InputError
 from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.evaluation import batch_strength, evaluate, tune  # noqa: F401
 from scsystems.r.examples import pancreas, pancreas_by_species  # noqa: F401
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.saved import (  # noqa: F401

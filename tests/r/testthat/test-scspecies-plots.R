@@ -43,8 +43,10 @@ test_that("similarity marks the best of every row", {
 test_that("fold changes are drawn per type, the genes at either end named", {
   result <- trained_species()
   plot <- drawn(PlotFoldChanges(result, n.genes = 2))
-  named <- plot$layers[[3]]$data
-  expect_identical(nrow(named), 3L * 4L)
+  alpha <- result$differential[result$differential$cell_type == "alpha", ]
+  ends <- alpha$target_gene[order(alpha$lfc)]
+  expect_identical(plot$layers[[3]]$data$text[[1]], paste(ends[1:2], collapse = "\n"))
+  expect_identical(plot$layers[[4]]$data$text[[1]], paste(rev(ends)[1:2], collapse = "\n"))
   expect_match(levels(plot$data$panel), "^(alpha|beta|gamma) \\([0-9]+ %\\)$")
   absolute <- drawn(PlotFoldChanges(result, "beta", kind = "absolute", probability = 0.5))
   expect_identical(absolute$data$x, result$differential$lfc_absolute[
