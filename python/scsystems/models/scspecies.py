@@ -223,7 +223,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
-        batch_size: int = 256,
+        batch_size: int | None = None,
         *,
         lr: float = 1e-3,
         gradient_clip_val: float | None = None,
@@ -243,7 +243,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         batch_size
-            Cells per minibatch (paper: 128).
+            Cells per minibatch; default a seventh of a species' cells, at least 32 and at most 256
+            (paper: 128).
         lr, gradient_clip_val
             Learning rate of Adam, and largest norm of the gradient.
         callbacks
@@ -272,7 +273,9 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 max_epochs=training.default_epochs(len(cells))
                 if max_epochs is None
                 else max_epochs,
-                batch_size=batch_size,
+                batch_size=training.default_batch_size(len(cells))
+                if batch_size is None
+                else batch_size,
                 lr=lr,
                 gradient_clip_val=gradient_clip_val,
                 checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir) / part.name,

@@ -72,12 +72,14 @@ class Results:
         target: str | None = None,
         labels: str | np.ndarray | pd.Series | None = None,
         n_neighbors: int = 25,
-        n_candidates: int = 50,
+        n_candidates: int = 0,
     ) -> pd.DataFrame:
         """Name a target's cells by their nearest context cells.
 
-        The nearest ``n_candidates`` context cells in the latent space are ranked by how well
-        they explain the cell (:meth:`similarity`); the best ``n_neighbors`` vote.
+        The nearest ``n_neighbors`` context cells in the latent space vote. With ``n_candidates``,
+        as many of the nearest are first ranked by how well they explain the cell
+        (:meth:`similarity`), and the best ``n_neighbors`` vote. This is the paper's way; it errs
+        more where a species' decoder has learned little of a type.
 
         Parameters
         ----------
@@ -87,8 +89,8 @@ class Results:
             A column of the context's ``obs`` or one label per context cell (missing ones do not
             vote); default the labels the model was made with.
         n_neighbors, n_candidates
-            Cells that vote, and cells that are ranked (paper: 250; 50 cost a fifth). With
-            ``n_candidates`` not above ``n_neighbors`` the nearest cells vote and nothing is ranked.
+            Cells that vote, and cells that are ranked (paper: 250). With ``n_candidates`` not
+            above ``n_neighbors`` the nearest cells vote and nothing is ranked.
 
         Returns
         -------
@@ -102,7 +104,7 @@ class Results:
             )
         among = self._neighbours(part, max(n_neighbors, min(n_candidates, n_context)))
         if n_candidates > n_neighbors:
-            cells = part.require_cells("to rank candidates (n_candidates=0 needs none)")
+            cells = part.require_cells("to rank candidates (n_candidates=0 ranks none)")
             values = similarity(
                 part.net, cells, part.embedded.mean, self._context.embedded.mean, among
             )

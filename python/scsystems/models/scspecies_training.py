@@ -57,6 +57,11 @@ def default_epochs(n_cells: int) -> int:
     return 30 if n_cells > LARGE else 60
 
 
+def default_batch_size(n_cells: int) -> int:
+    """Large minibatches cost less; small data need several steps per epoch."""
+    return min(256, max(32, n_cells // 7))
+
+
 def default_quantile(n_cells: int) -> float:
     """0.8 above 10,000 cells, else 0.2: small data need more cells for rare types to be represented."""
     return 0.8 if n_cells > LARGE else 0.2

@@ -9,6 +9,7 @@ from scipy import sparse
 
 import scsystems as scs
 from scsystems.errors import InputError, ModelFileError, NotTrainedError
+from scsystems.models.scspecies_training import default_batch_size
 
 N_SHARED, N_OWN = 300, 60
 TYPES = ("alpha", "beta", "gamma")
@@ -82,7 +83,7 @@ def accuracy(model, human, **options):
 
 def test_labels_reach_the_target(model, human):
     assert accuracy(model, human) > 0.9
-    assert accuracy(model, human, n_candidates=0) > 0.9
+    assert accuracy(model, human, n_candidates=50) > 0.9
     transferred = model.transfer_labels()
     assert list(transferred.index) == list(human.obs_names)
     assert transferred["confidence"].between(0, 1).all()
@@ -201,11 +202,18 @@ def test_saving_and_loading(model, human, mouse, tmp_path):
     np.testing.assert_array_equal(
         alone.get_latent_representation("human"), model.get_latent_representation("human")
     )
-    assert alone.transfer_labels(n_candidates=0).equals(model.transfer_labels(n_candidates=0))
+    assert alone.transfer_labels().equals(model.transfer_labels())
+    with pytest.raises(InputError, match="without them"):
+        alone.transfer_labels(n_candidates=50)
     with pytest.raises(InputError, match="without them"):
         alone.similarity()
     whole = scs.ScSpecies.load(path, {"human": human})
-    assert whole.transfer_labels().equals(model.transfer_labels())
+    ranked = {"n_candidates": 50}
+    assert whole.transfer_labels(**ranked).equals(model.transfer_labels(**ranked))
+    everything = scs.ScSpecies.load(path, {"human": human, "mouse": mouse})
+    for result in ("novelty", "differential_expression", "similarity", "preliminary_labels"):
+        saved, own = (getattr(m, result)() for m in (everything, model))
+        pd.testing.assert_frame_equal(saved, own)
     assert repr(whole) == repr(model)
     assert whole.prototype_record().equals(model.prototype_record())
     assert scs.load(path).species == model.species
@@ -344,6 +352,15 @@ def test_one_batch(mouse, human):
     for model in (make(mouse, one), make(mouse, human, batch_key=None)):
         model.train(max_epochs=2, accelerator="cpu", verbose=False)
         assert np.isfinite(model.get_latent_representation("human")).all()
+
+
+def test_no_epochs_are_refused(mouse, human):
+    with pytest.raises(InputError, match="max_epochs=0"):
+        make(mouse, human).train(max_epochs=0, verbose=False)
+
+
+def test_small_data_have_several_steps_per_epoch():
+    assert [default_batch_size(n) for n in (30, 400, 1_000, 100_000)] == [32, 57, 142, 256]
 
 
 def test_a_target_smaller_than_a_minibatch(mouse, human):
