@@ -5,35 +5,32 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 
 from ..data.minibatches import CellArrays, iterate
-from ..data.schema import Schema, Setup, expression, gene_means
+from ..data.schema import Schema, Setup, expression
 from ..errors import InputError
 from ..nn.layers import CovariateInit, CovariateSizes
-from ..nn.priors import Density, GaussianMixturePrior, VampPrior
+from ..nn.priors import Density
 from ..nn.sysvi import SysVINet, SysVISizes
 from ..nn.sysvi_imported import ImportedSysVINet
-from ..train.device import choose_device
 from . import presets
 from .base import (
     data_fingerprint,
-    load_weights,
-    read_model,
     resolve_indices,
-    save_model,
 )
-from .scvi_import import ARITHMETIC, FILE, convert, holds_scvi_model, read_scvi_file
+from .scvi_import import ARITHMETIC
 from .surgery import QueryTraining
 from .sysvi_abundance import DifferentialAbundanceMixin
+from .sysvi_arguments import SIZE_ARGUMENTS, check_arguments, embedding_arguments
 from .sysvi_differential import DifferentialExpressionMixin
 from .sysvi_expression import ExpressionMixin
+from .sysvi_files import FilesMixin
+from .sysvi_prior import start_prior
 from .sysvi_query import QueryMixin
 from .sysvi_scores import ScoresMixin
 from .sysvi_training import TrainingMixin
@@ -41,9 +38,6 @@ from .sysvi_training import TrainingMixin
 logger = logging.getLogger(__name__)
 
 INFERENCE_CHUNK = 4096
-
-# cells beside a model, under the name that scvi-tools gives them
-CELLS_FILE = "adata.h5ad"
 
 
 class SysVI(
@@ -53,6 +47,7 @@ class SysVI(
     DifferentialAbundanceMixin,
     QueryMixin,
     TrainingMixin,
+    FilesMixin,
 ):
     """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
 
@@ -69,8 +64,9 @@ class SysVI(
         Components of the ``"vamp"`` and ``"gmm"`` priors; default 20 (paper 5). More of them
         keep rare cell types apart.
     pseudoinputs_data_indices
-        Cells that the prior's components start from, one index per component. Default: drawn
-        at random with ``seed``.
+        Cells that the prior's components start from, one index per component; without
+        ``n_prior_components`` there are as many components. Default: drawn at random with
+        ``seed``.
     trainable_priors
         Whether pseudoinputs (or the Gaussians) are learned.
     prior_density
@@ -147,15 +143,21 @@ class SysVI(
     ):
         skip = ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs", "preset")
         arguments = {k: v for k, v in locals().items() if k not in skip}
+        if n_prior_components is None and pseudoinputs_data_indices is not None:
+            given = np.asarray(pseudoinputs_data_indices)
+            arguments["n_prior_components"] = int(
+                given.sum() if given.dtype == bool else given.size
+            )
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
-        arguments |= _embedding_arguments(embedding_kwargs)
-        _check_arguments(arguments)
+        arguments |= embedding_arguments(embedding_kwargs)
+        check_arguments(arguments)
         schema = Schema.from_anndata(adata, Setup.read(adata))
         self._prepare(schema, arguments)
         self.adata = adata
         self._cells = schema.arrays(adata)
         self._fingerprint = data_fingerprint(expression(adata, schema.setup.layer), adata.obs_names)
-        self._start_prior(pseudoinputs_data_indices)
+        self._n_cells = len(self._cells)
+        start_prior(self.net, self._cells, arguments, pseudoinputs_data_indices, self._generator)
 
     @classmethod
     def setup_anndata(
@@ -275,76 +277,6 @@ class SysVI(
         rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
         return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
 
-    def save(
-        self, dir_path: str | Path, overwrite: bool = False, save_anndata: bool = False
-    ) -> None:
-        """Write the model into a folder: safetensors and JSON, whole or not at all.
-
-        Parameters
-        ----------
-        dir_path
-            The folder.
-        overwrite
-            Replace an existing model there.
-        save_anndata
-            Keep the model's cells beside it, where `load` finds them.
-        """
-        if save_anndata and self.adata is None:
-            raise InputError("save_anndata=True, but the model was loaded without data.")
-        facts = {
-            "schema": self.schema.to_json(),
-            "data_fingerprint": self._fingerprint,
-            "n_cells": self._n_cells,
-            "training": self._train_facts,
-            "query": None if self._query is None else asdict(self._query),
-        }
-        save_model(self, dir_path, self._arguments, facts, overwrite)
-        if save_anndata:
-            self.adata.write_h5ad(Path(dir_path) / CELLS_FILE)
-
-    @classmethod
-    def load(
-        cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu"
-    ) -> SysVI:
-        """Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        dir_path
-            The folder.
-        adata
-            Cells to attach, with the model's genes, systems and covariates; ``None`` takes those
-            saved with the model (``save_anndata``) or reads the model alone, which then needs
-            ``adata`` in every call.
-        accelerator
-            Device of the weights.
-
-        Raises
-        ------
-        ModelFileError
-            If the folder is incomplete or damaged.
-        InputError
-            If ``adata`` does not fit the model.
-
-        Notes
-        -----
-        A folder that scvi-tools' SysVI saved is read as well, see
-        :mod:`scsystems.models.scvi_import`: the latent representation is the same to float
-        precision, and further training goes on with that package's arithmetic.
-        """
-        model = cls.__new__(cls)
-        if holds_scvi_model(dir_path):
-            model._read_scvi(dir_path)
-        else:
-            model._read_own(dir_path)
-        model.net.to(choose_device(accelerator))
-        saved = Path(dir_path) / CELLS_FILE
-        if adata is None and saved.exists():
-            adata = read_h5ad(saved)
-        if adata is not None:
-            model._attach(adata)
-        return model
-
     def __repr__(self) -> str:
         a = self._arguments
         state = (
@@ -378,7 +310,7 @@ class SysVI(
         sizes = SysVISizes(
             n_genes=len(schema.genes),
             covariates=covariates,
-            **{k: a[k] for k in _SIZE_ARGUMENTS},
+            **{k: a[k] for k in SIZE_ARGUMENTS},
         )
         self._generator = torch.Generator().manual_seed(a["seed"])
         net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet
@@ -391,100 +323,6 @@ class SysVI(
         self._train_facts: dict[str, Any] = {}
         # what trains when this model maps a query; None for a model of its own
         self._query: QueryTraining | None = None
-
-    def _read_own(self, dir_path: str | Path) -> None:
-        """Everything that `save` wrote."""
-        tensors, record = read_model(dir_path, type(self).__name__)
-        self._prepare(Schema.from_json(record["schema"]), record["arguments"])
-        self._empty_prior()
-        load_weights(self.net, tensors, dir_path)
-        self._history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
-        self._stopped = record["stopped"]
-        self._fingerprint = record["data_fingerprint"]
-        self._n_cells = record["n_cells"]
-        self._train_facts = record["training"]
-        if record.get("query"):
-            self._query = QueryTraining.from_json(record["query"])
-
-    def _read_scvi(self, dir_path: str | Path) -> None:
-        """What scvi-tools' SysVI saved; its training history is not kept."""
-        schema, arguments, weights, facts = convert(read_scvi_file(Path(dir_path) / FILE))
-        self._prepare(schema, arguments)
-        self._empty_prior()
-        load_weights(self.net, weights, dir_path)
-        self._stopped = "max_epochs" if facts["trained"] else None
-        self._fingerprint = ""
-        self._n_cells = facts["n_cells"]
-        self._train_facts = {"scvi_version": facts["scvi_version"]}
-
-    def _attach(self, adata: AnnData) -> None:
-        """Make ``adata`` the model's own cells."""
-        self._cells = self.schema.arrays(adata)
-        self.adata = adata
-        if not self.schema.gene_means:
-            self.schema = replace(self.schema, gene_means=gene_means(self._cells.x))
-        self._fingerprint = data_fingerprint(
-            expression(adata, self.schema.setup.layer), adata.obs_names
-        )
-        self._n_cells = adata.n_obs
-
-    def _start_prior(self, indices: Sequence[int] | np.ndarray | None) -> None:
-        """Give the prior its starting components."""
-        a, n = self._arguments, len(self._cells)
-        self._n_cells = n
-        k = a["n_prior_components"]
-        if a["prior"] == "standard_normal":
-            if indices is not None:
-                raise InputError(
-                    "pseudoinputs_data_indices is given, but prior='standard_normal' has no components."
-                )
-            return
-        if a["prior"] == "gmm" and a["gmm_init"] == "random":
-            if indices is not None:
-                raise InputError(
-                    "pseudoinputs_data_indices is given, but gmm_init='random' does not use cells."
-                )
-            mean = torch.rand(k, a["n_latent"], generator=self._generator)
-            self.net.prior = GaussianMixturePrior(
-                mean, torch.ones_like(mean), a["trainable_priors"], a["prior_density"]
-            )
-            return
-        if indices is None:
-            chosen = np.random.default_rng(a["seed"]).choice(n, size=k, replace=k > n)
-        else:
-            chosen = resolve_indices(indices, n)
-            if len(chosen) != k:
-                raise InputError(
-                    f"pseudoinputs_data_indices has {len(chosen)} cells. Expected n_prior_components={k} of them."
-                )
-        batch = next(iterate(self._cells.take(chosen), torch.device("cpu"), k))
-        with torch.no_grad():
-            covariates = self.net.covariates(batch.system, batch.categorical, batch.continuous)
-            if a["prior"] == "vamp":
-                design = self.net.covariates.design(covariates)
-                self.net.prior = VampPrior(
-                    batch.x, design, a["trainable_priors"], a["prior_density"]
-                )
-            else:
-                mean, var = self.net.encode(batch.x, covariates)
-                self.net.prior = GaussianMixturePrior(
-                    mean, var, a["trainable_priors"], a["prior_density"]
-                )
-
-    def _empty_prior(self) -> None:
-        """A prior of the right shape, for weights to be loaded into."""
-        a, sizes = self._arguments, self.net.sizes
-        k = a["n_prior_components"]
-        if a["prior"] == "vamp":
-            x, design = torch.zeros(k, sizes.n_genes), torch.zeros(k, sizes.covariates.n_total)
-            self.net.prior = self.net.vamp_prior(
-                x, design, a["trainable_priors"], a["prior_density"]
-            )
-        elif a["prior"] == "gmm":
-            ones = torch.ones(k, sizes.n_latent)
-            self.net.prior = GaussianMixturePrior(
-                ones, ones, a["trainable_priors"], a["prior_density"]
-            )
 
     @torch.inference_mode()
     def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
@@ -502,49 +340,3 @@ class SysVI(
         for batch in iterate(cells, self.device, batch_size or INFERENCE_CHUNK):
             mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
             yield batch, mean, var
-
-
-_SIZE_ARGUMENTS = (
-    "n_latent",
-    "n_hidden",
-    "n_layers",
-    "dropout_rate",
-    "out_var_mode",
-    "covariate_init",
-    "encode_covariates",
-    "cycle_covariates",
-)
-
-_CHOICES = {
-    "prior": ("standard_normal", "vamp", "gmm"),
-    "prior_density": ("joint", "factorised"),
-    "gmm_init": ("data", "random"),
-    "out_var_mode": ("feature", "sample_feature"),
-    "covariate_init": ("zero", "linear"),
-    "cycle_covariates": ("keep", "zero"),
-}
-
-
-def _embedding_arguments(embedding_kwargs: dict[str, Any] | None) -> dict[str, Any]:
-    """``embedding_kwargs`` of scvi-tools, of which only the length has a meaning here."""
-    given = dict(embedding_kwargs or {})
-    found = {"embedding_dim": given.pop("embedding_dim")} if "embedding_dim" in given else {}
-    if given:
-        raise InputError(
-            f"embedding_kwargs has unknown entries: {sorted(given)}. Expected only 'embedding_dim'."
-        )
-    return found
-
-
-def _check_arguments(arguments: dict[str, Any]) -> None:
-    for name, choices in _CHOICES.items():
-        if arguments[name] not in choices:
-            raise InputError(f"{name}={arguments[name]!r} is not known. Expected one of {choices}.")
-    for name in ("n_prior_components", "n_latent", "n_hidden", "n_layers", "embedding_dim"):
-        value = arguments[name]
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
-        arguments[name] = int(value)
-    if not 0 <= arguments["dropout_rate"] < 1:
-        raise InputError(f"dropout_rate={arguments['dropout_rate']!r}. Expected a share in [0, 1).")
-    arguments["seed"] = int(arguments["seed"])

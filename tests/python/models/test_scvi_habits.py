@@ -62,13 +62,11 @@ def test_combinations_train_embed_and_save(prior, setup, pseudoinputs, embed, we
             SysVI.setup_anndata(adata, **arguments)
     else:
         SysVI.setup_anndata(adata, **arguments)
-    more = {} if pseudoinputs is None else {"n_prior_components": len(pseudoinputs)}
     model = trained(
         adata,
         prior=prior,
         pseudoinputs_data_indices=pseudoinputs,
         embed_categorical_covariates=embed,
-        **more,
     )
     assert model.get_latent_representation(adata=adata).shape[0] == adata.n_obs
     model.save(f"{tmp_path}/saved_model/", overwrite=True)
@@ -163,3 +161,14 @@ def test_cells_can_be_saved_with_the_model(tmp_path):
     assert alone.adata is None
     with pytest.raises(ValueError, match="save_anndata=True"):
         alone.save(tmp_path / "n", save_anndata=True)
+
+
+def test_groups_are_compared_by_indices_and_by_column():
+    adata = cells()
+    SysVI.setup_anndata(adata, batch_key="batch")
+    model = trained(adata, prior="standard_normal")
+    found = model.differential_expression(idx1=[0, 1, 2], idx2=[3, 4, 5])
+    assert set(found.index) == set(adata.var_names)
+    found = model.differential_expression(groupby="batch", group1="a", group2="b")
+    assert (found["group1"] == "a").all()
+    assert (found["group2"] == "b").all()
