@@ -170,6 +170,7 @@ PlotPrototypes <- function(result, cell.types = NULL, target = NULL, palette = N
     ggplot2::geom_line(ggplot2::aes(linewidth = .data$same)) +
     ggplot2::scale_linewidth_manual(values = c(`FALSE` = 0.4, `TRUE` = 1.2), guide = "none") +
     ggplot2::scale_y_continuous(breaks = squeezed(breaks), labels = format_breaks(breaks)) +
+    ggplot2::scale_x_continuous(breaks = function(x) unique(round(pretty(x, 3)))) +
     ggplot2::facet_wrap(facets, ncol = ncol) +
     named_colours(palette, types) +
     ggplot2::labs(x = "Epoch", y = "Log-likelihood difference", colour = context_name(result)) +
@@ -199,6 +200,7 @@ PlotRelevantGenes <- function(result, cell.types = NULL, species = NULL, n.genes
   ggplot2::ggplot(table, ggplot2::aes(.data$relevance, .data$place)) +
     ggplot2::geom_col(fill = colour) +
     ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
+    ggplot2::scale_x_continuous(n.breaks = 3) +
     ggplot2::scale_y_discrete(labels = function(x) sub("\r.*", "", x)) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = ncol) +
     ggplot2::labs(x = "Relevance", y = NULL) +
