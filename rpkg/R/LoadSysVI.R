@@ -69,6 +69,7 @@ open_model <- function(model, name = NULL, device = "cpu", call = caller_env()) 
     record <- find_record(sysvi_records(model), name, call = call)
     path <- record$model
   }
+  if (!is.character(model) && !dir.exists(path)) abort_moved(path, call = call)
   handle <- call_bridge("load_model", path, device = device, .call = call)
   facts <- reticulate::py_to_r(call_bridge("describe_model", handle, .call = call))
   described <- reticulate::py_to_r(call_bridge("describe", handle, .call = call))
@@ -84,4 +85,13 @@ open_model <- function(model, name = NULL, device = "cpu", call = caller_env()) 
     continuous_covariates = text(facts$continuous), dims = facts$dims, prior = facts$prior,
     cells = facts$cells, history = history
   ), class = "sysvi_model"))
+}
+
+# An object remembers a folder that is no longer there.
+abort_moved <- function(path, call = caller_env()) {
+  cli::cli_abort(c(
+    "The trained model is not where the object remembers it: {.path {path}}.",
+    i = "If its folder was moved, give the new place: {.code model = \"path/to/model\"}.",
+    i = "If it is gone, the embedding remains in the object; anything else needs {.fn RunSysVI} again."
+  ), class = c("scsystems_model_file_error", "scsystems_error"), call = call)
 }
