@@ -2,7 +2,9 @@
 #'
 #' Species, organoids and tissue, or cells and nuclei differ by more than a usual batch effect.
 #' [RunSysVI()] integrates such data with sysVI (Hrovatin et al. 2025), on Seurat,
-#' SingleCellExperiment and AnnData objects.
+#' SingleCellExperiment and AnnData objects. [RunScSpecies()] aligns species that keep their own genes
+#' with scSpecies (Schächter et al. 2025). [EvaluateIntegration()], [BatchStrength()] and
+#' [TuneSysVI()] measure and choose.
 #'
 #' The models are written in Python, which this package carries along. What Python itself needs
 #' (torch and a few others) comes with [install_scsystems()]; [scsystems_sitrep()] says how things
