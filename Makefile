@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE := 1
 R_ENV = R_LIBS=$(ROOT)/.rlib RETICULATE_PYTHON=$(PYTHON_BIN)
 
-.PHONY: help setup demo test lint test-python test-interop test-r check-r clean
+.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r clean
 help:
 	@head -n 3 Makefile | cut -c3-
 
@@ -20,6 +20,10 @@ setup:
 
 demo: setup
 	@$(R_ENV) Rscript scripts/demo.R
+
+# into build/vignettes/; test-interop builds them too, and looks at what has come out
+vignettes: setup
+	@$(R_ENV) Rscript scripts/vignettes.R
 
 test: lint test-python test-interop test-r check-r
 
@@ -42,4 +46,4 @@ check-r: setup
 	$(R_ENV) scripts/check_r.sh --no-tests
 
 clean:
-	rm -rf .venv .rlib demo
+	rm -rf .venv .rlib demo build

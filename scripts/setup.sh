@@ -18,6 +18,7 @@ fail() { printf 'Error: %s\n' "$*" >&2; exit 1; }
 
 missing_from_system() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo "python3-venv"
+  command -v pandoc >/dev/null || echo "pandoc"
   command -v Rscript >/dev/null || { echo "R"; return; }
   # names only: loading Seurat would take seconds
   Rscript --vanilla -e 'for (p in commandArgs(TRUE)) if (!nzchar(system.file(package = p))) cat(p, "")' \
