@@ -21,6 +21,7 @@ from ..tools.label_transfer import transfer
 from ..train.device import choose_device
 from .base import load_weights
 from .surgery import QueryTraining, grow, new_rows, new_vectors
+from .sysvi_prior import empty_prior
 from .sysvi_scores import check_count
 
 logger = logging.getLogger(__name__)
@@ -199,7 +200,7 @@ class QueryMixin:
         schema = reference.schema.extended(adata)
         model = cls.__new__(cls)
         model._prepare(schema, reference._arguments)
-        model._empty_prior()
+        empty_prior(model.net, model._arguments)
         old, new = reference.net.sizes.covariates, model.net.sizes.covariates
         state = {k: v.detach().cpu() for k, v in reference.net.state_dict().items()}
         load_weights(model.net, grow(state, old, new), "the reference model")
