@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from ..errors import InputError
 
@@ -56,32 +59,40 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"{name}={settings[name]!r} is not known. Expected one of {choices}.")
     for name in ("n_latent", "n_features", "n_hidden", "n_neighbors"):
         value = settings[name]
-        if isinstance(value, bool) or int(value) != value or value < 1:
+        if not _is_whole(value) or value < 1:
             raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
         settings[name] = int(value)
     every = settings["search_every"]
-    if isinstance(every, bool) or int(every) != every or every < 0:
+    if not _is_whole(every) or every < 0:
         raise InputError(
             f"search_every={every!r}. Expected a number of epochs, or 0 to search in every step."
         )
-    if not 0 <= settings["dropout_rate"] < 1:
+    if not (isinstance(settings["dropout_rate"], Real) and 0 <= settings["dropout_rate"] < 1):
         raise InputError(f"dropout_rate={settings['dropout_rate']!r}. Expected a share in [0, 1).")
     for name in ("kl_weight", "eta"):
         settings[name] = _ramp(name, settings[name])
     settings["mixing_weight"] = _ramp("mixing_weight", settings["mixing_weight"])[1]
     quantile = settings["quantile"]
-    if quantile is not None and not 0 <= quantile <= 1:
+    if quantile is not None and not (isinstance(quantile, Real) and 0 <= quantile <= 1):
         raise InputError(
             f"quantile={quantile!r}. Expected a level between 0 (align all cells) and 1, or None."
         )
+    if not _is_whole(settings["seed"]):
+        raise InputError(f"seed={settings['seed']!r}. Expected a whole number.")
     settings["seed"] = int(settings["seed"])
     return settings
 
 
+def _is_whole(value: Any) -> bool:
+    """Whether it is a whole number, be it an integer or not (R's are not)."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and float(value).is_integer()
+
+
 def _ramp(name: str, value: float | tuple[float, float]) -> tuple[float, float]:
     """A weight as (start, end): one number is constant."""
-    pair = (value, value) if isinstance(value, (int, float)) else tuple(value)
-    if len(pair) != 2 or not all(0 <= v < float("inf") for v in pair):
+    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, Real) and 0 <= v < float("inf") for v in pair):
         raise InputError(
             f"{name}={value!r}. Expected a weight of at least 0, or two: at the start and after the warm-up."
         )
