@@ -25,6 +25,7 @@
 #' @param biology.metrics,batch.metrics Metrics to score, see [EvaluateIntegration()]; `NULL` for
 #'   those of the paper, or those that need no labels.
 #' @param metrics Further metrics to compute.
+#' @param min.cells Smallest label of the label transfer.
 #' @param folder Folder to keep the runs in; `NULL` keeps none.
 #' @param report Path of a report with tables and figures, ending in `.html` or `.md`; `NULL` for
 #'   none. Needs matplotlib: `install_scsystems(extras = "plots")`.
