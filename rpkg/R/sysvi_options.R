@@ -11,7 +11,7 @@
 #' @param n_prior_components Number of components of the `"vamp"` and `"gmm"` priors; `NULL` for the
 #'   preset's.
 #' @param pseudoinputs Cells (names or positions) that the pseudo-cells of the `"vamp"` prior start
-#'   from; `NULL` picks them at random.
+#'   from; `NULL` for the preset's choice.
 #' @param trainable_priors Whether the prior's components are trained.
 #' @param n_hidden,n_layers Width and number of the hidden layers.
 #' @param dropout_rate Dropout in the hidden layers.

@@ -11,6 +11,7 @@ MODEL = {
     "default": {
         "n_prior_components": 20,
         "prior_density": "joint",
+        "pseudoinput_choice": "spread",
         "covariate_init": "zero",
         "encode_covariates": False,
         "cycle_covariates": "keep",
@@ -18,6 +19,7 @@ MODEL = {
     "paper": {
         "n_prior_components": 5,
         "prior_density": "joint",
+        "pseudoinput_choice": "random",
         "covariate_init": "linear",
         "encode_covariates": True,
         "cycle_covariates": "zero",

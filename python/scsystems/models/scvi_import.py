@@ -183,6 +183,7 @@ def _arguments(state: dict[str, Tensor], options: dict[str, Any]) -> dict[str, A
         "n_prior_components": len(state["prior.u"]) if vamp else 1,
         "trainable_priors": bool(options.get("trainable_priors", True)),
         "prior_density": "factorised",
+        "pseudoinput_choice": "random",
         "gmm_init": "data",
         "n_latent": len(state["encoder.mean_encoder.bias"]),
         "n_hidden": state["encoder.mean_encoder.weight"].shape[1],

@@ -65,14 +65,18 @@ class SysVI(
         keep rare cell types apart.
     pseudoinputs_data_indices
         Cells that the prior's components start from, one index per component; without
-        ``n_prior_components`` there are as many components. Default: drawn at random with
-        ``seed``.
+        ``n_prior_components`` there are as many components. Default: see
+        ``pseudoinput_choice``.
     trainable_priors
         Whether pseudoinputs (or the Gaussians) are learned.
     prior_density
         ``"joint"``: a mixture over all latent dimensions together; ``"factorised"``: a mixture
         in each dimension, see :func:`scsystems.nn.priors.mixture_log_density`. Default
         ``"joint"``.
+    pseudoinput_choice
+        How those cells are chosen: ``"spread"`` (default) over the expression of every system
+        alike, which gives rare cell types a component (:func:`scsystems.data.spread.spread_cells`);
+        ``"random"`` (paper).
     gmm_init
         Start of the ``"gmm"`` prior: ``"data"`` (encoded cells) or ``"random"`` (means in
         [0, 1), variance 1).
@@ -125,6 +129,7 @@ class SysVI(
         *,
         trainable_priors: bool = True,
         prior_density: Density | None = None,
+        pseudoinput_choice: Literal["spread", "random"] | None = None,
         gmm_init: Literal["data", "random"] = "data",
         n_latent: int = 15,
         n_hidden: int = 256,

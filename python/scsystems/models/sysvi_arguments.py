@@ -21,6 +21,7 @@ SIZE_ARGUMENTS = (
 _CHOICES = {
     "prior": ("standard_normal", "vamp", "gmm"),
     "prior_density": ("joint", "factorised"),
+    "pseudoinput_choice": ("spread", "random"),
     "gmm_init": ("data", "random"),
     "out_var_mode": ("feature", "sample_feature"),
     "covariate_init": ("zero", "linear"),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..data.minibatches import CellArrays, iterate
+from ..data.spread import spread_cells
 from ..errors import InputError
 from ..nn.priors import GaussianMixturePrior, VampPrior
 from ..nn.sysvi import SysVINet
@@ -33,7 +34,7 @@ def start_prior(
     arguments
         Of the model's constructor.
     indices
-        The cells to start from; ``None`` draws them.
+        The cells to start from; ``None`` chooses them as the arguments say.
     generator
         For components that start at random places.
 
@@ -58,7 +59,9 @@ def start_prior(
         mean = torch.rand(k, a["n_latent"], generator=generator)
         net.prior = GaussianMixturePrior(mean, torch.ones_like(mean), *how)
         return
-    if indices is None:
+    if indices is None and a["pseudoinput_choice"] == "spread":
+        chosen = spread_cells(cells.x, cells.system, k, a["seed"])
+    elif indices is None:
         n = len(cells)
         chosen = np.random.default_rng(a["seed"]).choice(n, size=k, replace=k > n)
     else:
