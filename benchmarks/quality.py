@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.io import mmwrite
 
 import scsystems as scs
 from scsystems.metrics.evaluate import COLUMNS
@@ -63,7 +65,19 @@ PEERS = {
     "harmonypy": ("harmony", "harmony", True),
     "scanorama": ("scanorama", "scanorama", True),
 }
-METHODS = [*OURS, *PEERS, "PCA"]
+# from R, in whose library Seurat must be; Seurat draws no random numbers that matter here
+R_PEERS = {"Seurat CCA": "seurat-cca", "Seurat RPCA": "seurat-rpca"}
+# it is told the cell types of one system, as no other method is
+SCSPECIES = "ScSpecies (labels)"
+SEEDLESS = ("PCA", *R_PEERS)
+METHODS = [*OURS, SCSPECIES, *PEERS, *R_PEERS, "PCA"]
+# comparators that were tried and cannot be run here, and why
+UNAVAILABLE = {
+    "scArches/scPoli": "scarches 0.6.1 needs scvi-tools below 1.2 and numpy below 2",
+    "scGLUE": "needs genomic positions to join systems, which the data sets do not have",
+    "celltypist": "transfers labels without an embedding; there is nothing to mix",
+    "scspecies": "its own comparison is benchmarks/scspecies.py: it needs each species' own genes",
+}
 SHOWN = [
     "ilisi", "kbet", "graph_connectivity", "asw_batch", "nmi_fixed", "moran", "jaccard",
     "asw_label", "label_transfer",
@@ -141,6 +155,49 @@ def run_peer(folder: Path, name: str, python: Path, seed: int, options) -> tuple
     return np.load(out), json.loads(out.with_suffix(".json").read_text())
 
 
+def run_r(folder: Path, name: str, seed: int, options) -> tuple[np.ndarray, dict]:
+    out = folder / f"{R_PEERS[name]}.csv"
+    script = Path(__file__).with_name("peers.R")
+    done = subprocess.run(
+        ["Rscript", str(script), R_PEERS[name], str(folder), str(out), str(seed)],
+        capture_output=True, text=True, timeout=options.timeout,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError("\n".join(done.stderr.strip().splitlines()[-3:]))
+    return np.loadtxt(out, delimiter=","), json.loads(out.with_suffix(".json").read_text())
+
+
+def run_scspecies(adata, seed: int, epochs: int | None) -> tuple[np.ndarray, dict]:
+    """The largest system is the context; the labels of the others stay hidden."""
+    sizes = adata.obs["system"].value_counts()
+    parts = {}
+    for system in sizes.index:
+        part = adata[adata.obs["system"] == system].copy()
+        part.X, part.obs = part.layers["counts"], part.obs.astype(str)
+        parts[system] = part
+    context, *targets = parts
+    several = all(p.obs["batch"].nunique() > 1 for p in parts.values())
+    start, cpu = time.perf_counter(), time.process_time()
+    model = scs.ScSpecies(
+        {context: parts[context]},
+        {name: parts[name].copy() for name in targets},
+        "label",
+        # all systems have the same genes here
+        pd.DataFrame({name: adata.var_names for name in parts}),
+        batch_key="batch" if several else None,
+        seed=seed,
+    )
+    model.train(max_epochs=epochs, verbose=False)
+    embedding = np.empty((adata.n_obs, model.get_latent_representation(context).shape[1]))
+    for name in parts:
+        embedding[adata.obs["system"] == name] = model.get_latent_representation(name)
+    return embedding, {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu,
+        "versions": {"scsystems": scs.__version__},
+    }
+
+
 def interpreters(options) -> tuple[dict[str, Path], dict[str, str]]:
     """Python of every environment, and why others are missing."""
     found = {name: Path(path) for name, path in (entry.split("=", 1) for entry in options.env)}
@@ -176,11 +233,17 @@ def benchmark(options) -> None:
         sparse.save_npz(folder / "counts.npz", adata.layers["counts"])
         adata.obs[["system", "batch"]].to_csv(folder / "obs.csv")
         np.save(folder / "pca.npy", adata.obsm["pca"])
+        if shutil.which("Rscript"):
+            mmwrite(folder / "x.mtx", adata.X.T)
+            mmwrite(folder / "counts.mtx", adata.layers["counts"].T)
+        else:
+            skipped |= dict.fromkeys(R_PEERS, "there is no Rscript")
         for name in options.methods:
             if name in PEERS and PEERS[name][0] in missing:
                 skipped[name] = missing[PEERS[name][0]]
+            if name in skipped:
                 continue
-            for seed in options.seeds if name != "PCA" else options.seeds[:1]:
+            for seed in options.seeds[:1] if name in SEEDLESS else options.seeds:
                 identity = {
                     "data": fingerprint, "method": name, "seed": seed, "epochs": options.epochs,
                     "arguments": OURS.get(name), "pins": PINS[PEERS[name][0]] if name in PEERS else None,
@@ -194,6 +257,10 @@ def benchmark(options) -> None:
                         embedding, facts = adata.obsm["pca"], {"seconds": 0.0, "cpu_seconds": 0.0}
                     elif name in OURS:
                         embedding, facts = run_ours(adata, name, seed, options.epochs)
+                    elif name == SCSPECIES:
+                        embedding, facts = run_scspecies(adata, seed, options.epochs)
+                    elif name in R_PEERS:
+                        embedding, facts = run_r(folder, name, seed, options)
                     else:
                         python = pythons[PEERS[name][0]]
                         embedding, facts = run_peer(folder, name, python, seed, options)
@@ -323,9 +390,11 @@ def report(out: Path) -> None:
             f"{slug}_jaccard",
             "Jaccard index per cell type against iLISI.",
         )
+    document.heading("Not run")
+    for name, reason in UNAVAILABLE.items():
+        document.text(f"{name}: {reason}")
     skipped = out / "skipped.json"
     if skipped.exists():
-        document.heading("Not run")
         for dataset, reasons in json.loads(skipped.read_text()).items():
             for name, reason in reasons.items():
                 document.text(f"{dataset}: {name}: {reason}")

@@ -1,0 +1,59 @@
+# Run one comparator from R: needs Seurat (version 4 or 5), Matrix and jsonlite.
+#
+#     Rscript benchmarks/peers.R METHOD FOLDER OUT.csv SEED
+#
+# FOLDER holds x.mtx (genes x cells, log-normalised), counts.mtx and obs.csv (system, batch). Writes
+# the embedding (cells x dimensions) and, beside it, OUT.json: versions and seconds.
+
+suppressPackageStartupMessages(library(Seurat))
+options(Seurat.object.assay.version = "v3")
+
+read_cells <- function(folder) {
+  obs <- read.csv(file.path(folder, "obs.csv"), row.names = 1, colClasses = "character")
+  counts <- as(Matrix::readMM(file.path(folder, "counts.mtx")), "CsparseMatrix")
+  x <- as(Matrix::readMM(file.path(folder, "x.mtx")), "CsparseMatrix")
+  names <- list(paste0("g", seq_len(nrow(x))), rownames(obs))
+  dimnames(counts) <- dimnames(x) <- names
+  object <- CreateSeuratObject(counts, meta.data = obs)
+  SetAssayData(object, "data", new.data = x)
+}
+
+anchors <- function(folder, reduction) {
+  object <- read_cells(folder)
+  genes <- rownames(object)
+  parts <- SplitObject(object, split.by = "system")
+  if (reduction == "rpca") {
+    parts <- lapply(parts, function(part) {
+      part <- ScaleData(part, features = genes, verbose = FALSE)
+      RunPCA(part, features = genes, verbose = FALSE)
+    })
+  }
+  # Seurat's own numbers, as far as the smallest system has cells for them
+  smallest <- min(vapply(parts, ncol, 0L))
+  found <- FindIntegrationAnchors(
+    parts, anchor.features = genes, reduction = reduction, verbose = FALSE
+  )
+  joint <- IntegrateData(found, k.weight = min(100, smallest - 1), verbose = FALSE)
+  joint <- ScaleData(joint, verbose = FALSE)
+  joint <- RunPCA(joint, npcs = 30, verbose = FALSE)
+  Embeddings(joint, "pca")[colnames(object), ]
+}
+
+methods <- list(
+  "seurat-cca" = function(folder) anchors(folder, "cca"),
+  "seurat-rpca" = function(folder) anchors(folder, "rpca")
+)
+
+arguments <- commandArgs(trailingOnly = TRUE)
+stopifnot(length(arguments) == 4, arguments[1] %in% names(methods))
+set.seed(as.integer(arguments[4]))
+time <- proc.time()
+embedding <- methods[[arguments[1]]](arguments[2])
+time <- proc.time() - time
+write.table(embedding, arguments[3], sep = ",", row.names = FALSE, col.names = FALSE)
+facts <- list(
+  seconds = time[["elapsed"]],
+  cpu_seconds = time[["user.self"]] + time[["sys.self"]],
+  versions = list(Seurat = as.character(packageVersion("Seurat")), R = as.character(getRversion()))
+)
+writeLines(jsonlite::toJSON(facts, auto_unbox = TRUE), sub("csv$", "json", arguments[3]))
