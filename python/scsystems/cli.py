@@ -1,4 +1,4 @@
-"""The command line: ``scsystems sysvi | evaluate | info``."""
+"""The command line: ``scsystems sysvi | scspecies | evaluate | info``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ._version import __version__
+from .cli_scspecies import add_scspecies
 from .errors import ScsystemsError
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ _EXAMPLES = """\
 examples:
   scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor
   scsystems sysvi seurat.rds integrated.rds --system species --covariates donor
+  scsystems scspecies aligned --context mouse=mouse.h5ad --targets human=human.h5ad \\
+    --labels cell_type --orthologues human_mouse.tsv
   scsystems evaluate integrated.h5ad --embeddings X_pca X_sysvi --system species --labels cell_type
   scsystems info integrated.h5ad
 
@@ -42,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"scsystems {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     _add_sysvi(commands)
+    add_scspecies(commands, _common)
     _add_evaluate(commands)
     _add_info(commands)
     return parser

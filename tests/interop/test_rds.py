@@ -72,6 +72,10 @@ RUNS = {
     ],
     "sce": ["sysvi", "sce.rds", "sce2.rds", *OPTIONS, "--layer", "dense"],
     "info": ["info", "sce2.rds"],
+    "scspecies": [
+        *("scspecies", "aligned", "--context", "a=sce.rds", "--targets", "b=seurat.rds"),
+        *("--labels", "cell_type", "--orthologues", "pairs.tsv", "--epochs", "1"),
+    ],
 }
 FAILURES = {
     "class integer. Expected a Seurat or a SingleCellExperiment": ["info", "numbers.rds"],
@@ -103,6 +107,11 @@ stopifnot(identical(dim(e), c(120L, 4L)), identical(rownames(e), colnames(a)), s
 reducedDim(b, "SYSVI") <- NULL
 stopifnot(identical(counts(a), counts(b)), identical(colData(a), colData(b)),
           identical(metadata(b)$note, "mine"))
+
+a <- readRDS("aligned/a.rds"); b <- readRDS("aligned/b.rds")
+stopifnot(identical(reducedDimNames(a), c("PCA", "SCSPECIES")), identical(Reductions(b), "scspecies"),
+          is.factor(b$predicted.cell_type), all(b$predicted.cell_type %in% c("a", "b", "c")),
+          all(b$predicted.cell_type.confidence <= 1))
 """
 
 # also in a process of its own
@@ -137,6 +146,8 @@ def folder(tmp_path_factory):
     assert shutil.which("Rscript"), "these tests need R with Seurat and SingleCellExperiment"
     path = tmp_path_factory.mktemp("rds")
     process(path, "Rscript", "--vanilla", "-e", MAKE)
+    pairs = "a\tb\n" + "".join(f"g{i}\tg{i}\n" for i in range(1, 61))
+    (path / "pairs.tsv").write_text(pairs)
     (path / "commands.json").write_text(json.dumps({**RUNS, **FAILURES}))
     process(path, sys.executable, "-c", COMMANDS)
     return path

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import anndata
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from ..errors import InputError, MissingExtraError
@@ -32,6 +33,9 @@ class Cells(Protocol):
 
     def add_embedding(self, name: str, values: np.ndarray) -> None:
         """Add an embedding, n x L."""
+
+    def add_column(self, name: str, values: np.ndarray) -> None:
+        """Add a column of cell data, or replace it: numbers, or text, which becomes categories."""
 
     def write(self, path: str | Path) -> None:
         """Write everything that was read, and what was added."""
@@ -72,6 +76,12 @@ class AnnDataFile:
         """Add an embedding to ``obsm``."""
         self._whole.obsm[name] = values
         self.adata.obsm[name] = values
+
+    def add_column(self, name: str, values: np.ndarray) -> None:
+        """Add a column to ``obs``; text becomes categories."""
+        column = pd.Categorical(values) if values.dtype == object else values
+        self._whole.obs[name] = column
+        self.adata.obs[name] = column
 
     def write(self, path: str | Path) -> None:
         """Write the object; zarr or HDF5 by the name of the file."""

@@ -119,7 +119,13 @@ local({
     x
   }
 
+  add_column <- function(x, values, name) {
+    if (is.character(values)) values <- factor(values)
+    x[[name]] <- values
+    x
+  }
+
   list(read = read, kind = kind, matrix_of = matrix_of, cell_data = cell_data,
-       embeddings = embeddings, add_embedding = add_embedding,
+       embeddings = embeddings, add_embedding = add_embedding, add_column = add_column,
        write = function(x, path) saveRDS(x, path))
 })

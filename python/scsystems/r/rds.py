@@ -1,7 +1,7 @@
 """Seurat and SingleCellExperiment objects in ``.rds`` files, read and written by R itself.
 
 R runs inside the Python process (rpy2, extra ``r``); the object never leaves it, so that what
-is written back differs from what was read by the added embedding alone.
+is written back differs from what was read by what was added alone.
 """
 
 from __future__ import annotations
@@ -75,6 +75,14 @@ class RdsFile:
             assay = r.NULL
         self._object = self._r.call("add_embedding", self._object, flat, name, assay)
         self.adata.obsm[name] = np.asarray(values)
+
+    def add_column(self, name: str, values: np.ndarray) -> None:
+        """Add a column of cell data, or replace it: numbers, or text, which becomes a factor."""
+        r = self._r.rinterface
+        text = values.dtype == object
+        sent = r.StrSexpVector(list(values)) if text else r.FloatSexpVector(values)
+        self._object = self._r.call("add_column", self._object, sent, name)
+        self.adata.obs[name] = pd.Categorical(values) if text else values
 
     def write(self, path: str | Path) -> None:
         """Write the object into an ``.rds`` file."""
