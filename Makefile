@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE := 1
 R_ENV = R_LIBS=$(ROOT)/.rlib RETICULATE_PYTHON=$(PYTHON_BIN)
 
-.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r clean
+.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 clean
 help:
 	@head -n 3 Makefile | cut -c3-
 
@@ -44,6 +44,10 @@ test-r: setup
 # test-r has run the package's tests: once is enough
 check-r: setup
 	$(R_ENV) scripts/check_r.sh --no-tests
+
+# not part of test: unpacks a Debian 13 to have Seurat v5
+test-seurat5: setup
+	scripts/test_seurat5.sh
 
 clean:
 	rm -rf .venv .rlib demo build
