@@ -20,8 +20,6 @@ from pathlib import Path
 PINS = {
     "scvi": ["torch==2.13.0", "scvi-tools==1.4.2", "scipy<1.17"],
     "harmony": ["harmonypy==2.1.0", "pandas<3", "scipy<1.17"],
-    "scarches": ["torch==2.2.2", "scarches==0.6.1", "numpy<2", "pandas<2.2", "scipy<1.13"],
-    "scglue": ["torch==2.13.0", "scglue==0.4.1"],
     "scanorama": ["scanorama==1.7.4", "numpy<2", "pandas<3", "scipy<1.14"],
 }
 

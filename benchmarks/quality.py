@@ -71,12 +71,12 @@ R_PEERS = {"Seurat CCA": "seurat-cca", "Seurat RPCA": "seurat-rpca"}
 SCSPECIES = "ScSpecies (labels)"
 SEEDLESS = ("PCA", *R_PEERS)
 METHODS = [*OURS, SCSPECIES, *PEERS, *R_PEERS, "PCA"]
-# comparators that were tried and cannot be run here, and why
+# comparators that are not run, and why
 UNAVAILABLE = {
-    "scArches/scPoli": "scarches 0.6.1 needs scvi-tools below 1.2 and numpy below 2",
-    "scGLUE": "needs genomic positions to join systems, which the data sets do not have",
-    "celltypist": "transfers labels without an embedding; there is nothing to mix",
-    "scspecies": "its own comparison is benchmarks/scspecies.py: it needs each species' own genes",
+    "scArches/scPoli": "pip found no set of versions for scarches 0.6.1 within 20 minutes",
+    "scGLUE": "not tried to the end: its environment was not installed in the time given",
+    "celltypist": "it transfers labels without an embedding, so there is nothing to score",
+    "scspecies": "see benchmarks/scspecies.py, which gives it each species' own genes",
 }
 SHOWN = [
     "ilisi", "kbet", "graph_connectivity", "asw_batch", "nmi_fixed", "moran", "jaccard",
