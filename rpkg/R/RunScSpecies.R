@@ -105,6 +105,7 @@ RunScSpecies.Seurat <- function(context, target, labels, orthologues, species = 
                                 model.dir = NULL, merge = TRUE, overwrite = FALSE,
                                 verbose = TRUE, control = scspecies_options(), ...) {
   rlang::check_dots_empty()
+  for (argument in c("target", "labels", "orthologues")) check_given(argument)
   rlang::check_installed("SeuratObject")
   settings <- list(
     labels = labels, batch = batch, target.labels = target.labels, features = features,
@@ -137,6 +138,7 @@ RunScSpecies.SingleCellExperiment <- function(context, target, labels, orthologu
                                               merge = TRUE, overwrite = FALSE, verbose = TRUE,
                                               control = scspecies_options(), ...) {
   rlang::check_dots_empty()
+  for (argument in c("target", "labels", "orthologues")) check_given(argument)
   rlang::check_installed("SingleCellExperiment")
   settings <- list(
     labels = labels, batch = batch, target.labels = target.labels, features = features,
@@ -155,6 +157,7 @@ RunScSpecies.scspecies <- function(context, target, orthologues, species = NULL,
                                    merge = TRUE, overwrite = FALSE, verbose = TRUE,
                                    control = scspecies_options(), ...) {
   rlang::check_dots_empty()
+  for (argument in c("target", "orthologues")) check_given(argument)
   check_species_options(control)
   given <- intersect(species_model_options, names(drop_null(unclass(control))))
   if (length(given) || length(control$model)) {

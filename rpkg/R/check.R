@@ -1,6 +1,12 @@
 # Checks of arguments, shared by the functions users call. Each names the argument, what was
 # found and what was expected.
 
+# An argument of the caller without a default.
+check_given <- function(name, call = caller_env()) {
+  if (!eval(call("missing", as.name(name)), call)) return(invisible())
+  abort_input("{.arg {name}} must be given.", call = call)
+}
+
 check_string <- function(x, name, null = FALSE, call = caller_env()) {
   if (null && is.null(x)) return(invisible())
   if (is.character(x) && length(x) == 1 && !is.na(x) && nzchar(x)) return(invisible())

@@ -9,9 +9,10 @@ run_scspecies <- function(objects, orthologues, settings, call = caller_env()) {
   control <- settings$control
   species <- names(objects)
   tables <- species_tables(orthologues, species, control$orthologues, call = call)
-  sent <- send_all(sources, settings, call = call)
-  genes <- shared_genes(tables, sent$full, call = call)
-  inform(settings$verbose, c(i = "Aligning {.val {species[-1]}} with {.val {species[[1]]}}: {species_text(sent$chosen)}, {nrow(genes)} shared orthologue{?s}."))
+  full <- send_all(sources, call = call)
+  genes <- shared_genes(tables, full, call = call)
+  sent <- choose_genes(full, sources, settings, call = call)
+  inform(settings$verbose, c(i = "Aligning {.val {species[-1]}} with {.val {species[[1]]}}: {species_text(sent)}, {nrow(genes)} shared orthologue{?s}."))
   seed <- settings$seed.use %||% sample.int(.Machine$integer.max, 1)
   keys <- lapply(sources, function(source) source$columns)
   model <- species_model_arguments(settings$dims, seed, control)
@@ -20,7 +21,7 @@ run_scspecies <- function(objects, orthologues, settings, call = caller_env()) {
   model$batch_key <- lapply(keys, function(key) key$batch)
   started <- Sys.time()
   handle <- call_bridge(
-    "train_scspecies", sent$chosen[1], sent$chosen[-1], tables, model = model,
+    "train_scspecies", sent[1], sent[-1], tables, model = model,
     train = species_train_arguments(settings$max.epochs, control), device = settings$device,
     callback = if (settings$verbose) python_callback(species_reporter(species)), .call = call
   )
@@ -47,16 +48,15 @@ add_scspecies <- function(before, new, orthologues, settings, call = caller_env(
   folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
   opened <- open_scspecies(before$model, old, before$assays, device = settings$device, call = call)
   tables <- species_tables(orthologues, c(context, names(new)), control$orthologues, call = call)
-  sent <- send_all(sources, settings, call = call)
   # all of the context's genes, not the model's only
-  full <- stats::setNames(
-    list(send_species(opened$sources[[context]], context, call = call)), context)
-  pairs <- shared_genes(tables, c(full, sent$full), call = call)
+  full <- send_all(c(opened$sources[context], sources), call = call)
+  pairs <- shared_genes(tables, full, call = call)
+  sent <- choose_genes(full[-1], sources, settings, call = call)
   genes <- merge(before$genes, pairs, by = context, sort = FALSE)
-  inform(settings$verbose, c(i = "Aligning {.val {names(new)}} with {.val {context}}: {species_text(sent$chosen)}."))
+  inform(settings$verbose, c(i = "Aligning {.val {names(new)}} with {.val {context}}: {species_text(sent)}."))
   started <- Sys.time()
   handle <- call_bridge(
-    "add_species", opened$handle, sent$chosen, tables,
+    "add_species", opened$handle, sent, tables,
     columns = lapply(sources, function(source) {
       list(target_labels = source$columns$labels, batch_key = source$columns$batch)
     }),
@@ -140,22 +140,22 @@ species_columns <- function(labels) {
   stats::setNames(paste0("predicted.", labels, ends), names(ends))
 }
 
-# Python's AnnData of all species: with all genes, and with those that are trained on.
-send_all <- function(sources, settings, call = caller_env()) {
-  full <- chosen <- list()
-  for (name in names(sources)) {
+# Python's AnnData of every species with all of its genes.
+send_all <- function(sources, call = caller_env()) {
+  Map(function(source, name) send_species(source, name, call = call), sources, names(sources))
+}
+
+# The same with the genes that are trained on.
+choose_genes <- function(full, sources, settings, call = caller_env()) {
+  control <- settings$control
+  Map(function(adata, source, name) {
     genes <- settings$features[[name]]
-    full[[name]] <- send_species(sources[[name]], name, call = call)
-    chosen[[name]] <- if (is.null(genes)) {
-      top <- settings$control$n_top_genes
-      # more genes than any species has: all of them
-      call_bridge("variable_species_genes", full[[name]], name, sources[[name]]$columns$batch,
-                  if (is.finite(top)) as.integer(top) else .Machine$integer.max, .call = call)
-    } else {
-      send_species(sources[[name]], name, genes = genes, call = call)
-    }
-  }
-  list(full = full, chosen = chosen)
+    if (!is.null(genes)) return(send_species(source, name, genes = genes, call = call))
+    # more genes than any species has: all of them
+    top <- min(control$n_top_genes, .Machine$integer.max)
+    call_bridge("variable_species_genes", adata, name, source$columns$batch, as.integer(top),
+                as.integer(control$min_cells), .call = call)
+  }, full, sources, names(full))
 }
 
 species_text <- function(sent) {
@@ -171,7 +171,16 @@ species_text <- function(sent) {
 shared_genes <- function(tables, full, call = caller_env()) {
   parts <- withCallingHandlers(
     call_bridge("orthologue_pairs", tables, full[1], full[-1], .call = call),
-    scsystems_warning = function(w) rlang::cnd_muffle(w)
+    scsystems_warning = function(w) rlang::cnd_muffle(w),
+    scsystems_input_error = function(e) {
+      unnamed <- names(full)[[1]] == "context" && grepl("not in the table", conditionMessage(e))
+      if (unnamed) {
+        abort_input(c("{.arg species} must name the species as the orthologue table does.",
+                      x = "{conditionMessage(e)}",
+                      i = "The context's name comes first: {.code species = c(\"mouse\", \"human\")}."),
+                    call = call)
+      }
+    }
   )
   frame_from_parts(reticulate::py_to_r(parts))
 }

@@ -29,8 +29,9 @@
 #' @param dropout_rate Dropout in the hidden layers.
 #' @param batch_size Cells per minibatch.
 #' @param lr Learning rate of Adam.
-#' @param n_top_genes With `features = NULL`: the number of highly variable genes per species,
-#'   `Inf` for all genes.
+#' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
+#'   species, chosen among those found in at least `min_cells` cells; `n_top_genes = Inf` takes all
+#'   genes.
 #' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
 #' @param model,train Named lists of any further arguments of Python's `ScSpecies(...)` and
 #'   `ScSpecies.train(...)`. Functions in `train = list(callbacks = )` are called after every epoch
@@ -53,9 +54,10 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
                               likelihood = NULL, dispersion = NULL, library = NULL,
                               encoder_input = NULL, homologous_share = NULL, n_features = NULL,
                               n_hidden = NULL, dropout_rate = NULL, batch_size = NULL, lr = NULL,
-                              n_top_genes = 4000, checkpoint_dir = NULL, model = list(),
-                              train = list(), orthologues = list(), transfer = list(),
-                              novelty = list(), similarity = list(), differential = list()) {
+                              n_top_genes = 4000, min_cells = 3, checkpoint_dir = NULL,
+                              model = list(), train = list(), orthologues = list(),
+                              transfer = list(), novelty = list(), similarity = list(),
+                              differential = list()) {
   check_choice(preset, "preset", c("default", "paper"))
   check_choice(alignment, "alignment", c("intermediate", "latent"))
   for (name in c("n_neighbors", "n_features", "n_hidden")) {
@@ -77,6 +79,7 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
   if (!identical(n_top_genes, Inf)) {
     check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE)
   }
+  check_number(min_cells, "min_cells", min = 1, whole = TRUE)
   check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)
   for (name in c("model", "train", "orthologues", "transfer", "novelty", "similarity",
                  "differential")) {

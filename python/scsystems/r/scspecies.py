@@ -10,7 +10,7 @@ import pandas as pd
 
 import scsystems as scs
 from scsystems.data import orthologues as orthologue_tables
-from scsystems.data.features import variable_genes
+from scsystems.data.features import n_cells_with, variable_genes
 from scsystems.models.scspecies_parts import homologues
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
@@ -28,18 +28,20 @@ def variable_species_genes(
     name: str,
     batch_key: str | None,
     n_top_genes: float,
-    flavor: str = FLAVOR,
-    min_batch_cells: float = MIN_BATCH_CELLS,
+    min_cells: float = 3,
 ) -> Any:
-    """Keep the highly variable genes of one species' counts; returns a new AnnData of counts."""
+    """Keep the highly variable genes of one species' counts; returns a new AnnData of counts.
+
+    They are chosen among those found in at least ``min_cells`` cells.
+    """
     import scanpy as sc
 
     if n_top_genes >= adata.n_vars:
         return adata
-    part = adata.copy()
+    part = adata[:, n_cells_with(adata.X) >= min_cells].copy()
     sc.pp.normalize_total(part, target_sum=1e4)
     sc.pp.log1p(part)
-    genes = variable_genes(part, name, batch_key, int(n_top_genes), flavor, int(min_batch_cells))
+    genes = variable_genes(part, name, batch_key, int(n_top_genes), FLAVOR, MIN_BATCH_CELLS)
     return adata[:, genes].copy()
 
 

@@ -183,3 +183,21 @@ test_that("progress names the species, and callbacks are called", {
   expect_match(said, "Training mouse: epoch 2/2.*Training human: epoch 1/2.*human: 2 epochs")
   expect_identical(seen, 4)
 })
+
+test_that("training goes on from checkpoints to the same result", {
+  mouse <- species_seurat("mouse")
+  human <- species_seurat("human", seed = 2)
+  folder <- tempfile("checkpoints")
+  run <- function(...) {
+    quick_species(mouse, human, max.epochs = 3, merge = FALSE,
+                  control = small_species_options(train = list(checkpoint_every = 1, ...),
+                                                  checkpoint_dir = folder))
+  }
+  # stop the target after two of its three epochs
+  seen <- 0
+  cut <- run(callbacks = function(...) (seen <<- seen + 1) < 5)
+  expect_identical(as.vector(table(cut$history$metrics$species)[c("mouse", "human")]), c(3L, 2L))
+  resumed <- run(resume = TRUE)
+  straight <- quick_species(mouse, human, max.epochs = 3, merge = FALSE)
+  for (name in c("cells", "differential")) expect_equal(resumed[[name]], straight[[name]])
+})

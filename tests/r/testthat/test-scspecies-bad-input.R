@@ -75,6 +75,31 @@ test_that("orthologues must be readable and of these species", {
   )
 })
 
+test_that("a table that names species needs their names, and what is missing is named", {
+  expect_refused(RunScSpecies(mouse, human, labels = "cell_type", verbose = FALSE,
+                              orthologues = species_pairs),
+                 message = "species.*as the orthologue table does.*mouse, human, pig")
+  expect_refused(RunScSpecies(mouse, human, orthologues = species_pairs),
+                 message = "labels.*must be given")
+  expect_refused(RunScSpecies(mouse, labels = "cell_type"), message = "target.*must be given")
+  unnamed <- stats::setNames(species_pairs[1:2], c("first", "second"))
+  result <- quick_species(mouse, human, species = NULL, orthologues = unnamed, merge = FALSE)
+  expect_identical(result$species, c("context", "target"))
+})
+
+test_that("genes that hardly any cell has do not disturb the choice of genes", {
+  rare <- function(object) {
+    counts <- scsystems:::assay_matrix(object[["RNA"]], "counts")
+    more <- Matrix::Matrix(0, 400, ncol(counts), sparse = TRUE)
+    more[cbind(1:400, 1 + 1:400 %% ncol(counts))] <- 1
+    rownames(more) <- paste0("rare", 1:400)
+    SeuratObject::CreateSeuratObject(rbind(counts, more), meta.data = object[[]])
+  }
+  chosen <- quick_species(rare(mouse), rare(human), max.epochs = 1, merge = FALSE,
+                          control = small_species_options(n_top_genes = 300))
+  expect_identical(chosen$history$genes, c(mouse = 280L, human = 280L))
+})
+
 test_that("tables may be files, factors, or have other names", {
   path <- tempfile(fileext = ".tsv")
   utils::write.table(species_pairs[1:2], path, sep = "\t", quote = FALSE, row.names = FALSE)
