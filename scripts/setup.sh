@@ -84,7 +84,7 @@ setup_python() {
     --no-deps --no-build-isolation --editable .
   # real example cells, used as data; its own dependencies are not wanted
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps came==0.1.13 ||
-    say "The came package could not be fetched: the demo will use simulated cells."
+    say "The came package could not be fetched: the demo will use simulated cells, the vignettes fail."
   rm -f .venv/.done-*
   touch ".venv/.done-$key"
 }
