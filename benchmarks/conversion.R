@@ -47,17 +47,20 @@ for (run in 1:3) {
   invisible(gc())
   before <- memory("VmRSS")
   reset()
-  taking <- system.time(data <- scsystems:::seurat_data(object, "RNA", settings))[["elapsed"]]
-  sending <- system.time(adata <- scsystems:::send_expression(data, settings))[["elapsed"]]
+  taking <- system.time(data <- scsystems:::seurat_data(object, "RNA", settings))
+  sending <- system.time(adata <- scsystems:::send_expression(data, settings))
+  cpu <- sum(taking[c("user.self", "sys.self")], sending[c("user.self", "sys.self")])
+  taking <- taking[["elapsed"]]
+  sending <- sending[["elapsed"]]
   peak <- memory("VmHWM") - before
   stopifnot(identical(unlist(reticulate::py_to_r(adata$shape)), c(cells, genes)))
   rm(data)
   invisible(gc())
   kept <- memory("VmRSS") - before
   cat(sprintf(
-    "%s cells x %s genes, %.2f GB in R: %.2f s (%.2f to read and check the layer, %.2f to send); at most %.2f copies more, %.2f kept by Python\n",
+    "%s cells x %s genes, %.2f GB in R: %.2f s (%.2f to read and check the layer, %.2f to send), %.2f of CPU; at most %.2f copies more, %.2f kept by Python\n",
     format(cells, big.mark = ","), format(genes, big.mark = ","), size / 1024, taking + sending,
-    taking, sending, peak / size, kept / size
+    taking, sending, cpu, peak / size, kept / size
   ))
   rm(adata)
   reticulate::import("gc")$collect()
