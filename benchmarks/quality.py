@@ -54,7 +54,7 @@ OURS = {
     "GMM": (PAPER | {"prior": "gmm"}, NO_CYCLE),
     "ADV": (
         PAPER | {"prior": "standard_normal", "adversarial": True},
-        NO_CYCLE | {"adversary_weight": 10.0},
+        NO_CYCLE | {"adversary_weight": 1.0},
     ),
     "cVAE": (PAPER | {"prior": "standard_normal"}, NO_CYCLE),
 }
