@@ -89,7 +89,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         epoch ``n_warmup`` on.
     mixing_weight
         Weight of the energy distance between the two species' latent cells of a type, which
-        mixes the species (default 20; paper: 0); a target cell counts as of the type of its best
+        mixes the species (default 5; paper: 0); a target cell counts as of the type of its best
         candidate. Rises from zero over ``n_warmup`` epochs.
     n_warmup
         Epochs over which weights rise.
@@ -243,8 +243,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         batch_size
-            Cells per minibatch; default a seventh of a species' cells, at least 32 and at most 256
-            (paper: 128).
+            Cells per minibatch; default 128 (paper), but at most a seventh of a species' cells, and at
+            least 32: small data need several steps per epoch.
         lr, gradient_clip_val
             Learning rate of Adam, and largest norm of the gradient.
         callbacks

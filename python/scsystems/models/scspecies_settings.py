@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder_input": "log1p",
         "homologous_share": "observed",
         "search_every": 10,
-        "mixing_weight": 20.0,
+        "mixing_weight": 5.0,
     },
     "paper": {
         "likelihood": "zinb",

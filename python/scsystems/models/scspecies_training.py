@@ -58,8 +58,8 @@ def default_epochs(n_cells: int) -> int:
 
 
 def default_batch_size(n_cells: int) -> int:
-    """Large minibatches cost less; small data need several steps per epoch."""
-    return min(256, max(32, n_cells // 7))
+    """128 (paper, Hyperparameters), less for small data, which need several steps per epoch."""
+    return min(128, max(32, n_cells // 7))
 
 
 def default_quantile(n_cells: int) -> float:

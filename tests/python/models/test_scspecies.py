@@ -360,7 +360,7 @@ def test_no_epochs_are_refused(mouse, human):
 
 
 def test_small_data_have_several_steps_per_epoch():
-    assert [default_batch_size(n) for n in (30, 400, 1_000, 100_000)] == [32, 57, 142, 256]
+    assert [default_batch_size(n) for n in (30, 400, 1_000, 100_000)] == [32, 57, 128, 128]
 
 
 def test_a_target_smaller_than_a_minibatch(mouse, human):
