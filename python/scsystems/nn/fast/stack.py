@@ -100,7 +100,7 @@ class Layer:
         plain = norm.weight.detach(), norm.bias.detach()
         scaled = plain if self.scale == 1 else tuple(w * self.scale for w in plain)
         self.norm_weights = {False: plain, True: scaled}
-        self.d_norm = {train: [torch.zeros_like(w) for w in plain] for train in (False, True)}
+        self.d_norm: dict[bool, list[Tensor]] = {}
 
     def forward(self, product: Tensor, design: Tensor | None, part: Rows, keep: Tensor | None):
         """From the rows' product to their output, in ``out``."""
@@ -137,8 +137,9 @@ class Layer:
             self.norm.eps,
             [True, True, True],
         )
-        for total, of_part in zip(self.d_norm[train], d_norm, strict=True):
-            total.add_(of_part)
+        if train in self.d_norm:
+            d_norm = [a.add_(b) for a, b in zip(self.d_norm[train], d_norm, strict=True)]
+        self.d_norm[train] = d_norm
         if design is not None:
             self.d_injected.addmm_(design.t(), d_pre)
         self.d_pre[part.at] = d_pre
@@ -152,10 +153,10 @@ class Layer:
         else:
             layer.covariate_weight.grad.copy_(self.d_injected[:-1])
             layer.bias.grad.copy_(self.d_injected[-1])
-        for parameter, plain, scaled in zip(
-            (self.norm.weight, self.norm.bias), self.d_norm[False], self.d_norm[True], strict=True
-        ):
-            torch.add(plain, scaled, alpha=self.scale, out=parameter.grad)
+        for i, parameter in enumerate((self.norm.weight, self.norm.bias)):
+            torch.mul(self.d_norm[True][i], self.scale, out=parameter.grad)
+            if False in self.d_norm:
+                parameter.grad.add_(self.d_norm[False][i])
 
 
 class Stack:
