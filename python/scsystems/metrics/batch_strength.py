@@ -78,7 +78,7 @@ def batch_strength(
     The verdict is *substantial* if in at least half of the cell types the distances between
     systems are significantly larger (one-sided Mann-Whitney U, false discovery rate 5%), and
     at the median 1.5 times as large. With too few samples for any test, a mean signed ASW over
-    systems above 0.1 decides.
+    systems above 0.25 decides.
 
     Parameters
     ----------
