@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from ..errors import InputError
 from .checks import check_finite_nonnegative, check_log_normalised, check_unique, head
 from .minibatches import CellArrays
 
 SETUP_KEY = "_scsystems_setup"
+
+# cells looked at together where a whole matrix would be copied
+BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,16 @@ def expression(adata: AnnData, layer: str | None):
 
 def gene_means(matrix) -> tuple[float, ...]:
     """Mean of every column, to the digits of single precision."""
-    means = np.asarray(matrix.mean(axis=0), dtype=np.float32).ravel()
-    return tuple(float(f"{v:.7g}") for v in means)
+    n, total = matrix.shape[0], np.zeros(matrix.shape[1])
+    if sparse.issparse(matrix) and matrix.format == "csc":
+        parts = np.split(matrix.data, matrix.indptr[1:-1])
+        total += [part.sum(dtype=np.float64) for part in parts]
+    else:
+        # in blocks: scipy would copy the whole matrix in double precision
+        rows = matrix.tocsr() if sparse.issparse(matrix) else matrix
+        for start in range(0, n, BLOCK):
+            total += np.asarray(rows[start : start + BLOCK].sum(axis=0, dtype=np.float64)).ravel()
+    return tuple(float(f"{v:.7g}") for v in (total / max(n, 1)).astype(np.float32))
 
 
 def check_expression(matrix, layer: str | None) -> None:

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
-from scsystems.data.schema import Schema, Setup
+from scsystems.data.schema import Schema, Setup, gene_means
 from scsystems.errors import InputError, NonFiniteError
 
 SETUP = Setup("system", None, ("donor",), ("score",), True)
@@ -145,3 +146,13 @@ def test_new_data_must_fit(adata):
 def test_setup_must_come_first(adata):
     with pytest.raises(InputError, match="setup_anndata"):
         Setup.read(adata)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.coo_matrix]
+)
+def test_gene_means_are_those_of_the_whole_matrix_without_a_copy_of_it(kind, monkeypatch):
+    monkeypatch.setattr("scsystems.data.schema.BLOCK", 7)
+    x = np.random.default_rng(0).poisson(0.3, (40, 6)).astype(np.float32)
+    x[:, 2] = 0
+    np.testing.assert_allclose(gene_means(kind(x)), x.astype(float).mean(0), rtol=1e-6)
