@@ -17,6 +17,7 @@ from ..nn.scspecies import AlignmentMode
 from ..nn.scvi import Dispersion, EncoderInput, Library, Likelihood
 from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitSettings
+from ..train.memory import keep_freed_memory
 from . import scspecies_files as files
 from . import scspecies_training as training
 from .base import TrainedState, callback_list, history_frames
@@ -265,6 +266,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 "All species are trained already. Make a new model to train again, or add_target()."
             )
         device = choose_device(accelerator, devices)
+        keep_freed_memory(device)
         reduced = reduced_precision(precision, device)
         listed = callback_list(callbacks)
         for part in waiting:

@@ -78,8 +78,8 @@ class Results:
 
         The nearest ``n_neighbors`` context cells in the latent space vote. With ``n_candidates``,
         as many of the nearest are first ranked by how well they explain the cell
-        (:meth:`similarity`), and the best ``n_neighbors`` vote. This is the paper's way; it errs
-        more where a species' decoder has learned little of a type.
+        (:meth:`similarity`), and the best ``n_neighbors`` vote: the paper's way, about as good and
+        slower.
 
         Parameters
         ----------
