@@ -28,6 +28,7 @@ missing_from_system() {
 setup_system() {
   local missing
   missing=$(missing_from_system)
+  missing=${missing//$'\n'/ }
   [ -n "$missing" ] || return 0
   if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
     fail "missing here: $missing

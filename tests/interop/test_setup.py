@@ -51,6 +51,7 @@ def machine(tmp_path, root):
     setup.command = command
     setup.tree = tree
     command("python3", f'exec {sys.executable} "$@"')
+    command("pandoc", ":")
     return setup
 
 
@@ -79,6 +80,12 @@ def test_missing_r_packages_are_named(machine):
     done = machine("system")
     assert done.returncode == 1
     assert "missing here: Seurat patchwork" in done.stderr
+
+
+def test_all_that_is_missing_is_named_on_one_line(machine):
+    machine.command("id", "echo 1000")
+    (machine.tree.parent / "bin" / "pandoc").unlink()
+    assert "missing here: pandoc R\n" in machine("system").stderr
 
 
 def test_nothing_is_done_where_all_is_there(machine):
