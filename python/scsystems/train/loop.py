@@ -18,6 +18,7 @@ from ..errors import InputError, NonFiniteError
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
+from .memory import keep_freed_memory
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ def fit(
     NonFiniteError
         When a loss is NaN or infinite, naming the part and the epoch.
     """
+    keep_freed_memory(train_cells.device)
     result = FitResult()
     key = fingerprint({**settings.identity(), **(identity or {})})
     try:
