@@ -1,4 +1,4 @@
-"""Keep the number of torch's threads as it was.
+"""How many threads torch runs on: as many as before, or one.
 
 numba, which scanpy and umap use, sets the number of OpenMP threads of the whole process whenever
 it runs in parallel. Without care torch would then train on every core whatever the user asked
@@ -21,3 +21,23 @@ def torch_threads_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread(when: bool = True) -> Iterator[None]:
+    """Within the block torch runs on one thread, if ``when``.
+
+    Steps of small minibatches consist of operations of some microseconds: threads that wait for one
+    another at each of them make training slower, with two threads on two idle cores by half or
+    more, and its result then depends on how many cores there are.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        if when:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if when:
+            torch.set_num_threads(before)

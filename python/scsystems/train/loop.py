@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from ..errors import InputError, NonFiniteError
+from ..threads import one_thread
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
@@ -22,6 +23,9 @@ from .memory import keep_freed_memory
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 
 logger = logging.getLogger(__name__)
+
+# minibatches of fewer values (cells x genes) train on one thread of the CPU
+SMALL_MINIBATCH = 2**20
 
 # (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
 LossFunction = Callable[[Minibatch, int, torch.Generator, bool], Any]
@@ -137,8 +141,13 @@ def fit(
     keep_freed_memory(train_cells.device)
     result = FitResult()
     key = fingerprint({**settings.identity(), **(identity or {})})
+    small = settings.batch_size * train_cells.n_genes < SMALL_MINIBATCH
+    trainable = [p for p in net.parameters() if p.requires_grad]
     try:
-        with flat_parameters([p for p in net.parameters() if p.requires_grad]) as vector:
+        with (
+            one_thread(when=small and train_cells.device.type == "cpu"),
+            flat_parameters(trainable) as vector,
+        ):
             optimizer = make_optimizer([vector], settings, train_cells.device)
             run = _Run(net, optimizer, generator, settings, key, result)
             step = run.step(gradients or _automatic(loss, vector), vector, train_cells)

@@ -177,3 +177,16 @@ def test_gradient_clipping_limits_the_step():
 def test_bad_settings(options, message):
     with pytest.raises(InputError, match=message):
         settings(**options)
+
+
+@pytest.mark.parametrize(("small", "expected"), [(2**20, 1), (0, 2)])
+def test_small_minibatches_train_on_one_thread(monkeypatch, small, expected):
+    monkeypatch.setattr("scsystems.train.loop.SMALL_MINIBATCH", small)
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        run(callbacks=[lambda *_: seen.append(torch.get_num_threads())], max_epochs=2)
+        assert seen == [expected] * 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
