@@ -7,7 +7,7 @@
 Runs of both alternate, each in a process of its own with the same cells, network size, epochs,
 minibatches and threads; a ratio is the median over pairs of peer / ours. The first epoch of a
 process (imports, memory) is not timed. ``--parts`` picks some of: ``train`` (with the quality of
-both results), ``threads`` (two threads against one), ``inference``, ``quality`` (until the peer's
+both results), ``threads`` (ours forced to two threads against one), ``inference``, ``quality`` (until the peer's
 final quality is reached), ``memory`` and ``growth`` (simulated cells), ``import``, ``gpu``.
 The data file has log-normalised ``X`` and columns for system, batch and label.
 """
@@ -101,7 +101,13 @@ def work(package: str, task: dict) -> dict:
     import torch
 
     warnings.simplefilter("ignore")
-    torch.set_num_threads(task.get("threads", 1))
+    threads = task.get("threads", 1)
+    torch.set_num_threads(threads)
+    if threads > 1:
+        # training would take one thread all the same; here it is to be seen whether that is right
+        import scsystems.train.loop
+
+        scsystems.train.loop.SMALL_MINIBATCH = 0
     adata = read(task)
     before = peak_gib()
     if package == "ours":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ._version import __version__
+from .cli_options import add_common, add_expression, add_training
 from .cli_scspecies import add_scspecies
 from .errors import ScsystemsError
 
@@ -45,24 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"scsystems {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     _add_sysvi(commands)
-    add_scspecies(commands, _common)
+    add_scspecies(commands)
     _add_evaluate(commands)
     _add_info(commands)
     return parser
-
-
-def _common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--quiet", action="store_true", help="no progress bars and no messages")
-    command.add_argument("--debug", action="store_true", help="show where an error came from")
-
-
-def _expression(command: argparse.ArgumentParser, default: str) -> None:
-    command.add_argument(
-        "--layer", help=f"layer with the expression (default: X; in .rds files {default})"
-    )
-    command.add_argument(
-        "--assay", help="assay of a Seurat object, alternative experiment of a SingleCellExperiment"
-    )
 
 
 def _add_sysvi(commands) -> None:
@@ -99,7 +86,7 @@ def _add_sysvi(commands) -> None:
         metavar="COLUMN",
         help="numeric cell columns to correct for",
     )
-    _expression(command, "the counts, else log-normalised values")
+    add_expression(command, "the counts, else log-normalised values")
     command.add_argument(
         "--genes",
         type=int,
@@ -111,11 +98,7 @@ def _add_sysvi(commands) -> None:
     command.add_argument(
         "--name", help="name of the embedding (default: X_sysvi, sysvi in Seurat, SYSVI in SCE)"
     )
-    command.add_argument("--model", metavar="FOLDER", help="save the trained model there")
-    training = command.add_argument_group("training")
-    training.add_argument(
-        "--preset", choices=("default", "paper"), default="default", help="set of defaults"
-    )
+    training = add_training(command, "passes over the cells")
     training.add_argument("--prior", choices=("vamp", "standard_normal", "gmm"), default="vamp")
     training.add_argument(
         "--dims", type=int, default=15, metavar="N", help="dimensions (default: 15)"
@@ -129,12 +112,8 @@ def _add_sysvi(commands) -> None:
     training.add_argument(
         "--kl-weight", type=float, metavar="W", help="weight of the KL divergence"
     )
-    training.add_argument("--epochs", type=int, metavar="N", help="passes over the cells")
     training.add_argument("--batch-size", type=int, metavar="N", help="cells per step")
-    training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    training.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
-    command.add_argument("--overwrite", action="store_true", help="replace existing files")
-    _common(command)
+    add_common(command)
     command.set_defaults(run=run_sysvi)
 
 
@@ -157,11 +136,11 @@ def _add_evaluate(commands) -> None:
     command.add_argument("--labels", metavar="COLUMN", help="column with the cell types")
     command.add_argument("--batch", metavar="COLUMN", help="column with the samples")
     command.add_argument("--metrics", nargs="+", metavar="NAME", help="metrics (default: all)")
-    _expression(command, "log-normalised values, else counts")
+    add_expression(command, "log-normalised values, else counts")
     command.add_argument("--output", metavar="FILE", help="write every value into this .csv file")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     command.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    _common(command)
+    add_common(command)
     command.set_defaults(run=run_evaluate)
 
 
@@ -173,7 +152,7 @@ def _add_info(commands) -> None:
         "and optional packages.",
     )
     command.add_argument("path", nargs="?", help=".h5ad, .zarr, .rds, or the folder of a model")
-    _common(command)
+    add_common(command)
     command.set_defaults(run=run_info)
 
 

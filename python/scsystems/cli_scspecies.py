@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
+from .cli_options import add_common, add_training
 from .errors import ScsystemsError
 
 logger = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ embedding and, for the targets, the columns predicted.cell_type and predicted.ce
 """
 
 
-def add_scspecies(commands, common: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the command to the others; ``common`` adds the options that all have."""
+def add_scspecies(commands) -> None:
+    """Add the command to the others."""
     command = commands.add_parser(
         "scspecies",
         help="align species, each with its own genes, with a labelled one",
@@ -59,16 +59,8 @@ def add_scspecies(commands, common: Callable[[argparse.ArgumentParser], None]) -
         "--batch", metavar="COLUMN", help="cell column with the samples, in every file"
     )
     command.add_argument("--layer", help="layer with the raw counts (default: X; in .rds counts)")
-    command.add_argument("--model", metavar="FOLDER", help="save the trained model there")
-    training = command.add_argument_group("training")
-    training.add_argument(
-        "--preset", choices=("default", "paper"), default="default", help="set of defaults"
-    )
-    training.add_argument("--epochs", type=int, metavar="N", help="passes over each species' cells")
-    training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    training.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
-    command.add_argument("--overwrite", action="store_true", help="replace existing files")
-    common(command)
+    add_training(command, "passes over each species' cells")
+    add_common(command)
     command.set_defaults(run=run_scspecies)
 
 

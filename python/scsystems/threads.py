@@ -27,9 +27,9 @@ def torch_threads_kept() -> Iterator[None]:
 def one_thread(when: bool = True) -> Iterator[None]:
     """Within the block torch runs on one thread, if ``when``.
 
-    Steps of small minibatches consist of operations of some microseconds: threads that wait for one
-    another at each of them make training slower, with two threads on two idle cores by half or
-    more, and its result then depends on how many cores there are.
+    Steps of small minibatches consist of operations of some microseconds. Threads that wait for
+    one another at each of them can make training slower (``benchmarks/NOTES.md``), and the
+    rounding of its result then depends on how many cores there are.
     """
     import torch
 

@@ -54,7 +54,16 @@ def run(r_environment):
 def library(run, tmp_path_factory) -> Path:
     """A library with this tree's R package, installed from ``rpkg/``."""
     path = tmp_path_factory.mktemp("library")
-    run("R", "CMD", "INSTALL", "--no-docs", "--no-byte-compile", f"--library={path}", ROOT / "rpkg", cwd=path)
+    run(
+        "R",
+        "CMD",
+        "INSTALL",
+        "--no-docs",
+        "--no-byte-compile",
+        f"--library={path}",
+        ROOT / "rpkg",
+        cwd=path,
+    )
     return path
 
 
@@ -65,9 +74,7 @@ def rscript(run, library, tmp_path):
     def call(code: str, **kwargs) -> subprocess.CompletedProcess:
         script = tmp_path / "script.R"
         script.write_text(code)
-        libraries = os.pathsep.join(
-            [str(library), *filter(None, [os.environ.get("R_LIBS")])]
-        )
+        libraries = os.pathsep.join([str(library), *filter(None, [os.environ.get("R_LIBS")])])
         env = {"R_LIBS": libraries, "R_USER_DATA_DIR": str(tmp_path / "data")}
         return run("Rscript", script, cwd=tmp_path, env={**env, **kwargs.pop("env", {})}, **kwargs)
 

@@ -78,8 +78,15 @@ def test_installing_a_git_archive_gives_the_functions(run, root, tmp_path):
     if head.returncode:
         pytest.fail("the tree is no git repository; `git archive` cannot be tested")
     tarball = tmp_path / "scsystems.tar.gz"
-    run("git", "archive", "--format=tar.gz", "--prefix=scsystems/", f"--output={tarball}", "HEAD",
-        cwd=root)
+    run(
+        "git",
+        "archive",
+        "--format=tar.gz",
+        "--prefix=scsystems/",
+        f"--output={tarball}",
+        "HEAD",
+        cwd=root,
+    )
     library = tmp_path / "library"
     install(run, tarball, library)
     assert exports(run, library, tmp_path) >= EXPORTS

@@ -169,7 +169,9 @@ def _to(array: np.ndarray | None, device: torch.device, part: slice = slice(None
 def _dense_tensor(x, device: torch.device) -> Tensor:
     if not sparse.issparse(x):
         return torch.as_tensor(np.array(x, dtype=np.float32), device=device)
-    return torch.as_tensor(np.ascontiguousarray(x.astype(np.float32, copy=False).toarray()), device=device)
+    return torch.as_tensor(
+        np.ascontiguousarray(x.astype(np.float32, copy=False).toarray()), device=device
+    )
 
 
 def _choose_storage(x, device: torch.device) -> Literal["dense", "sparse"]:

@@ -137,7 +137,8 @@ def moran_reference(
         largest = pairs.groupby(["label", "sample"]).size().max() if len(pairs) else 0
         raise InputError(
             f"No cell type has {min_cells} cells in one sample (the largest group has {largest}); "
-            "Moran's I needs groups of that size. Give a smaller 'min_cells'."
+            "Moran's I needs groups of that size. Give a smaller 'min_cells' "
+            "('moran_min_cells' in evaluate() and grid())."
         )
     cutoff = _automatic_cutoff([group.before for group in found]) if cutoff is None else cutoff
     groups = [

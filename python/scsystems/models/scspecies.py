@@ -17,7 +17,6 @@ from ..nn.scspecies import AlignmentMode
 from ..nn.scvi import Dispersion, EncoderInput, Library, Likelihood
 from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitSettings
-from ..train.memory import keep_freed_memory
 from . import scspecies_files as files
 from . import scspecies_training as training
 from .base import TrainedState, callback_list, history_frames
@@ -254,7 +253,9 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         checkpoint_dir, checkpoint_every
             Folder to keep checkpoints in, one per species, and epochs between writings.
         resume
-            Go on from the checkpoints in ``checkpoint_dir`` to the identical result.
+            Go on from the checkpoints in ``checkpoint_dir``: to the identical result where a run was
+            cut off. With a larger ``max_epochs`` than a finished run had, the context is trained
+            further too, and its targets go on from their alignment to the earlier context.
         precision
             Number format of the products over all genes in training, see :meth:`SysVI.train`.
         verbose
@@ -266,7 +267,6 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 "All species are trained already. Make a new model to train again, or add_target()."
             )
         device = choose_device(accelerator, devices)
-        keep_freed_memory(device)
         reduced = reduced_precision(precision, device)
         listed = callback_list(callbacks)
         for part in waiting:

@@ -75,7 +75,8 @@ class SysVI(
         ``"joint"``.
     pseudoinput_choice
         How those cells are chosen: ``"spread"`` (default) over the expression of every system
-        alike, which gives rare cell types a component (:func:`scsystems.data.spread.spread_cells`);
+        alike, so that rare cell types tend to get one, too
+        (:func:`scsystems.data.spread.spread_cells`);
         ``"random"`` (paper).
     gmm_init
         Start of the ``"gmm"`` prior: ``"data"`` (encoded cells) or ``"random"`` (means in

@@ -75,7 +75,9 @@ class TrainingMixin(TrainedState):
         shuffle_set_split
             Draw the validation cells at random.
         batch_size
-            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer.
+            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer. On
+            the CPU minibatches of less than 2^20 values (cells x genes) train on one thread
+            whatever torch is set to, since two were slower.
         early_stopping
             Stop when ``early_stopping_monitor`` has not improved by ``early_stopping_min_delta``
             for ``early_stopping_patience`` checks, at the earliest after

@@ -10,8 +10,6 @@ its time on:
 - the decoder writes the counterfactual cells where the encoder reads them, in bfloat16 if products
   run in bfloat16, and each weight is cast once per step;
 - no temporary of the size of the minibatch's expression is kept for the way back but the residual.
-
-On the minibatches that train, gradients with respect to every parameter are exact, not estimates.
 """
 
 from __future__ import annotations
