@@ -13,15 +13,16 @@ there. Tables and figures are written to ``RESULTS/quality.md`` and ``RESULTS/qu
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import logging
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import anndata as ad
@@ -31,15 +32,15 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 import scsystems as scs
-from scsystems.metrics.evaluate import COLUMNS
 from scsystems.models.base import data_fingerprint
-from scsystems.plots.axes import colours
-from scsystems.tune.report import Document
-from scsystems.tune.scoring import rank_settings, score_runs
+from scsystems.models.plan import read_plan
+from scsystems.models.presets import MODEL
+from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id
 
 sys.path.insert(0, str(Path(__file__).parent))
 from environments import PINS, python_of
+from quality_report import report
 
 logger = logging.getLogger("quality")
 
@@ -71,17 +72,8 @@ R_PEERS = {"Seurat CCA": "seurat-cca", "Seurat RPCA": "seurat-rpca"}
 SCSPECIES = "ScSpecies (labels)"
 SEEDLESS = ("PCA", *R_PEERS)
 METHODS = [*OURS, SCSPECIES, *PEERS, *R_PEERS, "PCA"]
-# comparators that are not run, and why
-UNAVAILABLE = {
-    "scArches/scPoli": "pip found no set of versions for scarches 0.6.1 within 20 minutes",
-    "scGLUE": "not tried to the end: its environment was not installed in the time given",
-    "celltypist": "it transfers labels without an embedding, so there is nothing to score",
-    "scspecies": "see benchmarks/scspecies.py, which gives it each species' own genes",
-}
-SHOWN = [
-    "ilisi", "kbet", "graph_connectivity", "asw_batch", "nmi_fixed", "moran", "jaccard",
-    "asw_label", "label_transfer",
-]  # fmt: skip
+# what SysVI is called in tables when it ran with other defaults than the present ones
+OTHER_DEFAULTS = "SysVI (other defaults)"
 
 
 def arguments() -> argparse.Namespace:
@@ -122,6 +114,25 @@ def read(options) -> ad.AnnData:
     x = sparse.csr_matrix(adata.X, dtype=np.float32)
     counts = sparse.csr_matrix(adata.layers["counts"], dtype=np.float32)
     return ad.AnnData(x, obs=obs, var=adata.var[[]], layers={"counts": counts})
+
+
+def sysvi_defaults(n_cells: int, epochs: int | None) -> dict:
+    """What ``SysVI`` without arguments means at present: part of the identity of its runs."""
+    return {
+        "model": MODEL["default"],
+        "loss": asdict(read_plan(None).weights),
+        "batch_size": inspect.signature(scs.SysVI.train).parameters["batch_size"].default,
+        "epochs": epochs or default_epochs(n_cells),
+    }
+
+
+def setting_of(record: dict) -> str:
+    """What a kept run is called in tables."""
+    if record["setting"] == "SysVI" and record.get("defaults") != sysvi_defaults(
+        record["n_cells"], record["epochs"]
+    ):
+        return OTHER_DEFAULTS
+    return record["setting"]
 
 
 def run_ours(adata, name: str, seed: int, epochs: int | None) -> tuple[np.ndarray, dict]:
@@ -248,7 +259,10 @@ def benchmark(options) -> None:
                     "data": fingerprint, "method": name, "seed": seed, "epochs": options.epochs,
                     "arguments": OURS.get(name), "pins": PINS[PEERS[name][0]] if name in PEERS else None,
                 }  # fmt: skip
-                run = run_id(identity)
+                defaults = {}
+                if name == "SysVI":
+                    defaults = {"defaults": sysvi_defaults(adata.n_obs, options.epochs)}
+                run = run_id(identity | defaults)
                 if store.read(run) is not None:
                     continue
                 print(f"{dataset}: {name}, seed {seed} ... ", end="", flush=True)
@@ -283,7 +297,7 @@ def benchmark(options) -> None:
                     "epochs": options.epochs,
                     "n_cells": adata.n_obs,
                     "n_genes": adata.n_vars,
-                }
+                } | defaults
                 store.write(run, record, embedding)
                 print(f"{facts['seconds']:.0f} s")
     if skipped:
@@ -292,122 +306,13 @@ def benchmark(options) -> None:
         path.write_text(json.dumps(old | {dataset: skipped}, indent=1))
 
 
-def collect(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All kept runs: one row per run, and the tidy table."""
-    records = {path.stem: json.loads(path.read_text()) for path in (out / "runs").glob("*.json")}
-    if not records:
-        sys.exit(f"There are no runs in {out}.")
-    tidy = pd.DataFrame([row for r in records.values() for row in r["rows"]], columns=COLUMNS)
-    facts = pd.DataFrame.from_dict(
-        {
-            run: {
-                k: r[k] for k in ("dataset", "setting", "seed", "epochs", "seconds", "cpu_seconds")
-            }
-            for run, r in records.items()
-        },
-        orient="index",
-    )
-    runs = facts.join(scs.metrics.summarise(tidy))
-    # the pooled figures hide the loss of rare types: show the worst recall of any type, too
-    recall = tidy.query("metric == 'label_transfer' and level == 'group'")
-    recall = recall[recall["group"].str.contains(": ")]
-    runs["worst_recall"] = recall.groupby("embedding")["value"].min()
-    return runs, tidy.join(facts[["dataset", "setting", "seed"]], on="embedding")
-
-
-def report(out: Path) -> None:
-    """Write ``quality.json`` and ``quality.md``."""
-    runs, tidy = collect(out)
-    order = {name: i for i, name in enumerate(METHODS)}
-    runs = runs.sort_values(
-        ["dataset", "setting", "seed"],
-        key=lambda c: c.map(order).fillna(c) if c.name == "setting" else c,
-    )
-    (out / "quality.json").write_text(
-        json.dumps({"machine": platform.platform(), "cores": os.cpu_count(),
-                    "runs": json.loads(runs.to_json(orient="records"))}, indent=1)
-    )  # fmt: skip
-    document = Document(out / "quality.md")
-    document.heading("Integration quality", 1)
-    document.text(
-        f"Means over seeds and standard deviations, on {os.cpu_count()} cores of "
-        f"{platform.processor() or platform.machine()}. worst_recall: the lowest recall of any "
-        "cell type and direction in the label transfer. overall: 0.6 biology (mean of NMI-fixed "
-        "and, where groups are large enough, Moran's I) + 0.4 iLISI, scaled over the runs of a "
-        "data set."
-    )
-    palette = colours(METHODS)  # the same in all figures
-    for dataset, part in runs.groupby("dataset"):
-        biology = [
-            name
-            for name in ("nmi_fixed", "moran")
-            if part.get(name) is not None and part[name].notna().all()
-        ]
-        scored = score_runs(part, biology, ["ilisi"])
-        ranking = rank_settings(scored)
-        shown = [
-            name for name in [*SHOWN, "worst_recall"] if name in part and part[name].notna().any()
-        ]
-        mean, sd = scored.groupby("setting")[shown].mean(), scored.groupby("setting")[shown].std()
-        table = mean.loc[ranking.index].map("{:.3f}".format)
-        spread = sd.loc[ranking.index].map(lambda v: "" if np.isnan(v) else f" ± {v:.3f}")
-        table = table + spread
-        table.insert(0, "overall", ranking["overall"].map("{:.3f}".format))
-        table.insert(0, "runs", ranking["n_runs"])
-        table["seconds"] = ranking["seconds"].map("{:.0f}".format)
-        document.heading(str(dataset))
-        document.table(table.rename_axis(index="method"))
-        groups = tidy[
-            (tidy["dataset"] == dataset)
-            & (tidy["metric"] == "label_transfer")
-            & (tidy["level"] == "group")
-        ]
-        if len(groups):
-            document.text(
-                "Label transfer: balanced accuracy per direction, then recall per cell type."
-            )
-            wide = groups.pivot_table(index="group", columns="setting", values="value", sort=False)
-            document.table(
-                wide[[name for name in ranking.index if name in wide]].rename_axis(
-                    index="direction"
-                )
-            )
-        slug = "".join(c if c.isalnum() else "_" for c in str(dataset))
-        strips = scs.pl.metric_strips(
-            scored.set_index("setting").loc[list(ranking.index)].reset_index(),
-            [m for m in ("ilisi", "nmi_fixed", "moran", "label_transfer", "worst_recall") if m in shown],
-            by="setting", palette=palette,
-        )  # fmt: skip
-        document.figure(strips[0].figure, f"{slug}_strips", "Runs (dots) and their means (lines).")
-        ax = scs.pl.tradeoff(scored, "ilisi", "nmi_fixed", by="setting", palette=palette)
-        ax.figure.set_size_inches(6.5, 3.8)
-        document.figure(ax.figure, f"{slug}_tradeoff", "Mixing against biology.")
-        axes = scs.pl.jaccard_by_type(
-            tidy[tidy["dataset"] == dataset], by="setting", palette=palette
-        )
-        document.figure(
-            next(iter(axes.values())).figure,
-            f"{slug}_jaccard",
-            "Jaccard index per cell type against iLISI.",
-        )
-    document.heading("Not run")
-    for name, reason in UNAVAILABLE.items():
-        document.text(f"{name}: {reason}")
-    skipped = out / "skipped.json"
-    if skipped.exists():
-        for dataset, reasons in json.loads(skipped.read_text()).items():
-            for name, reason in reasons.items():
-                document.text(f"{dataset}: {name}: {reason}")
-    print(document.write("Integration quality"))
-
-
 def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.data:
         benchmark(options)
-    report(options.out)
+    report(options.out, [*METHODS, OTHER_DEFAULTS], setting_of)
 
 
 if __name__ == "__main__":
