@@ -75,22 +75,5 @@ as.data.frame.sysvi_history <- function(x, row.names = NULL, optional = FALSE, .
 #' @rdname sysvi_history
 #' @export
 plot.sysvi_history <- function(x, metrics = NULL, ...) {
-  rlang::check_installed("ggplot2", reason = "to plot a training history")
-  table <- as.data.frame(x)
-  if (!is.null(metrics)) {
-    absent <- setdiff(metrics, table$metric)
-    if (length(absent)) {
-      abort_input(c("{.arg metrics}: the history has no {.val {absent}}.",
-                    i = "It has {.val {unique(table$metric)}}."))
-    }
-    table <- table[table$metric %in% metrics, , drop = FALSE]
-  } else {
-    table <- table[table$metric %in% table$metric[table$value != 0], , drop = FALSE]
-  }
-  table$metric <- factor(table$metric, levels = unique(table$metric))
-  ggplot2::ggplot(table, ggplot2::aes(.data$epoch, .data$value, colour = .data$set)) +
-    ggplot2::geom_line() +
-    ggplot2::facet_wrap(ggplot2::vars(.data$metric), scales = "free_y") +
-    ggplot2::labs(x = "Epoch", y = NULL, colour = NULL) +
-    ggplot2::theme_minimal()
+  plot_losses(as.data.frame(x), colour = "set", metrics = metrics)
 }

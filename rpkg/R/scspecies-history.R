@@ -22,7 +22,8 @@ new_species_history <- function(facts, seconds) {
 #' @param x A training history, from [TrainingHistory()].
 #' @param i Names of species.
 #' @param row.names,optional Ignored; for compatibility with the generic.
-#' @param metrics Names of the quantities to plot; `NULL` for all.
+#' @param metrics Names of the quantities to plot; `NULL` for all that are not zero throughout, as
+#'   the parts of the loss that are switched off are.
 #' @param ... Ignored.
 #'
 #' @return `as.data.frame()` gives one row per species, epoch and quantity, with the columns
@@ -82,21 +83,7 @@ as.data.frame.scspecies_history <- function(x, row.names = NULL, optional = FALS
 #' @rdname scspecies_history
 #' @export
 plot.scspecies_history <- function(x, metrics = NULL, ...) {
-  rlang::check_installed("ggplot2", reason = "to plot a training history")
   table <- as.data.frame(x)
-  if (!is.null(metrics)) {
-    absent <- setdiff(metrics, table$metric)
-    if (length(absent)) {
-      abort_input(c("{.arg metrics}: the history has no {.val {absent}}.",
-                    i = "It has {.val {unique(table$metric)}}."))
-    }
-    table <- table[table$metric %in% metrics, , drop = FALSE]
-  }
-  table$metric <- factor(table$metric, levels = unique(table$metric))
   table$species <- factor(table$species, levels = names(x$cells))
-  ggplot2::ggplot(table, ggplot2::aes(.data$epoch, .data$value, colour = .data$species)) +
-    ggplot2::geom_line() +
-    ggplot2::facet_wrap(ggplot2::vars(.data$metric), scales = "free_y") +
-    ggplot2::labs(x = "Epoch", y = NULL, colour = NULL) +
-    ggplot2::theme_minimal()
+  plot_losses(table, colour = "species", metrics = metrics)
 }

@@ -41,3 +41,19 @@ test_that("it prints and plots", {
   expect_s3_class(plot(h, metrics = "adversary_loss"), "ggplot")
   expect_refused(plot(h, metrics = "nope"), message = "nope.*loss")
 })
+
+test_that("scSpecies' losses are drawn per species, without those that are switched off", {
+  h <- trained_species()$history
+  plot <- plot(h)
+  expect_s3_class(plot, "ggplot")
+  expect_identical(levels(plot$data$species), c("mouse", "human"))
+  # what is zero for every species is not drawn
+  table <- as.data.frame(h)
+  zero <- vapply(split(table$value, table$metric), function(x) all(x == 0), NA)
+  expect_setequal(plot$data$metric, names(zero)[!zero])
+  h$metrics$train_unused_loss <- 0
+  expect_false("unused_loss" %in% plot(h)$data$metric)
+  expect_identical(unique(as.character(plot(h, metrics = "unused_loss")$data$metric)),
+                   "unused_loss")
+  expect_refused(plot(h, metrics = "nope"), message = "nope.*loss")
+})
