@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ..cycle import SMALLEST_STD
 from ..priors import MixturePrior, VampPrior
+from .device import compiles_loops
+from .mixture import mixture_gradients
 
 
 class Posterior(NamedTuple):
@@ -89,41 +91,16 @@ def _automatic_kl(prior, own, z, cells, pseudo, weight):
 
 
 def _mixture_kl(prior: MixturePrior, own, z, cells, pseudo, weight):
-    """One-sample KL to a mixture in closed form.
-
-    With responsibilities r of the components, ``d log p / dz = sum_k r_k (m_k - z) / v_k``, and
-    the like for means, log-variances and logits.
-    """
-    scale = weight / len(z)
-    m, inverse = pseudo.mean, torch.exp(-pseudo.log_var)
+    """One-sample KL to a mixture in closed form."""
+    part = mixture_gradients
+    if compiles_loops(z):
+        from .mixture_cpu import mixture_gradients_cpu as part
     log_w = prior.log_weights()
-    distance = (z[:, None] - m).square_().mul_(inverse).sum(-1)  # B x K
-    joint = torch.add(log_w - 0.5 * pseudo.log_var.sum(1), distance, alpha=-0.5)
-    log_p = torch.logsumexp(joint, 1, keepdim=True)
-    r = torch.exp(joint - log_p)
-    scaled = (z - cells.mean).square_() * torch.exp(-cells.log_var)
-    kl = (-0.5 * (cells.log_var + scaled).sum() - log_p.sum()) / len(z)
-
-    r.mul_(scale)
-    precision = m * inverse
-    d_z = torch.addmm(z * (r @ inverse), r, precision, alpha=-1)
-    # sums over cells, weighted by responsibility
-    mass = r.sum(0)[:, None]
-    first, second = r.t() @ z, r.t() @ z.square()
-    d_m = (mass * m - first).mul_(inverse)
-    spread = second - 2 * m * first + mass * m.square()
-    d_log_var = 0.5 * (mass - spread * inverse)
-    # z - mean is noise times the standard deviation: the density of q at z
-    direct = 0.5 * scale * (scaled - 1)
-    own_q = -scale * (z - cells.mean) * torch.exp(-cells.log_var)
-    d_own = [weight * log_w.exp() - mass[:, 0]] if own else []
-    return (
-        kl,
-        d_z + own_q,
-        Posterior(-own_q, direct),
-        Posterior(d_m, d_log_var),
-        d_own,
+    kl, d_z, d_mean, d_log_var, d_m, d_pseudo_log_var, mass = part(
+        z, *cells, *pseudo, log_w, weight / len(z)
     )
+    d_own = [weight * log_w.exp() - mass] if own else []
+    return kl, d_z, Posterior(d_mean, d_log_var), Posterior(d_m, d_pseudo_log_var), d_own
 
 
 def cycle_gradients(

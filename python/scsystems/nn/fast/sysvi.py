@@ -23,6 +23,7 @@ from ..cycle import other_system
 from ..priors import VampPrior
 from ..sysvi import LOG_VAR_RANGE, SysVILoss, SysVINet, SysVIWeights
 from .latent import LatentGradients, Posterior, latent_gradients
+from .residual import residual_gradients
 from .stack import Product, Rows, Stack
 
 # a design of more columns than this would cost more than looking codes up
@@ -82,10 +83,11 @@ class SysVIGradients:
         self.cycle, self.pseudo = slice(0, n_cycle), slice(n_cycle, n_cycle + n_pseudo)
         self.cells, self.rest = slice(n_cycle + n_pseudo, n_encoded), slice(0, n_cycle + n_pseudo)
         width = sizes.covariates.n_total
+        seen = width if sizes.encode_covariates else 0
         self.encoder = Stack(
-            net.encoder.hidden, width if sizes.encode_covariates else 0, n_encoded, True
+            net.encoder.hidden, seen, n_encoded, True, net.encoder.mean.weight.dtype
         )
-        self.decoder = Stack(net.decoder.hidden, width, n_decoded, False)
+        self.decoder = Stack(net.decoder.hidden, width, n_decoded, False, self.output.dtype)
         # decoded cells, then decoded counterfactual cells, which are the encoder's first inputs
         wide = len(self.output.low)
         self.expression = torch.zeros(
@@ -107,14 +109,14 @@ class SysVIGradients:
         self._refresh()
         cells = self._encode_cells(batch, generator)
         decoded = self._decode(batch, cells, generator)
-        residual, squares = self._residual(batch.x)
+        squares, d_bias = self._residual(batch.x)
         latent, rest = self._encode_rest(batch, cells, generator)
 
         # the way back: encoder of counterfactual cells, decoder, encoder of cells
         if rest:
             d = self.encoder.backward(self.d_heads[self.rest] @ self.head_weight, rest)
             torch.mm(d, self.encoder.layers[0].product.low, out=self.d_expression[self.n_cells :])
-        d_z = self._decoder_backward(residual, squares, decoded)
+        d_z = self._decoder_backward(squares, d_bias, decoded)
         self._encoder_backward(d_z + latent.z, latent, cells)
 
         reconstruction = 0.5 * (squares.sum() / self.n_cells + self.gene_log_var.sum())
@@ -162,19 +164,22 @@ class SysVIGradients:
             decoder.set_design(parts[1].at, self.there)
             self.z[n:] = self.z[:n]
             product = product.repeat(2, 1)
-        self.hidden = self.output.cast(decoder.forward(None, parts, product))
+        self.hidden = decoder.forward(None, parts, product)
         decoded = self.expression[: len(self.hidden)]
         torch.addmm(self.bias, self.hidden, self.output.low.t(), out=decoded)
         return parts
 
     def _residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Residual over its variance, B x G, and its sum of squares over the variance, G."""
+        """Writes the gradient of the decoded cells; sums of squares and of this gradient, G each."""
+        n = self.n_cells
         self.gene_log_var = self.net.decoder.variance(self.hidden)
-        inverse_std = torch.exp(-0.5 * self.gene_log_var)
-        residual = self.expression[: self.n_cells, self.genes].to(x.dtype)
-        torch.sub(x, residual, out=residual).mul_(inverse_std)
-        squares = residual.square().sum(0)
-        return residual.mul_(inverse_std), squares
+        return residual_gradients(
+            x,
+            self.expression[:n],
+            torch.exp(-0.5 * self.gene_log_var),
+            -self.weights.reconstruction / n,
+            self.d_expression[:n],
+        )
 
     def _encode_rest(self, batch, cells: _Cells, generator) -> tuple[LatentGradients, list[Rows]]:
         """Counterfactual cells and pseudoinputs; then all losses of the latent space."""
@@ -210,17 +215,16 @@ class SysVIGradients:
             self._set_heads(self.pseudo, latent.pseudo, heads[self.pseudo])
         return latent, rest
 
-    def _decoder_backward(self, residual: Tensor, squares: Tensor, parts: list[Rows]) -> Tensor:
+    def _decoder_backward(self, squares: Tensor, d_bias: Tensor, parts: list[Rows]) -> Tensor:
         """Writes the decoder's gradients; returns the gradient of z, B x L."""
         decoder, n = self.net.decoder, self.n_cells
         weight = self.weights.reconstruction
-        self.d_expression[:n, self.genes] = residual.mul_(-weight / n)
         d = self.d_expression[: len(self.hidden)]
         self.output.write_weight_gradient(d, self.hidden)
-        decoder.mean.bias.grad.copy_(d.sum(0)[self.genes])
+        torch.add(d_bias, d[n:, self.genes].sum(0), out=decoder.mean.bias.grad)
         inside = decoder.log_var.abs() <= LOG_VAR_RANGE
         decoder.log_var.grad.copy_((1 - squares / n).mul_(0.5 * weight).mul_(inside))
-        d = self.decoder.backward(self.output.input_gradient(d).to(residual.dtype), parts)
+        d = self.decoder.backward(self.output.input_gradient(d), parts)
         self.decoder.write_gradients(self.z)
         d_z = self.decoder.layers[0].product.input_gradient(d)
         return d_z[:n] + d_z[n:] if self.n_cycle else d_z
@@ -233,7 +237,7 @@ class SysVIGradients:
         d = self._set_heads(self.cells, Posterior(latent.cells.mean + d_z, d_log_var), cells.heads)
         encoder.backward(d @ self.head_weight, [cells.rows])
         encoder.write_gradients(self.inputs)
-        weight, bias = self.d_heads.t() @ encoder.layers[-1].out, self.d_heads.sum(0)
+        weight, bias = self.d_heads.t() @ encoder.layers[-1].taken, self.d_heads.sum(0)
         n_latent = d_z.shape[1]
         for head, at in (
             (net.encoder.mean, slice(n_latent)),
@@ -243,7 +247,7 @@ class SysVIGradients:
             head.bias.grad.copy_(bias[at])
         if self.vamp is not None and self.vamp.x.requires_grad:
             self.vamp.x.grad.copy_(self.d_expression[len(self.hidden) :, self.genes])
-            if encoder.design is not None:
+            if net.sizes.encode_covariates:
                 self.vamp.design.grad.copy_(encoder.design_gradient(self.pseudo))
 
     def _set_heads(self, at: slice, gradient: Posterior, heads: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from scsystems.data.minibatches import Minibatch
+from scsystems.nn.fast import latent, residual, stack
 from scsystems.nn.fast.sysvi import SysVIGradients, has_fast_gradients
 from scsystems.nn.layers import CovariateSizes
 from scsystems.nn.priors import GaussianMixturePrior, VampPrior
@@ -69,6 +70,14 @@ def double():
     torch.set_default_dtype(before)
 
 
+@pytest.fixture(params=["compiled", "torch"])
+def loops(request, monkeypatch):
+    """The ways of the CPU and of a GPU, both on the CPU."""
+    for module in (latent, residual, stack):
+        monkeypatch.setattr(module, "compiles_loops", lambda tensor: request.param == "compiled")
+
+
+@pytest.mark.usefixtures("double", "loops")
 @pytest.mark.parametrize("cycle", [0.0, 5.0])
 @pytest.mark.parametrize(
     ("prior", "options"),
@@ -82,7 +91,7 @@ def double():
         ("standard_normal", {}),
     ],
 )
-def test_losses_gradients_and_statistics_are_those_of_the_reference(double, prior, options, cycle):
+def test_losses_gradients_and_statistics_are_those_of_the_reference(prior, options, cycle):
     weights = SysVIWeights(reconstruction=2.0, kl=0.7, cycle=cycle)
     # the size of the minibatch changes on the way, as it does between training runs
     batches = [make_batch(), make_batch(), make_batch(7), make_batch(weighted=False)]
@@ -116,6 +125,7 @@ def test_clamped_log_variances_have_no_gradient(double):
         torch.testing.assert_close(got[name], value, rtol=1e-6, atol=1e-9 * max(scale, 1.0))
 
 
+@pytest.mark.usefixtures("loops")
 def test_bfloat16_is_as_near_to_float32_as_the_reference_in_bfloat16():
     # 77 genes are filled up to a number that products like
     shape = {"n_genes": 77, "n_hidden": 64}
