@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -148,13 +148,22 @@ class _SparseRows:
         return out.scatter_add_(1, self.columns[position].long(), values)
 
 
-def iterate(cells: CellArrays, device: torch.device, chunk_size: int) -> Iterator[Minibatch]:
-    """The cells in order, in chunks, for inference; only one chunk is on the device at a time."""
+def iterate(
+    cells: CellArrays,
+    device: torch.device,
+    chunk_size: int,
+    wrap: Callable[[sparse.csr_matrix], Any] | None = None,
+) -> Iterator[Minibatch]:
+    """The cells in order, in chunks, for inference; only one chunk is on the device at a time.
+
+    Sparse expression becomes dense, or what ``wrap`` makes of it.
+    """
     x = cells.x.tocsr() if sparse.issparse(cells.x) and cells.x.format != "csr" else cells.x
+    wrap = wrap if sparse.issparse(x) else None
     for start in range(0, len(cells), chunk_size):
         part = slice(start, start + chunk_size)
         yield Minibatch(
-            _dense_tensor(x[part], device),
+            _dense_tensor(x[part], device) if wrap is None else wrap(x[part]),
             torch.as_tensor(cells.system[part], device=device),
             _to(cells.categorical, device, part),
             _to(cells.continuous, device, part),

@@ -14,6 +14,7 @@ from anndata import AnnData
 from ..data.minibatches import CellArrays, iterate
 from ..data.schema import Schema, Setup, expression
 from ..errors import InputError
+from ..nn.fast.sparse import is_sparse_enough, sparse_rows
 from ..nn.layers import CovariateInit, CovariateSizes
 from ..nn.priors import Density
 from ..nn.sysvi import SysVINet, SysVISizes
@@ -332,7 +333,7 @@ class SysVI(
 
     @torch.inference_mode()
     def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
-        """Minibatch, posterior mean and variance of the chosen cells, chunk by chunk."""
+        """Minibatch (its ``x`` not for use), posterior mean and variance of the chosen cells, chunk by chunk."""
         if adata is None:
             if self._cells is None:
                 raise InputError("The model was loaded without data. Give adata.")
@@ -343,6 +344,8 @@ class SysVI(
         if chosen is not None:
             cells = cells.take(chosen)
         self.net.eval()
-        for batch in iterate(cells, self.device, batch_size or INFERENCE_CHUNK):
+        fast = type(self.net) is SysVINet and self.device.type == "cpu"
+        wrap = sparse_rows if fast and is_sparse_enough(cells.x) else None
+        for batch in iterate(cells, self.device, batch_size or INFERENCE_CHUNK, wrap):
             mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
             yield batch, mean, var

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fast.sparse import SparseRows, sparse_product
+
 CovariateInit = Literal["zero", "linear"]
 
 # up to this many covariate columns a product with the small one-hot design is cheaper than look-ups
@@ -285,12 +287,13 @@ class HiddenLayer(nn.Module):
         )
         return masked_relu(h, keep, self.dropout_rate)
 
-    def _evaluate(self, x: Tensor, covariates: Covariates) -> Tensor:
+    def _evaluate(self, x: Tensor | SparseRows, covariates: Covariates) -> Tensor:
         """With running statistics BatchNorm is folded into the product, which saves passes."""
         norm = self.norm
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = (self.bias - norm.running_mean) * scale + norm.bias
-        h = F.linear(x, self.weight * scale[:, None], shift)
+        product = F.linear if isinstance(x, Tensor) else sparse_product
+        h = product(x, self.weight * scale[:, None], shift)
         h += covariate_term(self.covariate_weight * scale, self.n_levels, covariates)
         return h.relu_()
 
