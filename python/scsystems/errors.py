@@ -35,6 +35,10 @@ class NotSupportedError(ScsystemsError, NotImplementedError):
     """What was asked for is left out on purpose; the message says why."""
 
 
+class WorkerError(ScsystemsError, RuntimeError):
+    """A process that trains one of several models failed."""
+
+
 class MissingExtraError(ScsystemsError, ImportError):
     """An optional dependency is not installed."""
 

@@ -7,9 +7,9 @@
 #' genes, and the variation within those clusters is kept. Needs the Python package scib-metrics:
 #' `install_scsystems(extras = "metrics")`.
 #'
-#' A search takes as long as its runs together. With `folder` every finished run is kept: a search
-#' that was cut off, or that gets more settings or seeds, goes on from there. It can be interrupted
-#' (Ctrl-C, Escape): what has been trained is compared.
+#' Runs are trained several at a time, see `n.jobs`. With `folder` every finished run is kept: a
+#' search that was cut off, or that gets more settings or seeds, goes on from there. It can be
+#' interrupted (Ctrl-C, Escape): what has been trained is compared.
 #'
 #' @inheritParams RunSysVI
 #' @inheritParams EvaluateIntegration
@@ -26,6 +26,9 @@
 #'   those of the paper, or those that need no labels.
 #' @param metrics Further metrics to compute.
 #' @param min.cells Smallest label of the label transfer.
+#' @param n.jobs Runs trained and measured at a time, each in a Python process of its own; all look
+#'   at the same cells, in a temporary folder. Results are those of one run after the other. `NULL`:
+#'   on the CPU as many as there are cores, on a GPU (which all would share) one.
 #' @param folder Folder to keep the runs in; `NULL` keeps none.
 #' @param report Path of a report with tables and figures, ending in `.html` or `.md`; `NULL` for
 #'   none. Needs matplotlib: `install_scsystems(extras = "plots")`.
@@ -55,14 +58,15 @@
 TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:2, labels = NULL,
                       batch = NULL, features = NULL, max.epochs = NULL, biology.metrics = NULL,
                       batch.metrics = "ilisi", metrics = NULL, min.cells = 20,
-                      moran.min.cells = 500, max.cells = 1e5, folder = NULL, report = NULL,
-                      assay = NULL, device = "auto", verbose = TRUE,
+                      moran.min.cells = 500, max.cells = 1e5, n.jobs = NULL, folder = NULL,
+                      report = NULL, assay = NULL, device = "auto", verbose = TRUE,
                       control = sysvi_options()) {
   check_number(max.epochs, "max.epochs", min = 1, whole = TRUE, null = TRUE)
   for (argument in c("min.cells", "moran.min.cells")) {
     check_number(get(argument), argument, min = 1, whole = TRUE)
   }
   check_number(max.cells, "max.cells", min = 10, whole = TRUE, null = TRUE)
+  check_number(n.jobs, "n.jobs", min = 1, whole = TRUE, null = TRUE)
   for (argument in c("folder", "report")) check_string(get(argument), argument, null = TRUE)
   check_string(device, "device")
   check_flag(verbose, "verbose")
@@ -91,7 +95,8 @@ TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:
       metrics = if (length(metrics)) as.list(metrics),
       biology = if (length(biology.metrics)) as.list(biology.metrics),
       batch = as.list(batch.metrics), min_cells = as.integer(min.cells),
-      moran_min_cells = as.integer(moran.min.cells), max_cells = whole_or_null(max.cells)
+      moran_min_cells = as.integer(moran.min.cells), max_cells = whole_or_null(max.cells),
+      n_jobs = whole_or_null(n.jobs)
     )),
     device = device, report = if (!is.null(report)) path.expand(report),
     callback = if (verbose) python_callback(run_reporter())

@@ -25,6 +25,7 @@ error_classes <- c(
   ModelFileError = "scsystems_model_file_error",
   NotSupportedError = "scsystems_not_supported_error",
   MissingExtraError = "scsystems_missing_extra_error",
+  WorkerError = "scsystems_worker_error",
   ScsystemsError = "scsystems_python_error"
 )
 

@@ -23,9 +23,31 @@ cat("goes on:", scsystems:::looks_like_counts(counts), "\\n")
 """
 
 
-def interrupt(library, r_environment, tmp_path, verbose):
+TUNE = """
+suppressPackageStartupMessages(library(SingleCellExperiment))
+set.seed(1)
+counts <- matrix(rpois(60 * 200, 3), 60,
+                 dimnames = list(paste0("gene", 1:60), paste0("cell", 1:200)))
+sce <- SingleCellExperiment(list(counts = counts), colData = DataFrame(
+  species = rep(c("a", "b"), 100), type = rep(c("x", "y"), each = 100)))
+python <- function() {
+  sum(grepl("python", system2("ps", c("--ppid", Sys.getpid(), "-o", "comm="), stdout = TRUE)))
+}
+ready <- function(m) {
+  if (grepl("Run 1 of 2", conditionMessage(m))) cat("processes:", python(), "\\ntraining\\n")
+}
+tuned <- withCallingHandlers(message = ready, scsystems::TuneSysVI(
+  sce, "species", features = rownames(sce), labels = "type", biology.metrics = "label_transfer",
+  min.cells = 5, seeds = 1, n.jobs = 2, control = scsystems::sysvi_options(n_hidden = 16),
+  grid = list(list(name = "short", max.epochs = 1), list(name = "long", max.epochs = 1e6))))
+cat("compared:", tuned$ranking$setting, "\\n")
+cat("left:", python(), "\\n")
+"""
+
+
+def interrupt(library, r_environment, tmp_path, code):
     script = tmp_path / "script.R"
-    script.write_text(CODE.replace("VERBOSE", f"verbose = {verbose},"))
+    script.write_text(code)
     libraries = os.pathsep.join([str(library), *filter(None, [os.environ.get("R_LIBS")])])
     r = subprocess.Popen(
         ["Rscript", str(script)],
@@ -38,7 +60,9 @@ def interrupt(library, r_environment, tmp_path, verbose):
     limit = threading.Timer(120, r.kill)
     limit.start()
     try:
+        seen = []
         for line in r.stdout:
+            seen.append(line)
             if line.startswith("training"):
                 break
         # Rscript replaces itself by R: the signal reaches the session
@@ -47,17 +71,30 @@ def interrupt(library, r_environment, tmp_path, verbose):
     finally:
         limit.cancel()
     assert r.returncode == 0, err
-    return out, err
+    return "".join(seen) + out, err
+
+
+def code(verbose):
+    return CODE.replace("VERBOSE", f"verbose = {verbose},")
 
 
 def test_what_was_learned_is_kept(library, r_environment, tmp_path):
-    out, err = interrupt(library, r_environment, tmp_path, "FALSE")
+    out, err = interrupt(library, r_environment, tmp_path, code("FALSE"))
     for expected in ("interrupted: TRUE", "epochs: TRUE", "embedding: TRUE", "goes on: TRUE"):
         assert expected in out, err
     assert "interrupted" in err
 
 
 def test_it_is_kept_with_progress_shown(library, r_environment, tmp_path):
-    out, err = interrupt(library, r_environment, tmp_path, "TRUE")
+    out, err = interrupt(library, r_environment, tmp_path, code("TRUE"))
     for expected in ("interrupted: TRUE", "epochs: TRUE", "embedding: TRUE"):
         assert expected in out, err
+
+
+def test_a_search_compares_what_is_finished_and_ends_its_processes(
+    library, r_environment, tmp_path
+):
+    out, err = interrupt(library, r_environment, tmp_path, TUNE)
+    for expected in ("processes: 2", "compared: short", "left: 0"):
+        assert expected in out, err
+    assert "Interrupted: 1 of 2 runs" in err

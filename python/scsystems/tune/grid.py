@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import cpu_count
 from tqdm.auto import tqdm
 
-from scsystems import __version__
 from scsystems.data.schema import Setup, expression
-from scsystems.errors import InputError, NonFiniteError
-from scsystems.metrics.evaluate import check_metrics, collect, evaluate_one
+from scsystems.errors import InputError
+from scsystems.metrics.evaluate import check_metrics
 from scsystems.models.base import data_fingerprint
-from scsystems.models.sysvi import SysVI
+from scsystems.train.device import choose_device
 
 from .result import TuneResult
+from .run import Evaluation, Record, train_one
 from .scoring import WEIGHTS
 from .settings import Setting, expand
 from .store import RunStore, run_id
+from .workers import train_together
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def grid(
     min_cells: int = 20,
     moran_min_cells: int = 500,
     max_cells: int | None = 100_000,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     callback: Callable[[int, int, dict[str, Any]], Any] | None = None,
     verbose: bool = True,
     **train,
@@ -93,8 +95,11 @@ def grid(
     min_cells, moran_min_cells, max_cells
         See :func:`scsystems.metrics.evaluate`.
     n_jobs
-        Runs trained at a time, each in a process of its own with a copy of the data. Faster
-        where one run cannot occupy all cores.
+        Runs trained and measured at a time, each in a process of its own; the cells are written
+        to a temporary folder once, which all processes look at. Results are those of one run
+        after the other. Default: on the CPU as many as there are cores, since a run of
+        minibatches of the usual size keeps a single core busy; on a GPU one, for all processes
+        would share it, each with the cells in its memory.
     callback
         Called as ``callback(n_done, n_runs, record)`` after every run.
     verbose
@@ -106,6 +111,9 @@ def grid(
     ------
     InputError
         If the data are not set up, a parameter is unknown, or all runs failed.
+    WorkerError
+        If the processes of ``n_jobs`` cannot be started or fail in an unexpected way. Finished
+        runs are in ``folder``, and the same call goes on from there.
     """
     setup = Setup.read(adata)
     settings = [
@@ -132,24 +140,11 @@ def grid(
             ]
         )
     )
-    evaluation = {
-        "metrics": check_metrics(names, label_key),
-        "label_key": label_key,
-        "batch_key": batch_key,
-        "min_cells": min_cells,
-        "moran_min_cells": moran_min_cells,
-        "max_cells": max_cells,
-    }
-    data = collect(
-        adata,
-        setup.batch_key,
-        label_key,
-        batch_key,
-        layer=setup.layer,
-        min_cells=min_cells,
-        moran_min_cells=moran_min_cells,
-        max_cells=max_cells,
+    evaluation = Evaluation(
+        check_metrics(names, label_key), label_key, batch_key, min_cells, moran_min_cells, max_cells
     )
+    n_jobs = choose_jobs(n_jobs, settings)
+    data = evaluation.collect(adata)
     fingerprint = data_fingerprint(expression(adata, setup.layer), adata.obs_names)
     store = RunStore(folder)
     plan = {
@@ -161,17 +156,21 @@ def grid(
     done: dict[str, tuple[dict[str, Any], np.ndarray]] = {}
     left_out: dict[str, str] = {}
     failed: dict[str, str] = {}
+    kept = {run: found for run in plan if (found := store.read(run)) is not None}
+    missing = {run: of for run, of in plan.items() if run not in kept}
     progress = tqdm(total=len(plan), disable=not verbose, desc="runs")
+    trained = _train(adata, missing, evaluation, n_jobs)
     try:
-        for run, record, embedding in _runs(adata, plan, store, n_jobs):
+        for run, record, embedding in chain(((run, *kept[run]) for run in kept), trained):
             setting, seed = plan[run]
             if "error" in record:
                 failed[f"{setting.name}, seed {seed}"] = record["error"]
                 logger.warning("%s, seed %d failed: %s", setting.name, seed, record["error"])
             else:
-                if record.get("evaluation") != evaluation:
-                    rows = evaluate_one(run, embedding, data, names, left_out, strict=False)
-                    record |= {"evaluation": evaluation, "rows": rows, "left_out": dict(left_out)}
+                measured = evaluation.fits(record)
+                if not measured:
+                    record = evaluation.measure(run, record, embedding, data, left_out)
+                if run in missing or not measured:
                     store.write(run, record, embedding)
                 left_out |= record["left_out"]
                 # a run may have been kept under another name of its setting
@@ -185,7 +184,10 @@ def grid(
             raise
         logger.warning("Interrupted: %d of %d runs are compared.", len(done), len(plan))
     finally:
+        trained.close()
         progress.close()
+    # several at a time are not finished in the order of the plan
+    done = {run: done[run] for run in plan if run in done}
     if not done:
         raise InputError(f"All {len(plan)} runs failed; the first: {next(iter(failed.values()))}")
     wanted = biology or (BIOLOGY if label_key is not None else UNLABELLED_BIOLOGY)
@@ -207,51 +209,25 @@ def grid(
     )
 
 
-def _runs(adata, plan, store: RunStore, n_jobs: int) -> Iterator[tuple[str, dict, np.ndarray]]:
-    """Yield runs, first those that are kept already."""
-    missing = []
-    for run in plan:
-        kept = store.read(run)
-        if kept is None:
-            missing.append(run)
-        else:
-            yield run, *kept
-    if n_jobs == 1 or len(missing) < 2:
-        for run in missing:
-            yield run, *train_one(adata, *plan[run])
+def _train(
+    adata, runs: dict[str, tuple[Setting, int]], evaluation: Evaluation, n_jobs: int
+) -> Generator[tuple[str, Record, np.ndarray]]:
+    """Train runs one after the other, or several at a time (and then measure them, too)."""
+    if n_jobs > 1 and len(runs) > 1:
+        yield from train_together(adata, runs, evaluation, min(n_jobs, len(runs)))
         return
-    from joblib import Parallel, delayed
-
-    jobs = (delayed(train_one)(adata, *plan[run]) for run in missing)
-    trained = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    for run, (record, embedding) in zip(missing, trained, strict=True):
-        yield run, record, embedding
+    for run, (setting, seed) in runs.items():
+        yield run, *train_one(adata, setting, seed)
 
 
-def train_one(adata, setting: Setting, seed: int) -> tuple[dict[str, Any], np.ndarray]:
-    """Train one run.
-
-    Returns
-    -------
-    Its record (with ``error`` if the loss became NaN), and the embedding.
-    """
-    start = time.perf_counter()
-    record = {"setting": setting.name, "parameters": setting.parameters, "seed": seed}
-    try:
-        model = SysVI(adata, **setting.model, seed=seed)
-        model.train(**setting.train, seed=seed, verbose=False)
-        if model.interrupted:  # half a run must not be kept
-            raise KeyboardInterrupt
-        embedding = model.get_latent_representation()
-    except NonFiniteError as error:
-        return record | {"error": str(error)}, np.empty((0, 0), np.float32)
-    history = {
-        name: [[int(epoch), float(value)] for epoch, value in frame.iloc[:, 0].items()]
-        for name, frame in model.history.items()
+def choose_jobs(n_jobs: int | None, settings: Sequence[Setting]) -> int:
+    """How many runs are trained at a time: on a GPU one, else as many as there are cores."""
+    if n_jobs is not None:
+        if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs < 1:
+            raise InputError(f"n_jobs={n_jobs!r}; expected a whole number of at least 1, or None.")
+        return int(n_jobs)
+    places = {
+        (s.train.get("accelerator", "auto"), s.train.get("devices", "auto")) for s in settings
     }
-    return record | {
-        "seconds": time.perf_counter() - start,
-        "device": str(model.device),
-        "version": __version__,
-        "history": history,
-    }, embedding
+    on_cpu = all(choose_device(*place).type == "cpu" for place in places)
+    return cpu_count() if on_cpu else 1

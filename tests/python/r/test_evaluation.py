@@ -54,6 +54,7 @@ def tuned(adata, tmp_path):
                 "max_epochs": 1.0,
                 "moran_min_cells": 5.0,
                 "folder": str(tmp_path),
+                "n_jobs": 1.0,
             },
             callback=lambda *args: said.append(args),
         )

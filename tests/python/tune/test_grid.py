@@ -6,14 +6,16 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import scsystems as scs
 from scsystems.errors import InputError, ModelFileError, NonFiniteError
-from scsystems.tune import score_runs
+from scsystems.tune import Setting, score_runs
+from scsystems.tune.grid import choose_jobs
 
 grid_module = import_module("scsystems.tune.grid")  # the package's `grid` is the function
 GRID = {"z_distance_cycle_weight": [0.0, 5.0]}
-SMALL = dict(seeds=(0, 1), max_epochs=2, moran_min_cells=20, min_cells=5, verbose=False)
+SMALL = dict(seeds=(0, 1), max_epochs=2, moran_min_cells=20, min_cells=5, n_jobs=1, verbose=False)
 SMALL_NET = dict(n_hidden=[16], n_latent=[4])
 
 
@@ -195,11 +197,33 @@ def test_callback_and_memory_only(adata):
 
 
 @pytest.mark.slow
-def test_processes_give_the_same_runs(adata, result):
-    parallel = scs.tune.grid(adata, GRID | SMALL_NET, label_key="cell_type", n_jobs=2, **SMALL)
-    pd.testing.assert_frame_equal(
-        parallel.runs.drop(columns="seconds"), result.runs.drop(columns="seconds"), atol=1e-3
+def test_processes_give_the_same_runs(adata, result, tmp_path):
+    parallel = scs.tune.grid(
+        adata, GRID | SMALL_NET, label_key="cell_type", folder=tmp_path, **SMALL | {"n_jobs": 2}
     )
+    assert list(parallel.records) == list(result.records)
+    pd.testing.assert_frame_equal(
+        parallel.runs.drop(columns="seconds"), result.runs.drop(columns="seconds")
+    )
+    for run, embedding in result.embeddings.items():
+        np.testing.assert_array_equal(parallel.embeddings[run], embedding)
+    assert len(list(tmp_path.glob("*.json"))) == 4
+
+
+def test_as_many_runs_at_a_time_as_there_are_cores(monkeypatch):
+    monkeypatch.setattr(grid_module, "cpu_count", lambda: 7)
+    on_cpu = Setting({"accelerator": "cpu"})
+    assert choose_jobs(None, [on_cpu]) == 7
+    assert choose_jobs(3, [on_cpu]) == 3
+    monkeypatch.setattr(
+        grid_module,
+        "choose_device",
+        lambda *place: torch.device("cuda" if "gpu" in place else "cpu"),
+    )
+    assert choose_jobs(None, [on_cpu, Setting({"accelerator": "gpu"})]) == 1
+    for wrong in (0, 1.5, True):
+        with pytest.raises(InputError, match="n_jobs="):
+            choose_jobs(wrong, [on_cpu])
 
 
 def test_progress_can_be_seen(adata, folder, result, capsys):

@@ -1,7 +1,7 @@
 tune <- function(object, ..., system = "species", grid = list(cycle.weight = c(0, 5)), seeds = 1:2,
                  features = all_genes, max.epochs = 2, verbose = FALSE, moran.min.cells = 10,
-                 control = sysvi_options(n_hidden = 16, batch_size = 40)) {
-  TuneSysVI(object, system, grid = grid, seeds = seeds, features = features,
+                 n.jobs = 1, control = sysvi_options(n_hidden = 16, batch_size = 40)) {
+  TuneSysVI(object, system, n.jobs = n.jobs, grid = grid, seeds = seeds, features = features,
             max.epochs = max.epochs, verbose = verbose, moran.min.cells = moran.min.cells,
             min.cells = 10, control = control, ...)
 }
@@ -45,6 +45,19 @@ test_that("runs are kept in a folder, and a report is written", {
   expect_setequal(runs$run, first$runs$run)
 })
 
+test_that("several runs at a time are those of one after the other", {
+  alone <- tune(sce_object(), labels = "cell_type", seeds = 1)
+  said <- utils::capture.output(type = "message", {
+    together <- tune(sce_object(), labels = "cell_type", seeds = 1, n.jobs = 2, verbose = TRUE)
+  })
+  expect_match(paste(said, collapse = " "), "Run 2 of 2: z_distance_cycle_weight=")
+  timeless <- function(runs) runs[setdiff(names(runs), "seconds")]
+  expect_equal(timeless(together$runs), timeless(alone$runs))
+  expect_equal(together$embedding, alone$embedding)
+  # R's own library path would have given the processes another libpython
+  expect_identical(together$failed, NULL)
+})
+
 test_that("without labels and with named settings", {
   grid <- list(list(name = "plain", prior = "standard_normal", cycle.weight = 0),
                list(name = "full", prior = "vamp", dims = 4))
@@ -67,6 +80,7 @@ test_that("bad input is refused", {
   refused(covariates = "absent", message = "covariates.*absent")
   refused(report = "report.pdf", message = "report.*html")
   refused(features = "none", message = "none")
+  refused(n.jobs = 0, message = "n.jobs")
   refused(system = "absent", message = "absent")
   refused(labels = "cell_type", biology.metrics = "beauty", message = "beauty")
   refused(control = sysvi_options(give_mean = FALSE), message = "give_mean")

@@ -1,0 +1,100 @@
+"""The cells of a search in a folder: written once, mapped into memory by every worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from scsystems.data.schema import Setup, expression
+
+SPARSE = {
+    kind.__name__: kind
+    for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)
+}
+
+
+def write_cells(folder: Path, adata: AnnData, columns: Iterable[str | None]) -> None:
+    """Write what training and measuring look at.
+
+    Parameters
+    ----------
+    folder
+        An empty folder.
+    adata
+        Cells set up by ``SysVI.setup_anndata``.
+    columns
+        Columns of ``adata.obs`` besides those of the setup; ``None`` among them is nothing.
+    """
+    setup = Setup.read(adata)
+    numbers = setup.continuous_covariate_keys
+    keys = [setup.batch_key, *setup.categorical_covariate_keys, *columns, *numbers]
+    facts = {
+        "setup": asdict(setup),
+        "genes": list(map(str, adata.var_names)),
+        "cells": list(map(str, adata.obs_names)),
+        "columns": {},
+    }
+    for i, key in enumerate(dict.fromkeys(key for key in keys if key is not None)):
+        levels = None
+        if key in numbers:
+            values = adata.obs[key].to_numpy(dtype=np.float64)
+        else:
+            values, levels = _groups(adata.obs[key])
+        np.save(folder / f"column_{i}.npy", values)
+        facts["columns"][key] = levels
+    x = expression(adata, setup.layer)
+    kind = type(x).__name__
+    if kind in SPARSE:
+        facts |= {"kind": kind, "shape": list(x.shape)}
+        for part in ("data", "indices", "indptr"):
+            np.save(folder / f"x_{part}.npy", getattr(x, part))
+    else:
+        facts["kind"] = "dense"
+        np.save(folder / "x.npy", np.asarray(x))
+    (folder / "cells.json").write_text(json.dumps(facts))
+
+
+def read_cells(folder: Path) -> AnnData:
+    """Read what `write_cells` wrote; expression stays on disk until it is looked at."""
+    facts = json.loads((folder / "cells.json").read_text())
+
+    def part(name: str) -> np.ndarray:
+        # copied where written to: some libraries refuse arrays that are read-only
+        return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False))
+
+    if facts["kind"] == "dense":
+        x = part("x")
+    else:
+        arrays = tuple(part(f"x_{name}") for name in ("data", "indices", "indptr"))
+        x = SPARSE[facts["kind"]](arrays, shape=tuple(facts["shape"]), copy=False)
+    obs = pd.DataFrame(index=pd.Index(facts["cells"]))
+    for i, (key, levels) in enumerate(facts["columns"].items()):
+        values = part(f"column_{i}")
+        obs[key] = values if levels is None else pd.Categorical.from_codes(values, levels)
+    setup = Setup(**facts["setup"])
+    adata = AnnData(
+        None if setup.layer else x,
+        obs=obs,
+        var=pd.DataFrame(index=pd.Index(facts["genes"])),
+        layers={setup.layer: x} if setup.layer else None,
+    )
+    setup.write(adata)
+    return adata
+
+
+def _groups(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Codes and levels of a column, the levels in the order in which a model takes them."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        levels = list(dict.fromkeys(map(str, values.cat.categories)))
+    else:
+        levels = sorted({str(value) for value in values.dropna().unique()})
+    text = values.astype(object).astype(str).to_numpy()
+    codes = pd.Index(levels).get_indexer(text)
+    return np.where(values.isna(), -1, codes), levels

@@ -1,0 +1,87 @@
+"""One run of a search: train, embed, measure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from scsystems import __version__
+from scsystems.data.schema import Setup
+from scsystems.errors import NonFiniteError
+from scsystems.metrics.evaluate import collect, evaluate_one
+from scsystems.metrics.registry import Data
+from scsystems.models.sysvi import SysVI
+
+from .settings import Setting
+
+Record = dict[str, Any]
+"""What is kept of a run besides its embedding: parameters, seed, history, metrics."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How runs are measured; the options of :func:`scsystems.metrics.evaluate`."""
+
+    metrics: list[str]
+    label_key: str | None
+    batch_key: str | None
+    min_cells: int
+    moran_min_cells: int
+    max_cells: int | None
+
+    def collect(self, adata) -> Data:
+        """Gather what metrics need besides embeddings."""
+        setup = Setup.read(adata)
+        return collect(
+            adata,
+            setup.batch_key,
+            self.label_key,
+            self.batch_key,
+            layer=setup.layer,
+            min_cells=self.min_cells,
+            moran_min_cells=self.moran_min_cells,
+            max_cells=self.max_cells,
+        )
+
+    def fits(self, record: Record) -> bool:
+        """Whether a run has been measured like this."""
+        return record.get("evaluation") == asdict(self)
+
+    def measure(
+        self, run: str, record: Record, embedding: np.ndarray, data: Data, left_out: dict[str, str]
+    ) -> Record:
+        """Add the metrics to a run's record; ``left_out`` gathers those that cannot be computed."""
+        rows = evaluate_one(run, embedding, data, self.metrics, left_out, strict=False)
+        return record | {"evaluation": asdict(self), "rows": rows, "left_out": dict(left_out)}
+
+
+def train_one(adata, setting: Setting, seed: int) -> tuple[Record, np.ndarray]:
+    """Train one run.
+
+    Returns
+    -------
+    Its record (with ``error`` if the loss became NaN), and the embedding.
+    """
+    start = time.perf_counter()
+    record = {"setting": setting.name, "parameters": setting.parameters, "seed": seed}
+    try:
+        model = SysVI(adata, **setting.model, seed=seed)
+        model.train(**setting.train, seed=seed, verbose=False)
+        if model.interrupted:  # half a run must not be kept
+            raise KeyboardInterrupt
+        embedding = model.get_latent_representation()
+    except NonFiniteError as error:
+        return record | {"error": str(error)}, np.empty((0, 0), np.float32)
+    history = {
+        name: [[int(epoch), float(value)] for epoch, value in frame.iloc[:, 0].items()]
+        for name, frame in model.history.items()
+    }
+    return record | {
+        "seconds": time.perf_counter() - start,
+        "device": str(model.device),
+        "version": __version__,
+        "history": history,
+    }, embedding

@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+import scsystems as scs
+from scsystems.models.sysvi import Schema, Setup
+from scsystems.tune.cells import read_cells, write_cells
+
+KINDS = {
+    "csr": sparse.csr_matrix,
+    "csc": sparse.csc_matrix,
+    "csr array": sparse.csr_array,
+    "dense": lambda x: x.toarray(),
+}
+
+
+def cells(kind: str = "csr", layer: str | None = None) -> AnnData:
+    rng = np.random.default_rng(0)
+    x = KINDS[kind](sparse.random(30, 12, 0.4, "csr", dtype=np.float32, random_state=rng))
+    obs = pd.DataFrame(
+        {
+            "system": pd.Categorical(np.repeat(["tissue", "organoid"], 15), ["tissue", "organoid"]),
+            "donor/number": rng.integers(8, 12, 30),
+            "age": rng.normal(size=30),
+            "type": np.where(np.arange(30) % 5 == 0, None, np.array(["a", "b"])[np.arange(30) % 2]),
+        },
+        index=[f"cell{i}" for i in range(30)],
+    )
+    adata = AnnData(None if layer else x, obs=obs, layers={layer: x} if layer else None)
+    scs.SysVI.setup_anndata(adata, "system", layer, ["donor/number"], ["age"])
+    return adata
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_expression_is_the_same(kind, tmp_path):
+    adata = cells(kind)
+    write_cells(tmp_path, adata, [])
+    back = read_cells(tmp_path)
+    assert type(back.X) is type(adata.X)
+    assert back.X.dtype == np.float32
+    difference = back.X - adata.X
+    assert abs(difference).max() == 0
+    assert list(back.var_names) == list(adata.var_names)
+    assert list(back.obs_names) == list(adata.obs_names)
+
+
+def test_a_model_sees_the_same_systems_and_covariates(tmp_path):
+    adata = cells(layer="log")
+    write_cells(tmp_path, adata, ["type", None])
+    back = read_cells(tmp_path)
+    assert Setup.read(back) == Setup.read(adata)
+    schemas = [Schema.from_anndata(a, Setup.read(a)) for a in (adata, back)]
+    assert schemas[0] == schemas[1]
+    assert schemas[1].systems == ("tissue", "organoid")
+    assert schemas[1].categories == (("10", "11", "8", "9"),)
+    first, second = (schema.arrays(a) for schema, a in zip(schemas, (adata, back), strict=True))
+    for name in ("system", "categorical", "continuous"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
+
+
+def test_cells_without_a_type_stay_without(tmp_path):
+    adata = cells()
+    write_cells(tmp_path, adata, ["type"])
+    found = read_cells(tmp_path).obs["type"]
+    np.testing.assert_array_equal(found.isna(), adata.obs["type"].isna())
+    known = found.dropna()
+    np.testing.assert_array_equal(known.astype(str), adata.obs.loc[known.index, "type"])
+
+
+def test_expression_is_mapped_and_the_file_is_left_alone(tmp_path):
+    adata = cells("dense")
+    write_cells(tmp_path, adata, [])
+    back = read_cells(tmp_path)
+    assert isinstance(back.X.base, np.memmap)
+    back.X[:] = 0
+    np.testing.assert_array_equal(read_cells(tmp_path).X, adata.X)

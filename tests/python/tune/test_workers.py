@@ -1,0 +1,163 @@
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scsystems as scs
+from scsystems.errors import InputError, WorkerError
+from scsystems.tune import Setting, workers
+from scsystems.tune.run import Evaluation, train_one
+from scsystems.tune.workers import environment, interpreter, train_together
+
+# quick to compute, and in no need of compilation
+EVALUATION = Evaluation(["label_transfer"], "cell_type", None, 5, 500, None)
+TINY = {"n_hidden": 8, "n_latent": 3, "max_epochs": 1}
+# does what the worker does, but for the runs of one seed
+FAULTY = workers.BOOT.replace(
+    "main()", "import scsystems.tune.worker as w; train = w.train_one; FAULT; main()"
+)
+
+
+@pytest.fixture(scope="module")
+def adata():
+    adata = scs.pp.prepare(
+        scs.datasets.simulated(n_cells=200, n_genes=80, n_types=3, own_types=False, seed=0),
+        system_key="system", n_top_genes=60, min_cells=1,
+    )  # fmt: skip
+    scs.SysVI.setup_anndata(adata, "system", categorical_covariate_keys=["donor"])
+    return adata
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that are started."""
+    processes = []
+    start = workers.subprocess.Popen
+
+    def popen(*args, **kwargs):
+        processes.append(start(*args, **kwargs))
+        return processes[-1]
+
+    monkeypatch.setattr(workers.subprocess, "Popen", popen)
+    return processes
+
+
+def ended(processes) -> bool:
+    return all(process.poll() is not None for process in processes)
+
+
+def runs(*seeds, **parameters):
+    return {f"run{seed}": (Setting(TINY | parameters, "tiny"), seed) for seed in seeds}
+
+
+def test_runs_are_those_of_one_after_the_other(adata, started):
+    found = {run: rest for run, *rest in train_together(adata, runs(0, 1, 2), EVALUATION, 2)}
+    assert len(started) == 2
+    assert ended(started)
+    assert set(found) == {"run0", "run1", "run2"}
+    data, left_out = EVALUATION.collect(adata), {}
+    for run, (setting, seed) in runs(0, 2).items():
+        record, embedding = train_one(adata, setting, seed)
+        record = EVALUATION.measure(run, record, embedding, data, left_out)
+        np.testing.assert_array_equal(found[run][1], embedding)
+        for part in ("history", "rows", "evaluation", "parameters", "seed", "setting"):
+            assert found[run][0][part] == record[part]
+    assert EVALUATION.fits(found["run1"][0])
+
+
+def test_a_bad_argument_is_refused_as_it_is_without_processes(adata, started):
+    plan = runs(0) | {"bad": (Setting(TINY | {"n_latent": 0}), 0)}
+    trained = train_together(adata, plan, EVALUATION, 1)
+    assert next(trained)[0] == "run0"
+    with pytest.raises(InputError, match="n_latent=0") as raised:
+        next(trained)
+    with pytest.raises(InputError) as alone:
+        train_one(adata, *plan["bad"])
+    assert str(raised.value) == str(alone.value)
+    assert ended(started)
+
+
+def test_a_process_that_dies_costs_one_run(adata, started, monkeypatch):
+    fault = (
+        "w.train_one = lambda a, s, seed: "
+        "__import__('os').kill(__import__('os').getpid(), 9) if seed == 1 else train(a, s, seed)"
+    )
+    monkeypatch.setattr(workers, "BOOT", FAULTY.replace("FAULT", fault))
+    found = {run: record for run, record, _ in train_together(adata, runs(0, 1, 2), EVALUATION, 1)}
+    assert "signal 9 (for want of memory, most likely" in found["run1"]["error"]
+    assert found["run1"]["setting"] == "tiny"
+    assert "error" not in found["run0"]
+    assert "error" not in found["run2"]
+    assert len(started) == 2
+
+
+def test_an_unexpected_error_has_the_traceback_of_its_process(adata, monkeypatch):
+    monkeypatch.setattr(workers, "BOOT", FAULTY.replace("FAULT", "w.train_one = lambda *a: 1 / 0"))
+    with pytest.raises(WorkerError, match="ZeroDivisionError: division by zero") as raised:
+        list(train_together(adata, runs(0), EVALUATION, 1))
+    assert "Traceback" in str(raised.value)
+
+
+def test_a_process_that_cannot_start_says_why(adata, monkeypatch, started):
+    monkeypatch.setattr(workers, "BOOT", "raise SystemExit('no such thing')")
+    with pytest.raises(WorkerError, match=r"could not be started.*no such thing.*n_jobs=1"):
+        list(train_together(adata, runs(0, 1), EVALUATION, 2))
+    assert ended(started)
+
+
+def test_warnings_and_noise_of_a_run(adata, monkeypatch, caplog):
+    fault = (
+        "w.train_one = lambda *a: (print('noise'), "
+        "__import__('logging').getLogger('scsystems.x').warning('logged'), "
+        "__import__('warnings').warn('warned'), train(*a))[-1]"
+    )
+    monkeypatch.setattr(workers, "BOOT", "print('{noise');" + FAULTY.replace("FAULT", fault))
+    with pytest.warns(UserWarning, match="warned"):
+        (run,) = train_together(adata, runs(0), EVALUATION, 1)
+    assert run[0] == "run0"
+    assert "logged" in caplog.text
+
+
+def test_an_interrupt_ends_the_processes(adata, started):
+    with pytest.raises(KeyboardInterrupt):
+        list(_interrupted(train_together(adata, runs(0, max_epochs=100_000), EVALUATION, 1)))
+    assert ended(started)
+
+
+def _interrupted(trained):
+    """Ctrl-C that strikes while the search waits."""
+    module = import_module("scsystems.tune.workers")
+    wait, calls = module.wait, []
+
+    def interrupted_wait(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return wait(*args, **kwargs)
+
+    module.wait = interrupted_wait
+    try:
+        yield from trained
+    finally:
+        module.wait = wait
+
+
+def test_the_interpreter_where_python_is_embedded(monkeypatch):
+    assert interpreter() == sys.executable
+    monkeypatch.setattr(sys, "executable", "/usr/lib/R/bin/exec/R")
+    assert Path(interpreter()).resolve() == (Path(sys.prefix) / "bin" / "python3").resolve()
+    monkeypatch.setattr(sys, "prefix", "/nowhere")
+    with pytest.raises(WorkerError, match=r"'/usr/lib/R/bin/exec/R'.*n_jobs=1"):
+        interpreter()
+
+
+def test_the_environment_of_a_worker():
+    plain = environment({"PATH": "/bin", "PYTHONPATH": "/x", "LD_LIBRARY_PATH": "/usr/lib"})
+    assert plain == {"PATH": "/bin", "LD_LIBRARY_PATH": "/usr/lib", "OMP_WAIT_POLICY": "passive"}
+    own = os.pathsep.join(["/opt/R/lib", "/usr/lib/x86_64-linux-gnu", "/sw/python/lib"])
+    in_r = environment({"R_HOME": "/opt/R", "LD_LIBRARY_PATH": own, "OMP_WAIT_POLICY": "active"})
+    assert in_r["LD_LIBRARY_PATH"] == "/sw/python/lib"
+    assert in_r["OMP_WAIT_POLICY"] == "active"
