@@ -12,8 +12,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from ..data.counts import CountBatch, ResidentCounts
 from ..data.minibatches import CellArrays, Minibatch, ResidentCells, iterate
 from ..data.neighbours import agreeing, nearest, vote
+from ..nn.fast.scvi import FastForward, fast_gradients, has_fast_forward
 from ..nn.scspecies import (
     AlignedNet,
     AlignmentOptions,
@@ -21,7 +23,7 @@ from ..nn.scspecies import (
     Candidates,
     ContextCells,
 )
-from ..nn.scvi import ScviNet
+from ..nn.scvi import ScviNet, scvi_loss
 from ..train.loop import Callback, FitResult, FitSettings, fit
 from ..train.schedules import ramp
 
@@ -102,9 +104,18 @@ def pretrain(
     def loss(batch: Minibatch, epoch: int, generator: torch.Generator, train: bool):
         return net.loss(batch.x, batch.categorical[:, 0], weights.at(epoch).kl, generator, train)
 
-    return fit(
-        net, loss, ResidentCells(cells, device), settings, generator, None, callbacks, identity
-    )
+    if not has_fast_forward(net, device):
+        resident = ResidentCells(cells, device)
+        return fit(net, loss, resident, settings, generator, None, callbacks, identity)
+    forward = FastForward(net)
+
+    def fast_loss(batch: CountBatch, epoch: int, generator: torch.Generator):
+        parts = forward(batch.counts, batch.batch, generator, True)
+        return scvi_loss(*parts[2:], weights.at(epoch).kl)
+
+    gradients = fast_gradients(net, forward, fast_loss)
+    counts = ResidentCounts(cells.x, cells.categorical[:, 0])
+    return fit(net, loss, counts, settings, generator, None, callbacks, identity, gradients)
 
 
 @torch.inference_mode()
@@ -180,14 +191,32 @@ class AlignmentObjective:
 
     def __call__(self, batch: Minibatch, epoch: int, generator: torch.Generator, train: bool):
         """The loss of a minibatch; prepares the epoch with its first one."""
-        if train and epoch != self.epoch:
+        if train:
             self._begin(epoch, generator)
         weights = self.weights.at(epoch)
         return self.aligned.loss(
             batch.x, batch.categorical[:, 0], batch.index, weights, generator, train
         )
 
+    def fast(self, forward: FastForward):
+        """The same in training, with ``forward`` in place of the network's."""
+        aligned = self.aligned
+
+        def loss(batch: CountBatch, epoch: int, generator: torch.Generator):
+            self._begin(epoch, generator)
+            parts = forward(
+                batch.counts, batch.batch, generator, aligned.options.inner_dropout
+            )
+            every_step = aligned.options.search_every == 0
+            x = self.cells.gather(batch.index).x if every_step else None
+            weights = self.weights.at(epoch)
+            return aligned.loss_of(parts, x, batch.batch, batch.index, weights, generator)
+
+        return loss
+
     def _begin(self, epoch: int, generator: torch.Generator) -> None:
+        if epoch == self.epoch:
+            return
         if self.aligned.options.searches_at(epoch) and self.weights.eta[1] > 0:
             self._visit(self.aligned.search, self.kept, SEARCH_CHUNK, generator)
         if self.weights.mixing[1] > 0:
@@ -223,9 +252,17 @@ def align(
     aligned = AlignedNet(
         net, ContextCells(*(t.to(device) for t in context)), candidates, options
     ).to(device)
-    resident = ResidentCells(cells, device)
+    fast = has_fast_forward(net, device)
+    resident = ResidentCells(cells, device, "sparse" if fast else "auto")
     objective = AlignmentObjective(aligned, resident, weights)
-    return fit(aligned, objective, resident, settings, generator, None, callbacks, identity)
+    if not fast:
+        return fit(aligned, objective, resident, settings, generator, None, callbacks, identity)
+    forward = FastForward(net)
+    gradients = fast_gradients(aligned, forward, objective.fast(forward))
+    counts = ResidentCounts(cells.x, cells.categorical[:, 0])
+    return fit(
+        aligned, objective, counts, settings, generator, None, callbacks, identity, gradients
+    )
 
 
 @torch.inference_mode()

@@ -154,9 +154,19 @@ def uniform_(tensor: Tensor, fan_in: int, generator: torch.Generator) -> Tensor:
         return tensor.uniform_(-bound, bound, generator=generator)
 
 
+class _UnsetLinear(nn.Linear):
+    """A linear layer without a start, and so without a draw from torch's global generator.
+
+    ``torch.nn.utils.skip_init`` does the same by way of sympy, whose import takes over a second.
+    """
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer whose start is drawn from ``generator`` alone."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = _UnsetLinear(n_in, n_out)
     uniform_(layer.weight, n_in, generator)
     uniform_(layer.bias, n_in, generator)
     return layer

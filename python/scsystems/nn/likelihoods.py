@@ -100,9 +100,16 @@ def negative_binomial_pairs(
     """
     theta = log_theta.exp()
     rho = log_rho.exp()
-    pairs = rho[among.flatten()].view(*among.shape, -1)
-    spread = pairs.mul_(log_library.exp()[:, None, None] / theta.unsqueeze(-2)).log1p_()
-    value = -torch.matmul(spread, (x + theta)[:, :, None])[..., 0]
+    ratio, weight = log_library.exp()[:, None] / theta, x + theta
+    value = torch.empty(among.shape, dtype=rho.dtype, device=rho.device)
+    one = rho.new_ones(())
+    # the pairs of one cell are few enough for a processor's cache, those of all cells are not
+    size = 1 if rho.device.type == "cpu" else max(1, len(x))
+    for start in range(0, len(x), size):
+        at = slice(start, start + size)
+        pairs = rho.index_select(0, among[at].flatten()).view(-1, among.shape[1], rho.shape[1])
+        spread = torch.addcmul(one, pairs, ratio[at, None], out=pairs).log_()
+        value[at] = -torch.matmul(spread, weight[at, :, None])[..., 0]
     value += (x @ log_rho.T).gather(1, among)
     counts = PositiveCounts(x, log_theta)
     constant = (x * (log_library[:, None] - log_theta)).sum(1)

@@ -245,9 +245,20 @@ class AlignedNet(nn.Module):
         x, batch, index
             Counts (B x G), batch codes (B) and positions among the training cells (B).
         """
-        posterior, z, nll, kl, kl_library = self.net(
-            x, batch, generator, train, train and self.options.inner_dropout
-        )
+        parts = self.net(x, batch, generator, train, train and self.options.inner_dropout)
+        return self.loss_of(parts, x, batch, index, weights, generator)
+
+    def loss_of(
+        self,
+        parts: tuple[Posterior, Tensor, Tensor, Tensor, Tensor],
+        x: Tensor | None,
+        batch: Tensor,
+        index: Tensor,
+        weights: AlignmentWeights,
+        generator: torch.Generator,
+    ) -> AlignmentLoss:
+        """`loss` from what `ScviNet.forward` returns; ``x`` is needed by a search in every step only."""
+        posterior, z, nll, kl, kl_library = parts
         kept = self.target_kept[index]
         alignment = (kept * self._distance(x, batch, index, kept, posterior, z, generator)).mean()
         mixing = nll.new_zeros(())

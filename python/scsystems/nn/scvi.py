@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .fast.wide import WideLinear
-from .layers import linear, relu_dropout, uniform_
+from .layers import linear
 from .likelihoods import (
     kl_normal,
     kl_standard_normal,
     negative_binomial,
     zero_inflated_negative_binomial,
 )
+from .norm_layer import NormLayer
 from .softmax_counts import softmax_negative_binomial
 
 Likelihood = Literal["nb", "zinb"]
@@ -87,45 +88,6 @@ class ScviLoss(NamedTuple):
     kl_library: Tensor
 
 
-class NormLayer(nn.Module):
-    """Linear, LayerNorm, ReLU, Dropout; the batch may add its own weights to the product."""
-
-    def __init__(
-        self, n_in: int, n_out: int, n_batches: int, dropout_rate: float, generator: torch.Generator
-    ):
-        super().__init__()
-        fan_in = n_in + n_batches
-        self.dropout_rate = dropout_rate
-        # stands in for the product while training in bfloat16
-        self.wide: WideLinear | None = None
-        self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
-        self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
-        self.batch_weight = None
-        if n_batches:
-            self.batch_weight = nn.Parameter(
-                uniform_(torch.empty(n_batches, n_out), fan_in, generator)
-            )
-        self.norm = nn.LayerNorm(n_out)
-
-    def forward(
-        self,
-        x: Tensor,
-        batch: Tensor | None = None,
-        train: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """B x n_in and batch codes (B) -> B x n_out."""
-        h = F.linear(x, self.weight, self.bias) if self.wide is None else self.wide(x)
-        if self.batch_weight is not None:
-            h = h + F.embedding(batch, self.batch_weight)
-        h = self.norm(h)
-        return relu_dropout(h, self.dropout_rate, generator) if train else F.relu(h)
-
-    def reduce_precision(self, on: bool) -> None:
-        """Run the product, over genes, in bfloat16, or in single precision again."""
-        self.wide = WideLinear(self.weight, self.bias, 1) if on else None
-
-
 class InnerEncoder(nn.Module):
     """From intermediate features to the posterior of z; shared between species when frozen."""
 
@@ -161,7 +123,11 @@ class LibraryEncoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, B each."""
-        mean, log_std = self.out(self.hidden(x, batch, train, generator)).unbind(1)
+        return self.of_hidden(self.hidden(x, batch, train, generator))
+
+    def of_hidden(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation from the hidden layer, B each."""
+        mean, log_std = self.out(hidden).unbind(1)
         return mean, log_std.clamp(-LOG_RANGE, LOG_RANGE).exp()
 
 
@@ -336,9 +302,14 @@ class ScviNet(nn.Module):
         if self.library is None:
             observed = observed_log_library(x)
             return observed, torch.zeros_like(observed)
-        mean, std = self.library(seen, batch, train, generator)
+        return self.draw_library(self.library(seen, batch, train, generator), batch, generator)
+
+    def draw_library(
+        self, posterior: tuple[Tensor, Tensor], batch: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """A sample of the log library size's posterior and its KL divergence from the prior, B each."""
         prior = self.library_prior[batch]
-        return draw(mean, std, generator), kl_normal(mean, std, prior[:, 0], prior[:, 1])
+        return draw(*posterior, generator), kl_normal(*posterior, prior[:, 0], prior[:, 1])
 
     def forward(
         self,
@@ -378,13 +349,13 @@ class ScviNet(nn.Module):
         train: bool,
     ) -> ScviLoss:
         """Negative ELBO of a minibatch, its KL terms weighted (paper, equation 7)."""
-        _, _, nll, kl, kl_library = (
-            part.mean() if isinstance(part, Tensor) else part
-            for part in self(x, batch, generator, train, train)
-        )
-        return ScviLoss(
-            nll + kl_weight * (kl + kl_library), nll + kl + kl_library, nll, kl, kl_library
-        )
+        return scvi_loss(*self(x, batch, generator, train, train)[2:], kl_weight)
+
+
+def scvi_loss(nll: Tensor, kl: Tensor, kl_library: Tensor, kl_weight: float) -> ScviLoss:
+    """The loss from its parts, per cell or their means."""
+    nll, kl, kl_library = nll.mean(), kl.mean(), kl_library.mean()
+    return ScviLoss(nll + kl_weight * (kl + kl_library), nll + kl + kl_library, nll, kl, kl_library)
 
 
 def draw(mean: Tensor, std: Tensor, generator: torch.Generator | None) -> Tensor:

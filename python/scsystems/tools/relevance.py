@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import require_extra
-from ..nn.scvi import NormLayer, ScviNet
+from ..nn.norm_layer import NormLayer
+from ..nn.scvi import ScviNet
 
 
 class Relevance(NamedTuple):
