@@ -66,29 +66,34 @@ class ResidentCounts:
     ):
         self.device = torch.device("cpu")
         # a scalar stands for torch's type in numpy
-        self.csr = sparse.csr_matrix(x, dtype=torch.zeros((), dtype=dtype).numpy().dtype)
-        if not self.csr.data.all():
-            self.csr = self.csr.copy()
-            self.csr.eliminate_zeros()
+        csr = sparse.csr_matrix(x, dtype=torch.zeros((), dtype=dtype).numpy().dtype)
+        if not csr.data.all():
+            csr = csr.copy()
+            csr.eliminate_zeros()
+        self.n_genes = csr.shape[1]
         self.batch = torch.as_tensor(batch)
-        self.n_genes = self.csr.shape[1]
-        factorials = self.csr.copy()
-        factorials.data = gammaln(factorials.data.astype(np.float64) + 1)
-        self.log_factorials = _row_sums(factorials, dtype)
-        self.total = _row_sums(self.csr, dtype)
+        self.start = csr.indptr.astype(np.int64)
+        self.x, self.column = csr.data, csr.indices.astype(np.int64)
+        self.total = _row_sums(csr, dtype)
+        csr = sparse.csr_matrix(
+            (gammaln(csr.data.astype(np.float64) + 1), csr.indices, csr.indptr), csr.shape
+        )
+        self.log_factorials = _row_sums(csr, dtype)
 
     def __len__(self) -> int:
-        return self.csr.shape[0]
+        return len(self.total)
 
     def gather(self, indices: Tensor) -> CountBatch:
         """The minibatch of the cells at ``indices``."""
-        rows = self.csr[indices.numpy()]
-        size = np.diff(rows.indptr)
+        at = indices.numpy()
+        start, stop = self.start[at], self.start[at + 1]
+        # joining slices takes a third of the time of picking rows of a sparse matrix
+        rows = [slice(*ends) for ends in zip(start.tolist(), stop.tolist(), strict=True)]
+        x, column = (np.concatenate([a[row] for row in rows]) for a in (self.x, self.column))
+        size = stop - start
+        parts = x, np.repeat(np.arange(len(size)), size), column, np.append(0, size.cumsum())
         counts = Nonzeros(
-            torch.from_numpy(rows.data),
-            torch.from_numpy(np.repeat(np.arange(len(size)), size)),
-            torch.from_numpy(rows.indices.astype(np.int64)),
-            torch.from_numpy(rows.indptr),
+            *(torch.from_numpy(part) for part in parts),
             self.total[indices],
             self.log_factorials[indices],
             self.n_genes,

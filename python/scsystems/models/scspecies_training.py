@@ -30,7 +30,7 @@ from ..train.schedules import ramp
 logger = logging.getLogger(__name__)
 
 INFERENCE_CHUNK = 2048
-SEARCH_CHUNK = 64
+SEARCH_CHUNK = 128
 # up to this many cells a data set is small (paper, Hyperparameters)
 LARGE = 10_000
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from .likelihoods import negative_binomial_pairs
 from .scvi import Expression, Posterior, ScviNet, draw
 
+# added to squared distances
+SMALLEST_SQUARE = 1e-8
+
 AlignmentMode = Literal["intermediate", "latent"]
 
 
@@ -298,13 +301,35 @@ class AlignedNet(nn.Module):
         label = self.target_label[index]
         n = self.options.n_mixing_samples
         there = self.context_by_label.draw(label, n, generator)
-        there = draw(self.context_mean[there], self.context_std[there], generator)
-        here = self.latent[self.target_by_label.draw(label, n, generator)]
+        there = draw(_rows(self.context_mean, there), _rows(self.context_std, there), generator)
+        here = _rows(self.latent, self.target_by_label.draw(label, n, generator))
         self.latent[index] = z.detach()
-        z = z[:, None]
-        return 2 * (_norm(z - there) - _norm(z - here)).mean(1)
+        return 2 * (mean_distance(z, there) - mean_distance(z, here))
 
 
-def _norm(difference: Tensor) -> Tensor:
-    # the root of a sum of squares has no gradient at zero
-    return (difference.square().sum(-1) + 1e-8).sqrt()
+def _rows(values: Tensor, at: Tensor) -> Tensor:
+    """Rows of a matrix at B x n places, B x n x L; much faster on the CPU than indexing."""
+    return values.index_select(0, at.flatten()).view(*at.shape, -1)
+
+
+def mean_distance(z: Tensor, points: Tensor) -> Tensor:
+    """Mean Euclidean distance of each z (B x L) from its n points (B x n x L), B; no gradient to the points."""
+    return _MeanDistance.apply(z, points)
+
+
+class _MeanDistance(torch.autograd.Function):
+    """The gradient is the mean of the unit vectors: little is kept, and nothing computed twice."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor, points: Tensor) -> Tensor:
+        away = z[:, None] - points
+        # the root of a sum of squares has no gradient at zero
+        distance = torch.linalg.vecdot(away, away).add_(SMALLEST_SQUARE).sqrt_()
+        n = points.shape[1]
+        ctx.save_for_backward(torch.bmm((1 / n / distance)[:, None], away)[:, 0])
+        return distance.mean(1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (unit,) = ctx.saved_tensors
+        return grad[:, None] * unit, None

@@ -10,6 +10,7 @@ from scsystems.nn.scspecies import (
     ContextCells,
     LabelIndex,
     candidate_log_prob,
+    mean_distance,
 )
 from scsystems.nn.scvi import ScviNet, ScviSizes
 
@@ -187,3 +188,13 @@ def test_search_result_does_not_depend_on_chunks():
         for i in (slice(0, 5), slice(5, 12))
     ]
     np.testing.assert_allclose(whole, torch.cat(parts), rtol=1e-5)
+
+
+def test_mean_distance_and_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(4, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    points = torch.randn(4, 5, 3, generator=generator, dtype=torch.float64)
+    points[1, 2] = z[1].detach()  # the distance is zero there, and its gradient stays finite
+    expected = torch.cdist(z.detach()[:, None], points).mean(2)[:, 0]
+    torch.testing.assert_close(mean_distance(z, points), expected, rtol=1e-4, atol=1e-4)
+    assert torch.autograd.gradcheck(lambda z: mean_distance(z, points), (z,))
