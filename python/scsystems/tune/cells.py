@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,8 +19,8 @@ SPARSE = {
 }
 
 
-def write_cells(folder: Path, adata: AnnData, columns: Iterable[str | None]) -> None:
-    """Write what training and measuring look at.
+def write_cells(folder: Path, adata: AnnData) -> None:
+    """Write what training looks at.
 
     Parameters
     ----------
@@ -29,19 +28,17 @@ def write_cells(folder: Path, adata: AnnData, columns: Iterable[str | None]) -> 
         An empty folder.
     adata
         Cells set up by ``SysVI.setup_anndata``.
-    columns
-        Columns of ``adata.obs`` besides those of the setup; ``None`` among them is nothing.
     """
     setup = Setup.read(adata)
     numbers = setup.continuous_covariate_keys
-    keys = [setup.batch_key, *setup.categorical_covariate_keys, *columns, *numbers]
+    keys = [setup.batch_key, *setup.categorical_covariate_keys, *numbers]
     facts = {
         "setup": asdict(setup),
         "genes": list(map(str, adata.var_names)),
         "cells": list(map(str, adata.obs_names)),
         "columns": {},
     }
-    for i, key in enumerate(dict.fromkeys(key for key in keys if key is not None)):
+    for i, key in enumerate(dict.fromkeys(keys)):
         levels = None
         if key in numbers:
             values = adata.obs[key].to_numpy(dtype=np.float64)

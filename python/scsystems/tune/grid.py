@@ -95,11 +95,11 @@ def grid(
     min_cells, moran_min_cells, max_cells
         See :func:`scsystems.metrics.evaluate`.
     n_jobs
-        Runs trained and measured at a time, each in a process of its own; the cells are written
-        to a temporary folder once, which all processes look at. Results are those of one run
-        after the other. Default: on the CPU as many as there are cores, since a run of
-        minibatches of the usual size keeps a single core busy; on a GPU one, for all processes
-        would share it, each with the cells in its memory.
+        Runs trained at a time, each in a process of its own; the cells are written to a
+        temporary folder once, which all processes look at. Results are those of one run after
+        the other. Default: on the CPU as many as there are cores, since a run of minibatches of
+        the usual size keeps a single core busy; on a GPU one, for all processes would share it,
+        each with the cells in its memory.
     callback
         Called as ``callback(n_done, n_runs, record)`` after every run.
     verbose
@@ -159,7 +159,7 @@ def grid(
     kept = {run: found for run in plan if (found := store.read(run)) is not None}
     missing = {run: of for run, of in plan.items() if run not in kept}
     progress = tqdm(total=len(plan), disable=not verbose, desc="runs")
-    trained = _train(adata, missing, evaluation, n_jobs)
+    trained = _train(adata, missing, n_jobs)
     try:
         for run, record, embedding in chain(((run, *kept[run]) for run in kept), trained):
             setting, seed = plan[run]
@@ -167,10 +167,8 @@ def grid(
                 failed[f"{setting.name}, seed {seed}"] = record["error"]
                 logger.warning("%s, seed %d failed: %s", setting.name, seed, record["error"])
             else:
-                measured = evaluation.fits(record)
-                if not measured:
+                if not evaluation.fits(record):
                     record = evaluation.measure(run, record, embedding, data, left_out)
-                if run in missing or not measured:
                     store.write(run, record, embedding)
                 left_out |= record["left_out"]
                 # a run may have been kept under another name of its setting
@@ -210,11 +208,11 @@ def grid(
 
 
 def _train(
-    adata, runs: dict[str, tuple[Setting, int]], evaluation: Evaluation, n_jobs: int
+    adata, runs: dict[str, tuple[Setting, int]], n_jobs: int
 ) -> Generator[tuple[str, Record, np.ndarray]]:
-    """Train runs one after the other, or several at a time (and then measure them, too)."""
+    """Train runs one after the other, or several at a time."""
     if n_jobs > 1 and len(runs) > 1:
-        yield from train_together(adata, runs, evaluation, min(n_jobs, len(runs)))
+        yield from train_together(adata, runs, min(n_jobs, len(runs)))
         return
     for run, (setting, seed) in runs.items():
         yield run, *train_one(adata, setting, seed)

@@ -1,4 +1,4 @@
-"""A process that trains and measures runs of a search; ``workers.py`` starts it.
+"""A process that trains runs of a search; ``workers.py`` starts it.
 
 It reads one JSON object per line from its input, first where the cells are and then runs, and
 answers each with one on its output. It ends when its input does.
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from .cells import read_cells
-from .run import Evaluation, train_one
+from .run import train_one
 from .settings import Setting
 
 # what an answer begins with, unlike anything that a library may print (RFC 7464)
@@ -53,26 +53,21 @@ def _listen(requests: queue.SimpleQueue) -> None:
 
 
 class Worker:
-    """What the process knows between requests: cells, and what metrics share."""
+    """What the process knows between requests: the cells."""
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Look at the cells; ``request`` has ``folder``, ``evaluation`` and ``threads``."""
+        """Look at the cells; ``request`` has ``folder`` and ``threads``."""
         torch.set_num_threads(request["threads"])
         self.folder = Path(request["folder"])
         self.adata = read_cells(self.folder)
-        self.evaluation = Evaluation(**request["evaluation"])
-        self.data = self.evaluation.collect(self.adata)
-        self.left_out: dict[str, str] = {}
         return {}
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Train and measure; ``request`` has ``run``, ``parameters``, ``name`` and ``seed``."""
-        run = request["run"]
+        """Train; ``request`` has ``run``, ``parameters``, ``name`` and ``seed``."""
         setting = Setting(request["parameters"], request["name"])
         record, embedding = train_one(self.adata, setting, request["seed"])
         if "error" not in record:
-            record = self.evaluation.measure(run, record, embedding, self.data, self.left_out)
-            np.save(self.folder / f"{run}.npy", embedding)
+            np.save(self.folder / f"{request['run']}.npy", embedding)
         return {"record": record}
 
     def said(self, serve, request: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from scsystems import errors
 from scsystems.errors import WorkerError
 
 from .cells import write_cells
-from .run import Evaluation, Record
+from .run import Record
 from .settings import Setting
 from .worker import MARK
 
@@ -43,9 +42,12 @@ PATIENCE = 0.2
 
 
 def train_together(
-    adata, runs: Mapping[str, tuple[Setting, int]], evaluation: Evaluation, n_jobs: int
+    adata, runs: Mapping[str, tuple[Setting, int]], n_jobs: int
 ) -> Iterator[tuple[str, Record, np.ndarray]]:
-    """Train and measure runs in processes; yields them as they are finished.
+    """Train runs in processes; yields them as they are finished, for this process to measure.
+
+    Measuring takes a small part of the time of training, and in every process it would begin
+    with the compilation of what metrics are made of.
 
     The cells are written to a temporary folder once. A process that dies, for want of memory
     say, costs the run it was at (its record has ``error``); the others go on.
@@ -57,10 +59,9 @@ def train_together(
     """
     with tempfile.TemporaryDirectory(prefix="scsystems-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        write_cells(folder, adata, [evaluation.label_key, evaluation.batch_key])
+        write_cells(folder, adata)
         threads = max(1, torch.get_num_threads() // n_jobs)
-        start = {"folder": name, "evaluation": asdict(evaluation), "threads": threads}
-        pool = _Pool(start)
+        pool = _Pool({"folder": name, "threads": threads})
         with ThreadPoolExecutor(n_jobs) as executor:
             try:
                 waiting: dict[Future, str] = {

@@ -24,7 +24,7 @@ def cells(kind: str = "csr", layer: str | None = None) -> AnnData:
             "system": pd.Categorical(np.repeat(["tissue", "organoid"], 15), ["tissue", "organoid"]),
             "donor/number": rng.integers(8, 12, 30),
             "age": rng.normal(size=30),
-            "type": np.where(np.arange(30) % 5 == 0, None, np.array(["a", "b"])[np.arange(30) % 2]),
+            "unused": "x",
         },
         index=[f"cell{i}" for i in range(30)],
     )
@@ -36,7 +36,7 @@ def cells(kind: str = "csr", layer: str | None = None) -> AnnData:
 @pytest.mark.parametrize("kind", KINDS)
 def test_expression_is_the_same(kind, tmp_path):
     adata = cells(kind)
-    write_cells(tmp_path, adata, [])
+    write_cells(tmp_path, adata)
     back = read_cells(tmp_path)
     assert type(back.X) is type(adata.X)
     assert back.X.dtype == np.float32
@@ -48,9 +48,10 @@ def test_expression_is_the_same(kind, tmp_path):
 
 def test_a_model_sees_the_same_systems_and_covariates(tmp_path):
     adata = cells(layer="log")
-    write_cells(tmp_path, adata, ["type", None])
+    write_cells(tmp_path, adata)
     back = read_cells(tmp_path)
     assert Setup.read(back) == Setup.read(adata)
+    assert "unused" not in back.obs
     schemas = [Schema.from_anndata(a, Setup.read(a)) for a in (adata, back)]
     assert schemas[0] == schemas[1]
     assert schemas[1].systems == ("tissue", "organoid")
@@ -60,18 +61,9 @@ def test_a_model_sees_the_same_systems_and_covariates(tmp_path):
         np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
 
 
-def test_cells_without_a_type_stay_without(tmp_path):
-    adata = cells()
-    write_cells(tmp_path, adata, ["type"])
-    found = read_cells(tmp_path).obs["type"]
-    np.testing.assert_array_equal(found.isna(), adata.obs["type"].isna())
-    known = found.dropna()
-    np.testing.assert_array_equal(known.astype(str), adata.obs.loc[known.index, "type"])
-
-
 def test_expression_is_mapped_and_the_file_is_left_alone(tmp_path):
     adata = cells("dense")
-    write_cells(tmp_path, adata, [])
+    write_cells(tmp_path, adata)
     back = read_cells(tmp_path)
     assert isinstance(back.X.base, np.memmap)
     back.X[:] = 0

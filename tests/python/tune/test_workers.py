@@ -9,11 +9,9 @@ import pytest
 import scsystems as scs
 from scsystems.errors import InputError, WorkerError
 from scsystems.tune import Setting, workers
-from scsystems.tune.run import Evaluation, train_one
+from scsystems.tune.run import train_one
 from scsystems.tune.workers import environment, interpreter, train_together
 
-# quick to compute, and in no need of compilation
-EVALUATION = Evaluation(["label_transfer"], "cell_type", None, 5, 500, None)
 TINY = {"n_hidden": 8, "n_latent": 3, "max_epochs": 1}
 # does what the worker does, but for the runs of one seed
 FAULTY = workers.BOOT.replace(
@@ -54,23 +52,20 @@ def runs(*seeds, **parameters):
 
 
 def test_runs_are_those_of_one_after_the_other(adata, started):
-    found = {run: rest for run, *rest in train_together(adata, runs(0, 1, 2), EVALUATION, 2)}
+    found = {run: rest for run, *rest in train_together(adata, runs(0, 1, 2), 2)}
     assert len(started) == 2
     assert ended(started)
     assert set(found) == {"run0", "run1", "run2"}
-    data, left_out = EVALUATION.collect(adata), {}
     for run, (setting, seed) in runs(0, 2).items():
         record, embedding = train_one(adata, setting, seed)
-        record = EVALUATION.measure(run, record, embedding, data, left_out)
         np.testing.assert_array_equal(found[run][1], embedding)
-        for part in ("history", "rows", "evaluation", "parameters", "seed", "setting"):
+        for part in ("history", "parameters", "seed", "setting"):
             assert found[run][0][part] == record[part]
-    assert EVALUATION.fits(found["run1"][0])
 
 
 def test_a_bad_argument_is_refused_as_it_is_without_processes(adata, started):
     plan = runs(0) | {"bad": (Setting(TINY | {"n_latent": 0}), 0)}
-    trained = train_together(adata, plan, EVALUATION, 1)
+    trained = train_together(adata, plan, 1)
     assert next(trained)[0] == "run0"
     with pytest.raises(InputError, match="n_latent=0") as raised:
         next(trained)
@@ -86,7 +81,7 @@ def test_a_process_that_dies_costs_one_run(adata, started, monkeypatch):
         "__import__('os').kill(__import__('os').getpid(), 9) if seed == 1 else train(a, s, seed)"
     )
     monkeypatch.setattr(workers, "BOOT", FAULTY.replace("FAULT", fault))
-    found = {run: record for run, record, _ in train_together(adata, runs(0, 1, 2), EVALUATION, 1)}
+    found = {run: record for run, record, _ in train_together(adata, runs(0, 1, 2), 1)}
     assert "signal 9 (for want of memory, most likely" in found["run1"]["error"]
     assert found["run1"]["setting"] == "tiny"
     assert "error" not in found["run0"]
@@ -97,14 +92,14 @@ def test_a_process_that_dies_costs_one_run(adata, started, monkeypatch):
 def test_an_unexpected_error_has_the_traceback_of_its_process(adata, monkeypatch):
     monkeypatch.setattr(workers, "BOOT", FAULTY.replace("FAULT", "w.train_one = lambda *a: 1 / 0"))
     with pytest.raises(WorkerError, match="ZeroDivisionError: division by zero") as raised:
-        list(train_together(adata, runs(0), EVALUATION, 1))
+        list(train_together(adata, runs(0), 1))
     assert "Traceback" in str(raised.value)
 
 
 def test_a_process_that_cannot_start_says_why(adata, monkeypatch, started):
     monkeypatch.setattr(workers, "BOOT", "raise SystemExit('no such thing')")
     with pytest.raises(WorkerError, match=r"could not be started.*no such thing.*n_jobs=1"):
-        list(train_together(adata, runs(0, 1), EVALUATION, 2))
+        list(train_together(adata, runs(0, 1), 2))
     assert ended(started)
 
 
@@ -116,14 +111,14 @@ def test_warnings_and_noise_of_a_run(adata, monkeypatch, caplog):
     )
     monkeypatch.setattr(workers, "BOOT", "print('{noise');" + FAULTY.replace("FAULT", fault))
     with pytest.warns(UserWarning, match="warned"):
-        (run,) = train_together(adata, runs(0), EVALUATION, 1)
+        (run,) = train_together(adata, runs(0), 1)
     assert run[0] == "run0"
     assert "logged" in caplog.text
 
 
 def test_an_interrupt_ends_the_processes(adata, started):
     with pytest.raises(KeyboardInterrupt):
-        list(_interrupted(train_together(adata, runs(0, max_epochs=100_000), EVALUATION, 1)))
+        list(_interrupted(train_together(adata, runs(0, max_epochs=100_000), 1)))
     assert ended(started)
 
 
