@@ -1,5 +1,7 @@
-# Training inside R against training in plain Python: the same cells, genes, seed and epochs.
-#   Rscript benchmarks/r_against_python.R [EPOCHS]
+# Training inside R against training in plain Python: the same cells, genes, seed and epochs; and
+# the wait for the first epoch in a fresh R.
+#   Rscript benchmarks/r_against_python.R [EPOCHS]         # both
+#   Rscript benchmarks/r_against_python.R [EPOCHS] first   # the first epoch alone
 # Set OMP_NUM_THREADS and OMP_WAIT_POLICY=passive as for the work itself. Uses the pancreas cells if
 # their data package is installed, else simulated ones.
 
@@ -8,12 +10,51 @@ suppressPackageStartupMessages({
   library(SingleCellExperiment)
 })
 arguments <- commandArgs(trailingOnly = TRUE)
-epochs <- if (length(arguments)) as.integer(arguments[[1]]) else 20L
+numbers <- grep("^[0-9]+$", arguments, value = TRUE)
+epochs <- if (length(numbers)) as.integer(numbers[[1]]) else 20L
 
 scs <- scsystems_python()
 # numba, which prepares the cells, sets the threads that torch has, too
 threads <- reticulate::import("torch", convert = FALSE)$get_num_threads()
 adata <- tryCatch(scs$datasets$pancreas(), error = function(e) scs$datasets$simulated(n_cells = 4000L))
+values <- reticulate::import("scsystems.r.values", convert = FALSE)
+as_sce <- function(adata, assay) {
+  matrix <- scsystems:::matrix_from_parts(reticulate::py_to_r(values$matrix_to_parts(adata$X)))
+  dimnames(matrix) <- list(reticulate::py_to_r(adata$var_names$tolist()),
+                           reticulate::py_to_r(adata$obs_names$tolist()))
+  column <- function(name) reticulate::py_to_r(adata$obs[[name]]$astype("str")$tolist())
+  SingleCellExperiment(stats::setNames(list(matrix), assay),
+                       colData = DataFrame(species = column("species"), donor = column("donor")))
+}
+
+# From the first call in a fresh R, which starts Python, to the end of the first epoch. What users
+# wait for before the call, R's own packages, is told apart.
+counts <- tempfile(fileext = ".rds")
+saveRDS(as_sce(adata, "counts"), counts)
+first <- sprintf('
+begin <- proc.time()
+suppressPackageStartupMessages({ library(scsystems); library(SingleCellExperiment) })
+sce <- readRDS("%s")
+loaded <- proc.time()
+said <- function(...) {
+  time <- proc.time() - loaded
+  cat(time[["elapsed"]], sum(time[-3]), (loaded - begin)[["elapsed"]], "\\n")
+}
+invisible(RunSysVI(sce, "species", "donor", max.epochs = 1, device = "cpu", verbose = FALSE,
+                   model.dir = tempfile(), control = sysvi_options(train = list(callbacks = said))))
+', counts)
+fresh <- tempfile(fileext = ".R")
+writeLines(first, fresh)
+in_fresh_r <- function() {
+  load <- strsplit(system2("uptime", stdout = TRUE), "average: ?")[[1]][[2]]
+  out <- system2(file.path(R.home("bin"), "Rscript"), fresh, stdout = TRUE)
+  c(stats::setNames(as.numeric(strsplit(out[[1]], " ")[[1]]), c("wall", "cpu", "packages before")),
+    load = as.numeric(sub(",.*", "", load)))
+}
+cat("From RunSysVI() in a fresh R to the end of the first epoch, seconds:\n")
+print(t(replicate(3, in_fresh_r())), digits = 4)
+if ("first" %in% arguments) quit()
+
 adata <- scs$pp$prepare(adata, system_key = "species", batch_key = "donor", n_top_genes = 3000L)
 torch <- reticulate::import("torch", convert = FALSE)
 torch$set_num_threads(threads)
@@ -41,13 +82,7 @@ in_python <- function() {
   stats::setNames(as.numeric(strsplit(utils::tail(out, 1), " ")[[1]]), c("wall", "cpu", "loss", "threads"))
 }
 
-values <- reticulate::import("scsystems.r.values", convert = FALSE)
-logcounts <- scsystems:::matrix_from_parts(reticulate::py_to_r(values$matrix_to_parts(adata$X)))
-dimnames(logcounts) <- list(reticulate::py_to_r(adata$var_names$tolist()),
-                            reticulate::py_to_r(adata$obs_names$tolist()))
-column <- function(name) reticulate::py_to_r(adata$obs[[name]]$astype("str")$tolist())
-sce <- SingleCellExperiment(list(logcounts = logcounts),
-                            colData = DataFrame(species = column("species"), donor = column("donor")))
+sce <- as_sce(adata, "logcounts")
 in_r <- function() {
   time <- system.time(result <- RunSysVI(
     sce, "species", "donor", features = rownames(sce), max.epochs = epochs, device = "cpu",
