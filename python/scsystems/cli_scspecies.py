@@ -20,7 +20,9 @@ example:
     --labels cell_type --orthologues human=human_mouse.tsv pig=pig_mouse.tsv
 
 The folder 'aligned' then holds mouse.h5ad, human.h5ad and pig.rds: the cells as they were, with the
-embedding and, for the targets, the columns predicted.cell_type and predicted.cell_type.confidence.
+embedding and, for the targets, the columns predicted.cell_type, predicted.cell_type.confidence,
+predicted.cell_type.novelty (a score; large for cells of a type that the context does not have) and
+predicted.cell_type.novel (whether the score is large enough to say so).
 """
 
 
@@ -30,8 +32,8 @@ def add_scspecies(commands) -> None:
         "scspecies",
         help="align species, each with its own genes, with a labelled one",
         description="Train scSpecies on raw counts of a context species, whose cells have labels, and of target "
-        "species; write every species' cells, with the aligned embedding and the labels handed over, into files "
-        "of the same kind.",
+        "species; write every species' cells, with the aligned embedding, the labels handed over and how novel each "
+        "cell looks, into files of the same kind.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,6 +104,9 @@ def run_scspecies(options: argparse.Namespace) -> None:
             column = f"predicted.{options.labels}"
             part.add_column(column, found["label"].astype(str).to_numpy(object))
             part.add_column(f"{column}.confidence", found["confidence"].to_numpy(float))
+            novelty = model.novelty(name)
+            part.add_column(f"{column}.novelty", novelty["score"].to_numpy(float))
+            part.add_column(f"{column}.novel", novelty["novel"].to_numpy(bool))
         write_cells(part, written[name])
         logger.info("%s: %d cells are in %s", name, part.adata.n_obs, written[name])
     if options.model:

@@ -111,7 +111,8 @@ stopifnot(identical(counts(a), counts(b)), identical(colData(a), colData(b)),
 a <- readRDS("aligned/a.rds"); b <- readRDS("aligned/b.rds")
 stopifnot(identical(reducedDimNames(a), c("PCA", "SCSPECIES")), identical(Reductions(b), "scspecies"),
           is.factor(b$predicted.cell_type), all(b$predicted.cell_type %in% c("a", "b", "c")),
-          all(b$predicted.cell_type.confidence <= 1))
+          all(b$predicted.cell_type.confidence <= 1), is.logical(b$predicted.cell_type.novel),
+          all(is.finite(b$predicted.cell_type.novelty)))
 """
 
 # also in a process of its own

@@ -6,6 +6,7 @@ from anndata import read_h5ad, read_zarr
 
 import scsystems as scs
 from scsystems import cli
+from scsystems.tools.novelty import THRESHOLD
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,15 @@ def test_files_get_embedding_and_labels(species, tmp_path, capsys):
     assert "predicted.cell_type" not in context.obs
     assert set(target.obs["predicted.cell_type"]) <= set(context.obs["cell_type"])
     assert target.obs["predicted.cell_type.confidence"].between(0, 1).all()
+    novelty, novel = (target.obs[f"predicted.cell_type.{k}"] for k in ("novelty", "novel"))
+    assert novel.dtype == bool
+    assert np.isfinite(novelty).all()
+    np.testing.assert_array_equal(novel, novelty > THRESHOLD)
     assert list(target.obs_names) == list(before.obs_names)
     assert (target.X != before.X).nnz == 0
-    loaded = scs.ScSpecies.load(model)
+    loaded = scs.ScSpecies.load(model, {"species2": before})
+    expected = loaded.novelty("species2")
+    np.testing.assert_allclose(novelty, expected["score"], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(
         loaded.get_latent_representation("species2"), target.obsm["X_scspecies"], atol=1e-5
     )
@@ -91,5 +98,5 @@ def test_wrong_input_is_one_clear_message(species, tmp_path, capsys, changes, me
 
 def test_help(capsys):
     assert run("scspecies", "--help") == 0
-    assert "predicted.cell_type.confidence" in capsys.readouterr().out
+    assert "predicted.cell_type.novelty" in capsys.readouterr().out
     assert run("scspecies", "out") == 2

@@ -35,7 +35,7 @@ class Cells(Protocol):
         """Add an embedding, n x L."""
 
     def add_column(self, name: str, values: np.ndarray) -> None:
-        """Add a column of cell data, or replace it: numbers, or text, which becomes categories."""
+        """Add a column of cell data, or replace it: numbers, yes and no, or text, which becomes categories."""
 
     def write(self, path: str | Path) -> None:
         """Write everything that was read, and what was added."""

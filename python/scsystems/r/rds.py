@@ -77,10 +77,15 @@ class RdsFile:
         self.adata.obsm[name] = np.asarray(values)
 
     def add_column(self, name: str, values: np.ndarray) -> None:
-        """Add a column of cell data, or replace it: numbers, or text, which becomes a factor."""
+        """Add a column of cell data, or replace it: numbers, yes and no, or text, which becomes a factor."""
         r = self._r.rinterface
         text = values.dtype == object
-        sent = r.StrSexpVector(list(values)) if text else r.FloatSexpVector(values)
+        if text:
+            sent = r.StrSexpVector(list(values))
+        elif values.dtype == bool:
+            sent = r.BoolSexpVector(values.tolist())
+        else:
+            sent = r.FloatSexpVector(values)
         self._object = self._r.call("add_column", self._object, sent, name)
         self.adata.obs[name] = pd.Categorical(values) if text else values
 
