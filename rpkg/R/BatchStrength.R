@@ -24,6 +24,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
 #' strength <- BatchStrength(object, system = "species", labels = "cell_type", batch = "donor")
 #' strength
 #' plot(strength)

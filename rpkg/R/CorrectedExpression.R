@@ -26,6 +26,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
 #' object <- CorrectedExpression(object, system = "human")
 #' Seurat::FeaturePlot(object, "sysvi.expression_INS")
 #'

@@ -43,6 +43,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
 #' table <- EvaluateIntegration(object, c("pca", "sysvi"), system = "species",
 #'                              labels = "cell_type", batch = "donor")
 #' summary(table)

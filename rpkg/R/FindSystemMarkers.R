@@ -30,6 +30,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
 #' # markers of beta cells that hold in every system
 #' FindSystemMarkers(object, "cell_type", ident.1 = "beta")
 #'

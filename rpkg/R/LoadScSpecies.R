@@ -22,6 +22,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and the folder of a trained model
 #' LoadScSpecies("models/pancreas")
 #' LoadScSpecies("models/pancreas", list(mouse = mouse, human = human))
 #' }

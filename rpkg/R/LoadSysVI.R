@@ -20,6 +20,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and the folder of a trained model
 #' LoadSysVI("models/pancreas")
 #' LoadSysVI("models/pancreas", object = query)
 #' LoadSysVI(object)$genes

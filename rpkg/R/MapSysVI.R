@@ -45,6 +45,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); reference, query: labelled cells and new ones
 #' reference <- RunSysVI(reference, system = "species", covariates = "donor")
 #' query <- MapSysVI(query, reference, labels = "cell_type", reference = reference)
 #' table(query$predicted.cell_type)

@@ -19,6 +19,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); result: what RunScSpecies() has returned
 #' genes <- RelevantGenes(result)
 #' PlotRelevantGenes(genes)
 #' }

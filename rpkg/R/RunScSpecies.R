@@ -71,6 +71,8 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and minutes; mouse, human: cells as pancreas_species()
+#' # gives them
 #' result <- RunScSpecies(mouse, human, species = c("mouse", "human"), labels = "cell_type",
 #'                        batch = "donor", orthologues = "human_mouse.tsv.gz")
 #' result

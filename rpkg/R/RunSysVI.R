@@ -46,6 +46,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
 #' object <- RunSysVI(object, system = "species", covariates = "donor")
 #' object <- Seurat::RunUMAP(object, reduction = "sysvi", dims = 1:15)
 #'

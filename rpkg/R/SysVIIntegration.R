@@ -21,6 +21,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
 #' object[["RNA"]] <- split(object[["RNA"]], f = object$donor)
 #' object <- Seurat::IntegrateLayers(
 #'   object, method = SysVIIntegration, metadata = object[[]],

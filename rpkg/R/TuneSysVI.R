@@ -48,6 +48,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
 #' tuned <- TuneSysVI(object, system = "species", covariates = "donor", labels = "cell_type",
 #'                    grid = list(cycle.weight = c(2, 5, 10)), report = "tuning.html")
 #' tuned

@@ -30,6 +30,7 @@ new_history <- function(facts, seconds, seed, cells) {
 #' @name sysvi_history
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
 #' history <- TrainingHistory(object)
 #' history
 #' plot(history)

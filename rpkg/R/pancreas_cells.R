@@ -17,6 +17,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and its package came
 #' object <- pancreas_cells()
 #' table(object$cell_type, object$species)
 #' }
@@ -40,6 +41,7 @@ pancreas_cells <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()) and its package came
 #' cells <- pancreas_species()
 #' RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"), labels = "cell_type",
 #'              batch = "donor", orthologues = cells$orthologues)

@@ -46,6 +46,7 @@ bridge <- function(call = caller_env()) {
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python: install_scsystems()
 #' scs <- scsystems_python()
 #' adata <- scs$datasets$simulated(n_cells = 500L)
 #' }

@@ -12,6 +12,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
 #' TrainingHistory(object)
 #' ModelPath(object, "sysvi")
 #' }

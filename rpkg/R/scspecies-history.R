@@ -32,6 +32,7 @@ new_species_history <- function(facts, seconds) {
 #' @name scspecies_history
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); result: what RunScSpecies() has returned
 #' history <- TrainingHistory(result)
 #' plot(history, metrics = "loss")
 #' as.data.frame(history["human"])

@@ -31,6 +31,7 @@
 #' @name scspecies_plots
 #' @examples
 #' \dontrun{
+#' # needs Python (install_scsystems()); result: what RunScSpecies() has returned
 #' PlotLabelTransfer(result)
 #' PlotTypeSimilarity(result)
 #' PlotFoldChanges(result, cell.types = c("alpha", "beta"))

@@ -10,6 +10,7 @@
 #' @export
 #' @examples
 #' \dontrun{
+#' # starts Python, which cannot be exchanged in this session afterwards
 #' scsystems_sitrep()
 #' }
 scsystems_sitrep <- function(quiet = FALSE) {
