@@ -10,6 +10,9 @@ from scipy import sparse
 from scipy.special import gammaln
 from torch import Tensor
 
+# cells whose sums are computed at a time, in double precision
+BLOCK = 4096
+
 
 class Nonzeros(NamedTuple):
     """The E nonzero counts of B cells, cell by cell.
@@ -73,12 +76,15 @@ class ResidentCounts:
         self.n_genes = csr.shape[1]
         self.batch = torch.as_tensor(batch)
         self.start = csr.indptr.astype(np.int64)
-        self.x, self.column = csr.data, csr.indices.astype(np.int64)
-        self.total = _row_sums(csr, dtype)
-        csr = sparse.csr_matrix(
-            (gammaln(csr.data.astype(np.float64) + 1), csr.indices, csr.indptr), csr.shape
+        self.x, self.column = csr.data, csr.indices
+        self.total, self.log_factorials = (
+            torch.empty(len(self.batch), dtype=dtype) for _ in range(2)
         )
-        self.log_factorials = _row_sums(csr, dtype)
+        for first in range(0, csr.shape[0], BLOCK):
+            rows = csr[first : first + BLOCK].astype(np.float64)
+            self.total[first : first + BLOCK] = _row_sums(rows)
+            rows.data = gammaln(rows.data + 1)
+            self.log_factorials[first : first + BLOCK] = _row_sums(rows)
 
     def __len__(self) -> int:
         return len(self.total)
@@ -91,7 +97,8 @@ class ResidentCounts:
         rows = [slice(*ends) for ends in zip(start.tolist(), stop.tolist(), strict=True)]
         x, column = (np.concatenate([a[row] for row in rows]) for a in (self.x, self.column))
         size = stop - start
-        parts = x, np.repeat(np.arange(len(size)), size), column, np.append(0, size.cumsum())
+        row = np.repeat(np.arange(len(size)), size)
+        parts = x, row, column.astype(np.int64), np.append(0, size.cumsum())
         counts = Nonzeros(
             *(torch.from_numpy(part) for part in parts),
             self.total[indices],
@@ -101,5 +108,5 @@ class ResidentCounts:
         return CountBatch(counts, self.batch[indices], indices)
 
 
-def _row_sums(csr: sparse.csr_matrix, dtype: torch.dtype) -> Tensor:
-    return torch.as_tensor(np.asarray(csr.sum(1, dtype=np.float64)).ravel(), dtype=dtype)
+def _row_sums(csr: sparse.csr_matrix) -> Tensor:
+    return torch.from_numpy(np.asarray(csr.sum(1)).ravel())
