@@ -159,6 +159,17 @@ def test_pretraining_is_that_of_the_reference(double, options, rows, monkeypatch
     assert_equal(*results, rtol=1e-9, atol=1e-10)
 
 
+def test_logits_far_from_zero(double):
+    results = []
+    for fast in (False, True):
+        net = make_net()
+        with torch.no_grad():
+            net.decoder.rho.bias[:5] += 900.0
+            net.decoder.rho.bias[5:] -= 800.0
+        results.append(run(net, net, Pretraining(), BATCHES, fast))
+    assert_equal(*results, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("search_every", [5, 0])
 @pytest.mark.parametrize("mode", ["intermediate", "latent"])
 def test_alignment_is_that_of_the_reference(double, mode, search_every):
