@@ -26,9 +26,10 @@
 #'   those of the paper, or those that need no labels.
 #' @param metrics Further metrics to compute.
 #' @param min.cells Smallest label of the label transfer.
-#' @param n.jobs Runs trained at a time, each in a Python process of its own; all look at the same
-#'   cells, in a temporary folder. Results are those of one run after the other. `NULL`: on the CPU
-#'   as many as there are cores, on a GPU (which all would share) one.
+#' @param n.jobs Runs trained at a time, each in a Python process of its own, which takes about
+#'   0.6 GB besides the cells; these lie in a temporary folder, for all to look at. Results are
+#'   those of one run after the other. `NULL`: on the CPU as many as there are cores, on a GPU
+#'   (which all would share) one.
 #' @param folder Folder to keep the runs in; `NULL` keeps none.
 #' @param report Path of a report with tables and figures, ending in `.html` or `.md`; `NULL` for
 #'   none. Needs matplotlib: `install_scsystems(extras = "plots")`.

@@ -95,11 +95,11 @@ def grid(
     min_cells, moran_min_cells, max_cells
         See :func:`scsystems.metrics.evaluate`.
     n_jobs
-        Runs trained at a time, each in a process of its own; the cells are written to a
-        temporary folder once, which all processes look at. Results are those of one run after
-        the other. Default: on the CPU as many as there are cores, since a run of minibatches of
-        the usual size keeps a single core busy; on a GPU one, for all processes would share it,
-        each with the cells in its memory.
+        Runs trained at a time, each in a process of its own, which takes about 0.6 GB besides
+        the cells; these are written to a temporary folder once, for all processes to look at.
+        Results are those of one run after the other. Default: on the CPU as many as there are
+        cores, since a run of minibatches of the usual size keeps a single core busy; on a GPU
+        one, for all processes would share it, each with the cells in its memory.
     callback
         Called as ``callback(n_done, n_runs, record)`` after every run.
     verbose
