@@ -57,7 +57,7 @@ def interrupt(library, r_environment, tmp_path, code):
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = threading.Timer(120, r.kill)
+    limit = threading.Timer(300, r.kill)
     limit.start()
     try:
         seen = []
