@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ModelFileError
 from ..files import read_folder, write_folder
+from .adam import FlatAdam
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def fingerprint(facts: dict[str, Any]) -> str:
 def write_checkpoint(
     folder: str | Path,
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | FlatAdam,
     generator: torch.Generator,
     record: dict[str, Any],
 ) -> None:
@@ -43,7 +44,7 @@ def write_checkpoint(
 def read_checkpoint(
     folder: str | Path,
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | FlatAdam,
     generator: torch.Generator,
     expected_fingerprint: str,
 ) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def read_checkpoint(
 
 
 def _optimizer_state(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], lr: float
+    optimizer: torch.optim.Optimizer | FlatAdam, tensors: dict[str, Tensor], lr: float
 ) -> dict:
     state = optimizer.state_dict()
     for key, value in tensors.items():

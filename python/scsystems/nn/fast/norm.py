@@ -31,6 +31,7 @@ def norm_forward(
     """
     n, h = pre.shape
     total = np.zeros(h, pre.dtype)
+    zero = total[0]  # of this type: with an integer the loop would go over to float64
     for i in range(n):
         p, q = product[i], pre[i]
         for j in range(h):
@@ -64,7 +65,7 @@ def norm_forward(
     for i in range(n):
         q, o, k = pre[i], out[i], keep[i]
         for j in range(h):
-            o[j] = max((q[j] - mean[j]) * scale[j] + bias[j], 0) * k[j]
+            o[j] = max((q[j] - mean[j]) * scale[j] + bias[j], zero) * k[j]
 
 
 @compiled
@@ -79,10 +80,11 @@ def norm_backward(
     """
     n, h = pre.shape
     by_weight, by_bias = np.zeros(h, pre.dtype), np.zeros(h, pre.dtype)
+    zero = by_bias[0]
     for i in range(n):
         d, o, q = d_out[i], out[i], pre[i]
         for j in range(h):
-            g = d[j] if o[j] > 0 else 0 * d[j]
+            g = d[j] if o[j] > zero else zero
             by_bias[j] += g
             by_weight[j] += g * (q[j] - mean[j])
     scale = inverse_std * weight
@@ -97,7 +99,7 @@ def norm_backward(
     for i in range(n):
         d, o, q, e = d_out[i], out[i], pre[i], d_pre[i]
         for j in range(h):
-            g = d[j] if o[j] > 0 else 0 * d[j]
+            g = d[j] if o[j] > zero else zero
             e[j] = scale[j] * g + shift[j] + slope[j] * (q[j] - mean[j])
         for c in range(design.shape[1]):
             w, b = design[i, c], d_injected[c]

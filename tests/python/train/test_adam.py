@@ -1,0 +1,46 @@
+"""Adam on one vector against torch's, in float64 and float32."""
+
+import pytest
+import torch
+
+from scsystems.train.adam import FlatAdam
+
+
+def pair(dtype, decoupled):
+    start = torch.randn(1001, generator=torch.Generator().manual_seed(0)).to(dtype)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    options = {"lr": 3e-3, "eps": 0.01, "weight_decay": 0.1}
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    return FlatAdam(ours, **options, decoupled=decoupled), kind([theirs], **options)
+
+
+def advance(optimizer, parameter, steps, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        parameter.grad = torch.randn(len(parameter), generator=g).to(parameter.dtype)
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.9  # schedules change it on the way
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_steps_are_those_of_torch(dtype, tolerance, decoupled):
+    ours, theirs = pair(dtype, decoupled)
+    expected = theirs.param_groups[0]["params"][0]
+    advance(ours, ours.vector, 20)
+    advance(theirs, expected, 20)
+    torch.testing.assert_close(ours.vector, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_saved_state_goes_on():
+    whole, _ = pair(torch.float32, False)
+    first, _ = pair(torch.float32, False)
+    advance(whole, whole.vector, 3)
+    advance(first, first.vector, 3)
+    second, _ = pair(torch.float32, False)
+    with torch.no_grad():
+        second.vector.copy_(first.vector)
+    second.load_state_dict(first.state_dict())
+    advance(whole, whole.vector, 4, seed=2)
+    advance(second, second.vector, 4, seed=2)
+    assert torch.equal(whole.vector, second.vector)
