@@ -204,9 +204,7 @@ class AlignmentObjective:
 
         def loss(batch: CountBatch, epoch: int, generator: torch.Generator):
             self._begin(epoch, generator)
-            parts = forward(
-                batch.counts, batch.batch, generator, aligned.options.inner_dropout
-            )
+            parts = forward(batch.counts, batch.batch, generator, aligned.options.inner_dropout)
             every_step = aligned.options.search_every == 0
             x = self.cells.gather(batch.index).x if every_step else None
             weights = self.weights.at(epoch)
