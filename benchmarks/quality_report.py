@@ -105,7 +105,8 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
         table = table + spread
         table.insert(0, "overall", ranking["overall"].map("{:.3f}".format))
         table.insert(0, "runs", ranking["n_runs"])
-        table["seconds"] = ranking["seconds"].map("{:.0f}".format)
+        cpu = part.groupby("setting")["cpu_seconds"].mean()
+        table["CPU-s"] = cpu.loc[ranking.index].map("{:.0f}".format)
         document.heading(str(dataset))
         document.table(table.rename_axis(index="method"))
         groups = tidy[
