@@ -4,8 +4,8 @@
 # What our Python code imports. The same list as in pyproject.toml; lower bounds, so that uv and
 # pip find what fits the machine.
 python_packages <- function() {
-  c("anndata>=0.10", "numpy>=1.24", "pandas>=2.0", "safetensors>=0.4", "scanpy>=1.10",
-    "scikit-learn>=1.3", "scipy>=1.10,<1.17", "torch>=2.2", "tqdm>=4.60")
+  c("anndata>=0.10", "numba>=0.57", "numpy>=1.24", "pandas>=2.0", "safetensors>=0.4",
+    "scanpy>=1.10", "scikit-learn>=1.3", "scipy>=1.10,<1.17", "torch>=2.2", "tqdm>=4.60")
 }
 
 # The names these are imported under.
