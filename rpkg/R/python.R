@@ -10,9 +10,9 @@ python_packages <- function() {
 
 # The names these are imported under.
 python_modules <- function() {
-  c(anndata = "anndata", numpy = "numpy", pandas = "pandas", safetensors = "safetensors",
-    scanpy = "scanpy", "scikit-learn" = "sklearn", scipy = "scipy", torch = "torch",
-    tqdm = "tqdm")
+  c(anndata = "anndata", numba = "numba", numpy = "numpy", pandas = "pandas",
+    safetensors = "safetensors", scanpy = "scanpy", "scikit-learn" = "sklearn", scipy = "scipy",
+    torch = "torch", tqdm = "tqdm")
 }
 
 # A function that only newer versions of a package have.
