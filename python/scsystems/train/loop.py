@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..data.counts import ResidentCounts
 from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from ..errors import InputError, NonFiniteError
 from ..threads import one_thread
@@ -96,7 +97,7 @@ class FitResult:
 def fit(
     net: nn.Module,
     loss: LossFunction,
-    train_cells: ResidentCells,
+    train_cells: ResidentCells | ResidentCounts,
     settings: FitSettings,
     generator: torch.Generator,
     validation_cells: ResidentCells | None = None,
@@ -118,7 +119,7 @@ def fit(
         Called with minibatch, epoch (from 0), generator and whether it is training; returns a
         named tuple of scalar tensors whose first, ``total``, is minimised.
     train_cells, validation_cells
-        Cells on the device of ``net``.
+        Cells on the device of ``net``; nonzero counts only with ``gradients`` that take them.
     settings
         How to train.
     generator

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ..cycle import SMALLEST_STD
 from ..priors import MixturePrior, VampPrior
-from .device import compiles_loops
 from .mixture import mixture_gradients
 
 
@@ -92,11 +91,8 @@ def _automatic_kl(prior, own, z, cells, pseudo, weight):
 
 def _mixture_kl(prior: MixturePrior, own, z, cells, pseudo, weight):
     """One-sample KL to a mixture in closed form."""
-    part = mixture_gradients
-    if compiles_loops(z):
-        from .mixture_cpu import mixture_gradients_cpu as part
     log_w = prior.log_weights()
-    kl, d_z, d_mean, d_log_var, d_m, d_pseudo_log_var, mass = part(
+    kl, d_z, d_mean, d_log_var, d_m, d_pseudo_log_var, mass = mixture_gradients(
         z, *cells, *pseudo, log_w, weight / len(z)
     )
     d_own = [weight * log_w.exp() - mass] if own else []

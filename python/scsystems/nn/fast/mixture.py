@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from .device import compiles_loops
 
 
 class MixtureGradients(NamedTuple):
@@ -39,6 +42,8 @@ def mixture_gradients(
     With responsibilities r of the components, ``d log p / dz = sum_k r_k (m_k - z) / v_k``, and
     the like for means, log-variances and logits.
     """
+    if compiles_loops(z):
+        return _compiled(z, mean, log_var, component_mean, component_log_var, log_w, scale)
     m, inverse = component_mean, torch.exp(-component_log_var)
     distance = (z[:, None] - m).square_().mul_(inverse).sum(-1)  # B x K
     joint = torch.add(log_w - 0.5 * component_log_var.sum(1), distance, alpha=-0.5)
@@ -65,3 +70,18 @@ def mixture_gradients(
         0.5 * (mass - spread * inverse),
         mass[:, 0],
     )
+
+
+def _compiled(*given) -> MixtureGradients:
+    """The same in one loop over cells instead of forty operations."""
+    from .mixture_cpu import mixture_pass
+
+    *given, scale = given
+    z, mean, log_var, component_mean, component_log_var, log_w = given
+    cells = [t.new_empty(t.shape) for t in (z, mean, log_var)]
+    components = [t.new_zeros(t.shape) for t in (component_mean, component_log_var, log_w)]
+    kl = z.new_zeros(1)
+    arrays = [np.ascontiguousarray(t.detach().numpy()) for t in given]
+    written = [t.numpy() for t in (*cells, *components, kl)]
+    mixture_pass(*arrays, arrays[0].dtype.type(scale), *written)
+    return MixtureGradients(kl[0] / len(z), *cells, *components)

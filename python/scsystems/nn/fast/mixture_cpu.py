@@ -1,41 +1,18 @@
-"""`mixture_gradients` on the CPU: one compiled loop over cells instead of forty operations."""
+"""The compiled loop of `mixture_gradients`."""
 
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from .compiled import compiled
-from .mixture import MixtureGradients
-
-
-def mixture_gradients_cpu(
-    z: Tensor,
-    mean: Tensor,
-    log_var: Tensor,
-    component_mean: Tensor,
-    component_log_var: Tensor,
-    log_w: Tensor,
-    scale: float,
-) -> MixtureGradients:
-    """As `mixture_gradients`."""
-    cells = [t.new_empty(t.shape) for t in (z, mean, log_var)]
-    components = [
-        t.new_zeros(t.shape) for t in (component_mean, component_log_var, log_w, log_w[:1])
-    ]
-    given = (z, mean, log_var, component_mean, component_log_var, log_w)
-    arrays = [np.ascontiguousarray(t.detach().numpy()) for t in given]
-    number = arrays[0].dtype.type
-    _loop(*arrays, number(scale), *(t.numpy() for t in (*cells, *components)))
-    *components, kl = components
-    return MixtureGradients(kl[0] / len(z), *cells, *components)
 
 
 @compiled
-def _loop(
+def mixture_pass(
     z, mean, log_var, m, component_log_var, log_w, scale,
     d_z, d_mean, d_log_var, d_m, d_component, mass, kl,
 ):  # fmt: skip
+    """Writes the gradients of cells; adds to those of components, ``mass`` and ``kl`` (sum over cells, 1)."""
     n, n_latent = z.shape
     n_components = len(m)
     half = scale / scale / 2

@@ -20,14 +20,6 @@ N, N_CONTEXT, G, L, F = 11, 9, 13, 3, 8
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def double():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 def make_net(dtype=torch.float64, **options):
     sizes = ScviSizes(
         **{

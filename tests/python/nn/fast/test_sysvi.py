@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scsystems.data.minibatches import Minibatch
-from scsystems.nn.fast import latent, residual, stack
+from scsystems.nn.fast import mixture, residual, stack
 from scsystems.nn.fast.sysvi import SysVIGradients, has_fast_gradients
 from scsystems.nn.layers import CovariateSizes
 from scsystems.nn.priors import GaussianMixturePrior, VampPrior
@@ -62,18 +62,10 @@ def run(net, weights, batches, fast, reduced=False):
     return results
 
 
-@pytest.fixture
-def double():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 @pytest.fixture(params=["compiled", "torch"])
 def loops(request, monkeypatch):
     """The ways of the CPU and of a GPU, both on the CPU."""
-    for module in (latent, residual, stack):
+    for module in (mixture, residual, stack):
         monkeypatch.setattr(module, "compiles_loops", lambda tensor: request.param == "compiled")
 
 
