@@ -7,8 +7,9 @@
 Runs of both alternate, each in a process of its own with the same cells, network size, epochs,
 minibatches and threads; a ratio is the median over pairs of peer / ours. The first epoch of a
 process (imports, memory) is not timed. ``--parts`` picks some of: ``train`` (with the quality of
-both results), ``threads`` (ours forced to two threads against one), ``inference``, ``quality`` (until the peer's
-final quality is reached), ``memory`` and ``growth`` (simulated cells), ``import``, ``gpu``.
+both results), ``threads`` (ours with ``n_threads=2`` against one, by precision and size of the minibatch),
+``inference``, ``quality`` (until the peer's final quality is reached), ``memory`` and ``growth``
+(simulated cells), ``import``, ``gpu``.
 The data file has log-normalised ``X`` and columns for system, batch and label.
 """
 
@@ -101,13 +102,7 @@ def work(package: str, task: dict) -> dict:
     import torch
 
     warnings.simplefilter("ignore")
-    threads = task.get("threads", 1)
-    torch.set_num_threads(threads)
-    if threads > 1:
-        # training would take one thread all the same; here it is to be seen whether that is right
-        import scsystems.train.loop
-
-        scsystems.train.loop.SMALL_MINIBATCH = 0
+    torch.set_num_threads(task.get("threads", 1))
     adata = read(task)
     before = peak_gib()
     if package == "ours":
@@ -133,7 +128,11 @@ def work(package: str, task: dict) -> dict:
         model = cls(adata, **options)
         cpu, wall = used(), time.perf_counter()
         model.train(
-            max_epochs=epochs, accelerator=device, batch_size=128, plan_kwargs=plan, **quiet
+            max_epochs=epochs,
+            accelerator=device,
+            plan_kwargs=plan,
+            **{"batch_size": 128} | task.get("train", {}),
+            **quiet,
         )
         return model, used() - cpu, time.perf_counter() - wall
 
@@ -203,7 +202,7 @@ class Bench:
         row |= {
             "part": part,
             "load": round(load, 2),
-            **{k: task[k] for k in ("threads", "seed") if k in task},
+            **{k: task[k] for k in ("threads", "seed", "train") if k in task},
         }
         self.rows.append(row)
         print(json.dumps(row), flush=True)
@@ -294,14 +293,32 @@ def main() -> None:
                 )
             )
     if "threads" in parts:
-        found = []
-        for seed in range(args.pairs):
-            one, two = (
-                bench.run("ours", "threads", threads=t, epochs=args.epochs, seed=seed)
-                for t in (1, 2)
-            )
-            found.append(one["wall_s"] / two["wall_s"])
-        table.append(("ours: wall with one thread / with two", f"{statistics.median(found):.2f}"))
+        for precision in ("bfloat16", "float32"):
+            for batch_size in (128, 512):
+                found = []
+                for seed in range(args.pairs):
+                    one, two = (
+                        bench.run(
+                            "ours",
+                            "threads",
+                            threads=t,
+                            epochs=args.epochs,
+                            seed=seed,
+                            train={
+                                "n_threads": t,
+                                "precision": precision,
+                                "batch_size": batch_size,
+                            },
+                        )
+                        for t in (1, 2)
+                    )
+                    found.append((one, two))
+                table.append(
+                    (
+                        f"ours: wall with one thread / with two, {precision}, batch {batch_size}",
+                        ratio(found, "wall_s"),
+                    )
+                )
     if "quality" in parts:
         latent = str(bench.folder / "goal.npy")
         peer = bench.run("peer", "quality", epochs=args.quality_epochs, latent=latent)

@@ -186,6 +186,7 @@ def run_sysvi(options: argparse.Namespace) -> None:
     chosen = {
         "max_epochs": options.epochs,
         "batch_size": options.batch_size,
+        "n_threads": options.threads,
         "plan_kwargs": {k: v for k, v in weights.items() if v is not None},
     }
     model.train(

@@ -94,7 +94,12 @@ def run_scspecies(options: argparse.Namespace) -> None:
         preset=options.preset,
         seed=options.seed,
     )
-    model.train(options.epochs, accelerator=options.device, verbose=not options.quiet)
+    model.train(
+        options.epochs,
+        accelerator=options.device,
+        n_threads=options.threads,
+        verbose=not options.quiet,
+    )
     if model.interrupted:
         raise KeyboardInterrupt
     for name, part in cells.items():

@@ -1,4 +1,4 @@
-"""How many threads torch runs on: as many as before, or one.
+"""How many threads torch runs on: as many as before, or a given number.
 
 numba, which scanpy and umap use, sets the number of OpenMP threads of the whole process whenever
 it runs in parallel. Without care torch would then train on every core whatever the user asked
@@ -24,20 +24,11 @@ def torch_threads_kept() -> Iterator[None]:
 
 
 @contextmanager
-def one_thread(when: bool = True) -> Iterator[None]:
-    """Within the block torch runs on one thread, if ``when``.
+def torch_threads(n: int | None) -> Iterator[None]:
+    """Within the block torch runs on ``n`` threads; ``None`` leaves it as it is."""
+    with torch_threads_kept():
+        if n is not None:
+            import torch
 
-    Steps of small minibatches consist of operations of some microseconds. Threads that wait for
-    one another at each of them can make training slower (``benchmarks/NOTES.md``), and the
-    rounding of its result then depends on how many cores there are.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        if when:
-            torch.set_num_threads(1)
+            torch.set_num_threads(n)
         yield
-    finally:
-        if when:
-            torch.set_num_threads(before)

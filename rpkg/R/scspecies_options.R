@@ -28,6 +28,7 @@
 #'   layers.
 #' @param dropout_rate Dropout in the hidden layers.
 #' @param batch_size Cells per minibatch.
+#' @param n_threads Threads of the CPU to train on, see [sysvi_options()].
 #' @param lr Learning rate of Adam.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
 #'   species, chosen among those found in at least `min_cells` cells; `n_top_genes = Inf` takes all
@@ -53,7 +54,8 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
                               mixing_weight = NULL, n_warmup = NULL, search_every = NULL,
                               likelihood = NULL, dispersion = NULL, library = NULL,
                               encoder_input = NULL, homologous_share = NULL, n_features = NULL,
-                              n_hidden = NULL, dropout_rate = NULL, batch_size = NULL, lr = NULL,
+                              n_hidden = NULL, dropout_rate = NULL, batch_size = NULL,
+                              n_threads = NULL, lr = NULL,
                               n_top_genes = 4000, min_cells = 3, checkpoint_dir = NULL,
                               model = list(), train = list(), orthologues = list(),
                               transfer = list(), novelty = list(), similarity = list(),
@@ -76,6 +78,7 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
   check_choice(encoder_input, "encoder_input", c("log1p", "counts"))
   check_choice(homologous_share, "homologous_share", c("observed", "genes"))
   check_number(batch_size, "batch_size", min = 2, whole = TRUE, null = TRUE)
+  check_number(n_threads, "n_threads", min = 1, whole = TRUE, null = TRUE)
   if (!identical(n_top_genes, Inf)) {
     check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE)
   }
@@ -135,7 +138,7 @@ species_train_arguments <- function(max.epochs, control) {
   further$callbacks <- python_callbacks(further$callbacks)
   utils::modifyList(drop_null(list(
     max_epochs = whole_or_null(max.epochs), batch_size = whole_or_null(control$batch_size),
-    lr = control$lr, checkpoint_dir = control$checkpoint_dir
+    n_threads = whole_or_null(control$n_threads), lr = control$lr, checkpoint_dir = control$checkpoint_dir
   )), further)
 }
 

@@ -22,6 +22,8 @@
 #' @param continuous_covariates Columns of numbers used as continuous covariates.
 #' @param weight_batches Whether the cycle-consistency weighs systems inversely to their size.
 #' @param batch_size Cells per minibatch; `NULL` for the default.
+#' @param n_threads Threads of the CPU to train on; `NULL` for one where minibatches are small. More
+#'   are faster where cores are idle, most with large minibatches, and slower where they are busy.
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.
@@ -49,8 +51,8 @@ sysvi_options <- function(preset = c("default", "paper"),
                           n_layers = 2, dropout_rate = 0.1,
                           out_var_mode = c("feature", "sample_feature"),
                           embed_categorical_covariates = FALSE, continuous_covariates = NULL,
-                          weight_batches = FALSE, batch_size = NULL, train_size = NULL,
-                          early_stopping = FALSE, lr = NULL, weight_decay = NULL, kl_weight = 1,
+                          weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
+                          train_size = NULL, early_stopping = FALSE, lr = NULL, weight_decay = NULL, kl_weight = 1,
                           n_top_genes = 3000, min_cells = 20, give_mean = TRUE,
                           target_sum = 1e4, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
@@ -65,6 +67,7 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_flag(embed_categorical_covariates, "embed_categorical_covariates")
   check_flag(weight_batches, "weight_batches")
   check_number(batch_size, "batch_size", min = 2, whole = TRUE, null = TRUE)
+  check_number(n_threads, "n_threads", min = 1, whole = TRUE, null = TRUE)
   check_number(train_size, "train_size", min = 0, null = TRUE)
   check_flag(early_stopping, "early_stopping")
   check_number(lr, "lr", min = 0, null = TRUE)
@@ -133,6 +136,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
     max_epochs = if (!is.null(max.epochs)) as.integer(max.epochs),
     train_size = control$train_size,
     batch_size = if (!is.null(control$batch_size)) as.integer(control$batch_size),
+    n_threads = if (!is.null(control$n_threads)) as.integer(control$n_threads),
     early_stopping = control$early_stopping,
     checkpoint_dir = control$checkpoint_dir,
     seed = as.integer(seed),

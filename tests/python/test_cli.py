@@ -24,7 +24,7 @@ def test_sysvi_writes_the_cells_with_their_embedding(file, tmp_path, capsys):
     code = run(
         *("sysvi", file, out, "--system", "system", "--covariates", "donor", "--epochs", 2),
         *("--dims", 4, "--cycle-weight", 3, "--kl-weight", 0.5, "--batch-size", 64),
-        *("--continuous", "score", "--model", model),
+        *("--continuous", "score", "--model", model, "--threads", 2),
     )
     said = capsys.readouterr()
     assert code == 0, said.err
@@ -35,6 +35,7 @@ def test_sysvi_writes_the_cells_with_their_embedding(file, tmp_path, capsys):
     assert cells.n_vars == 40
     loaded = SysVI.load(model)
     assert loaded.schema.setup.continuous_covariate_keys == ("score",)
+    assert loaded._train_facts["n_threads"] == 2
     prepared = cells[:, list(loaded.schema.genes)].copy()
     np.testing.assert_allclose(
         loaded.get_latent_representation(prepared), cells.obsm["X_sysvi"], atol=1e-5

@@ -1,5 +1,7 @@
 """``scsystems scspecies`` on files: what is written, and what is refused."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from anndata import read_h5ad, read_zarr
@@ -38,10 +40,15 @@ def command(species, out, **changes):
     return ["scspecies", out, *(a for name, values in options.items() for a in (name, *values))]
 
 
-def test_files_get_embedding_and_labels(species, tmp_path, capsys):
+def test_files_get_embedding_and_labels(species, tmp_path, capsys, monkeypatch):
     out, model = tmp_path / "aligned", tmp_path / "model"
-    more = {"--model": [model], "--batch": ["donor"]}
+    more = {"--model": [model], "--batch": ["donor"], "--threads": [2]}
+    asked = []
+    monkeypatch.setattr(
+        "scsystems.train.loop.torch_threads", lambda n: asked.append(n) or nullcontext()
+    )
     assert run(*command(species, out, **more)) == 0, capsys.readouterr().err
+    assert asked == [2, 2]
     context, target = read_h5ad(out / "species1.h5ad"), read_h5ad(out / "species2.h5ad")
     before = read_h5ad(species / "two.h5ad")
     assert context.obsm["X_scspecies"].shape == (context.n_obs, 10)

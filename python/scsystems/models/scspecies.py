@@ -232,6 +232,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         checkpoint_every: int = 10,
         resume: bool = False,
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        n_threads: int | None = None,
         verbose: bool = True,
     ) -> None:
         """Train what has not been trained: the context, then every target.
@@ -258,6 +259,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
             further too, and its targets go on from their alignment to the earlier context.
         precision
             Number format of the products over all genes in training, see :meth:`SysVI.train`.
+        n_threads
+            Threads of the CPU to train on, see :meth:`SysVI.train`.
         verbose
             Show progress bars.
         """
@@ -280,6 +283,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 else batch_size,
                 lr=lr,
                 gradient_clip_val=gradient_clip_val,
+                n_threads=n_threads,
                 checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir) / part.name,
                 checkpoint_every=checkpoint_every,
                 resume=resume and (Path(checkpoint_dir or ".") / part.name).exists(),

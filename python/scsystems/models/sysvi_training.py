@@ -57,6 +57,7 @@ class TrainingMixin(TrainedState):
         resume: bool = False,
         storage: Storage = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        n_threads: int | None = None,
         seed: int | None = None,
         verbose: bool = True,
         enable_progress_bar: bool | None = None,
@@ -109,6 +110,11 @@ class TrainingMixin(TrainedState):
             Number format of the products over all genes in training: ``"float32"``,
             ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
             AMX, newer NVIDIA GPUs). Weights, losses and embeddings are always float32.
+        n_threads
+            Threads of the CPU to train on; default one for minibatches of less than 2^20 values
+            (cells x genes), else as many as torch is set to. More are faster where cores are idle,
+            most with float32 and with large minibatches, and slower where they are busy. A seed
+            gives another, equally good result with another number.
         seed
             Seed of minibatches, noise and dropout; default the model's seed. Same seed and
             machine give the same result.
@@ -144,6 +150,7 @@ class TrainingMixin(TrainedState):
             ),
             early_stopping=stopping,
             reduce_lr=plan.reduce_lr,
+            n_threads=n_threads,
             checkpoint_dir=checkpoint_dir,
             checkpoint_every=checkpoint_every,
             resume=resume,
@@ -231,4 +238,5 @@ class TrainingMixin(TrainedState):
             "device": str(device),
             "weights": vars(plan.weights),
             "precision": "bfloat16" if reduced else "float32",
+            "n_threads": settings.threads(train_cells.n_genes, device) or torch.get_num_threads(),
         }

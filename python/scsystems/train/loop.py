@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 from ..data.counts import ResidentCounts
 from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from ..errors import InputError, NonFiniteError
-from ..threads import one_thread
+from ..threads import torch_threads
 from .adam import FlatAdam
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .flat import flat_parameters
@@ -26,7 +27,9 @@ from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 
 logger = logging.getLogger(__name__)
 
-# minibatches of fewer values (cells x genes) train on one thread of the CPU
+# minibatches of fewer values (cells x genes) train on one thread of the CPU if nothing else is asked for:
+# threads that wait for one another at operations of some microseconds gain little, lose much where
+# other programs run, and round by their number (benchmarks/NOTES.md)
 SMALL_MINIBATCH = 2**20
 
 # (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
@@ -50,6 +53,7 @@ class FitSettings:
     check_val_every_n_epoch: int = 1
     early_stopping: EarlyStopping | None = None
     reduce_lr: ReduceLearningRate | None = None
+    n_threads: int | None = None
     checkpoint_dir: str | Path | None = None
     checkpoint_every: int = 10
     resume: bool = False
@@ -59,8 +63,9 @@ class FitSettings:
     def __post_init__(self):
         for name in ("max_epochs", "batch_size", "check_val_every_n_epoch", "checkpoint_every"):
             value = getattr(self, name)
-            if int(value) != value or value < 1:
-                raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
+            _require_count(name, value)
+        if self.n_threads is not None:
+            _require_count("n_threads", self.n_threads)
         if self.batch_size < 2:
             raise InputError("batch_size=1. Expected at least 2: BatchNorm needs several cells.")
         if not self.lr > 0:
@@ -72,6 +77,7 @@ class FitSettings:
         """The settings that change the result of a given number of epochs."""
         free = {
             "max_epochs",
+            "n_threads",
             "checkpoint_dir",
             "checkpoint_every",
             "resume",
@@ -79,6 +85,18 @@ class FitSettings:
             "description",
         }
         return {k: str(v) for k, v in vars(self).items() if k not in free}
+
+    def threads(self, n_genes: int, device: torch.device) -> int | None:
+        """Threads to train on; ``None`` for as many as torch is set to."""
+        small = self.batch_size * n_genes < SMALL_MINIBATCH
+        if self.n_threads is None:
+            return 1 if small and device.type == "cpu" else None
+        return int(self.n_threads)
+
+
+def _require_count(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or value < 1 or not float(value).is_integer():
+        raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
 
 
 @dataclass
@@ -143,11 +161,10 @@ def fit(
     keep_freed_memory(train_cells.device)
     result = FitResult()
     key = fingerprint({**settings.identity(), **(identity or {})})
-    small = settings.batch_size * train_cells.n_genes < SMALL_MINIBATCH
     trainable = [p for p in net.parameters() if p.requires_grad]
     try:
         with (
-            one_thread(when=small and train_cells.device.type == "cpu"),
+            torch_threads(settings.threads(train_cells.n_genes, train_cells.device)),
             flat_parameters(trainable) as vector,
         ):
             optimizer = make_optimizer(vector, settings, train_cells.device)

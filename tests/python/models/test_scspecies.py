@@ -267,6 +267,14 @@ def test_resumed_training_is_the_same_training(mouse, human, tmp_path):
     )
 
 
+@pytest.mark.parametrize(("asked", "used"), [(None, 1), (2, 2)])
+def test_threads(mouse, human, asked, used):
+    seen, model = [], make(mouse, human)
+    count = [lambda *_: seen.append(torch.get_num_threads())]
+    model.train(max_epochs=1, **FIT, n_threads=asked, callbacks=count)
+    assert seen == [used] * 2
+
+
 def test_interrupts_keep_what_was_learned(mouse, human):
     def interrupt(epoch, max_epochs, losses):
         if epoch == 2:

@@ -316,6 +316,15 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
     assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
 
 
+@pytest.mark.parametrize(("asked", "used"), [(None, 1), (2, 2)])
+def test_threads(adata, asked, used):
+    seen, before, model = [], torch.get_num_threads(), small(adata)
+    model.train(**QUICK, n_threads=asked, callbacks=lambda *_: seen.append(torch.get_num_threads()))
+    assert set(seen) == {used}
+    assert model._train_facts["n_threads"] == used
+    assert torch.get_num_threads() == before
+
+
 def test_presets_differ_and_a_given_argument_wins(adata):
     default, paper = small(adata)._arguments, small(adata, preset="paper")._arguments
     assert paper["n_prior_components"] == 5

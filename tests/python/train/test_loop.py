@@ -172,6 +172,9 @@ def test_gradient_clipping_limits_the_step():
         ({"lr": -1}, "lr=-1"),
         ({"optimizer": "SGD"}, "optimizer='SGD'"),
         ({"check_val_every_n_epoch": 0}, "check_val_every_n_epoch=0"),
+        ({"n_threads": 0}, "n_threads=0"),
+        ({"n_threads": "all"}, "n_threads='all'"),
+        ({"n_threads": float("inf")}, "n_threads=inf"),
     ],
 )
 def test_bad_settings(options, message):
@@ -179,13 +182,16 @@ def test_bad_settings(options, message):
         settings(**options)
 
 
-@pytest.mark.parametrize(("small", "expected"), [(2**20, 1), (0, 2)])
-def test_small_minibatches_train_on_one_thread(monkeypatch, small, expected):
+@pytest.mark.parametrize(
+    ("small", "asked", "expected"), [(2**20, None, 1), (0, None, 2), (2**20, 3, 3), (0, 1.0, 1)]
+)
+def test_small_minibatches_train_on_one_thread_unless_asked(monkeypatch, small, asked, expected):
     monkeypatch.setattr("scsystems.train.loop.SMALL_MINIBATCH", small)
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)
     try:
-        run(callbacks=[lambda *_: seen.append(torch.get_num_threads())], max_epochs=2)
+        count = [lambda *_: seen.append(torch.get_num_threads())]
+        run(callbacks=count, max_epochs=2, n_threads=asked)
         assert seen == [expected] * 2
         assert torch.get_num_threads() == 2
     finally:

@@ -4,7 +4,7 @@ test_that("options reach the model", {
   options <- sysvi_options(
     prior = "gmm", n_prior_components = 3, n_hidden = 24, n_layers = 1, dropout_rate = 0.2,
     out_var_mode = "sample_feature", trainable_priors = FALSE, embed_categorical_covariates = TRUE,
-    batch_size = 20, kl_weight = 0.5, lr = 0.002, model = list(embedding_dim = 3, gmm_init = "random")
+    batch_size = 20, n_threads = 2, kl_weight = 0.5, lr = 0.002, model = list(embedding_dim = 3, gmm_init = "random")
   )
   quick(object, covariates = "donor", control = options, model.dir = folder)
   text <- paste(readLines(file.path(folder, "model.json"), warn = FALSE), collapse = "\n")
@@ -24,6 +24,7 @@ test_that("options reach the model", {
   expect_identical(used$seed, 42L)
   expect_identical(arguments$training$weights$kl, 0.5)
   expect_identical(arguments$training$weights$cycle, 5)
+  expect_identical(arguments$training$n_threads, 2L)
 })
 
 test_that("defaults are those of Python", {
@@ -36,7 +37,7 @@ test_that("defaults are those of Python", {
   settings <- list(
     list(scs$SysVI, c("preset", "prior", "n_prior_components", "trainable_priors", "n_hidden",
                       "n_layers", "dropout_rate", "out_var_mode", "embed_categorical_covariates")),
-    list(scs$SysVI$train, c("early_stopping", "train_size", "checkpoint_dir")),
+    list(scs$SysVI$train, c("early_stopping", "train_size", "n_threads", "checkpoint_dir")),
     list(scs$SysVI$setup_anndata, "weight_batches"),
     list(scs$pp$select_features, c("n_top_genes", "min_cells"))
   )
@@ -97,6 +98,7 @@ test_that("options of the wrong kind are refused", {
   expect_refused(sysvi_options(n_layers = 1.5), message = "n_layers.*1.5")
   expect_refused(sysvi_options(early_stopping = "yes"), message = "early_stopping")
   expect_refused(sysvi_options(batch_size = 1), message = "batch_size.*at least 2")
+  expect_refused(sysvi_options(n_threads = 0), message = "n_threads.*at least 1")
   expect_refused(sysvi_options(model = 3), message = "model.*named list")
   expect_refused(sysvi_options(plan = list(1)), message = "plan.*named list")
 })
