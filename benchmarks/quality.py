@@ -34,7 +34,7 @@ from scipy.io import mmwrite
 import scsystems as scs
 from scsystems.models.base import data_fingerprint
 from scsystems.models.plan import read_plan
-from scsystems.models.presets import MODEL
+from scsystems.models.presets import MODEL, MOST_EPOCHS
 from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id
 
@@ -122,7 +122,7 @@ def sysvi_defaults(n_cells: int, epochs: int | None) -> dict:
         "model": MODEL["default"],
         "loss": asdict(read_plan(None).weights),
         "batch_size": inspect.signature(scs.SysVI.train).parameters["batch_size"].default,
-        "epochs": epochs or default_epochs(n_cells),
+        "epochs": epochs or default_epochs(n_cells, MOST_EPOCHS["default"]),
     }
 
 

@@ -59,9 +59,9 @@ obj <- RunUMAP(obj, reduction = "pca", dims = 1:15, reduction.name = "umap.befor
                reduction.key = "before_", umap.method = "uwot", metric = "cosine", verbose = FALSE)
 
 step("sysVI")
-# fewer epochs than by default (400 for so few cells): this is to be quick
-epochs <- as.integer(Sys.getenv("SCSYSTEMS_DEMO_EPOCHS", "150"))
-obj <- RunSysVI(obj, system = "species", covariates = "donor", max.epochs = epochs,
+epochs <- Sys.getenv("SCSYSTEMS_DEMO_EPOCHS")
+obj <- RunSysVI(obj, system = "species", covariates = "donor",
+                max.epochs = if (nzchar(epochs)) as.integer(epochs),
                 model.dir = file.path(out, "model"), overwrite = TRUE)
 print(TrainingHistory(obj))
 

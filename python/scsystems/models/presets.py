@@ -26,6 +26,9 @@ MODEL = {
     },
 }
 
+# train() makes no more epochs than this by default
+MOST_EPOCHS = {"default": 200, "paper": 400}
+
 
 def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     """Fill in what is ``None`` in ``given`` from a preset.

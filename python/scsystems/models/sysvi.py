@@ -106,8 +106,8 @@ class SysVI(
         Add a system classifier on the latent space (the paper's ADV ablation); its weight is
         ``plan_kwargs={"adversary_weight": kappa}``.
     preset
-        Which defaults to use: ``"default"``, the best known, or ``"paper"``. An argument that is
-        given always wins.
+        Which defaults to use, those of `train` included: ``"default"``, the best known, or
+        ``"paper"``. An argument that is given always wins.
     seed
         Seed of the initial weights and of the cells the prior starts from.
 
@@ -148,7 +148,7 @@ class SysVI(
         preset: Literal["default", "paper"] = "default",
         seed: int = 0,
     ):
-        skip = ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs", "preset")
+        skip = ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs")
         arguments = {k: v for k, v in locals().items() if k not in skip}
         if n_prior_components is None and pseudoinputs_data_indices is not None:
             given = np.asarray(pseudoinputs_data_indices)

@@ -18,6 +18,7 @@ from ..train.loop import FitSettings, fit
 from ..train.schedules import default_epochs
 from .base import TrainedState, callback_list, split_cells
 from .plan import read_early_stopping, read_plan
+from .presets import MOST_EPOCHS
 from .surgery import QueryTraining, partly_frozen
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ class TrainingMixin(TrainedState):
         Parameters
         ----------
         max_epochs
-            Passes over the cells; default ``min(round(20000 / n_cells * 400), 400)``.
+            Passes over the cells; default ``min(round(20000 / n_cells * 400), 200)``, with
+            ``preset="paper"`` at most 400.
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         train_size, validation_size
@@ -141,8 +143,12 @@ class TrainingMixin(TrainedState):
             early_stopping_warmup_epochs,
             early_stopping_mode,
         )
+        if max_epochs is None:
+            # a model that scvi-tools saved has no preset
+            most = MOST_EPOCHS[self._arguments.get("preset", "paper")]
+            max_epochs = default_epochs(len(self._cells), most)
         settings = FitSettings(
-            max_epochs=default_epochs(len(self._cells)) if max_epochs is None else max_epochs,
+            max_epochs=max_epochs,
             batch_size=batch_size,
             gradient_clip_val=gradient_clip_val,
             check_val_every_n_epoch=(

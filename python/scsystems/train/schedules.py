@@ -9,9 +9,9 @@ from typing import Literal
 from ..errors import InputError
 
 
-def default_epochs(n_cells: int) -> int:
-    """``min(round(20000 / n_cells * 400), 400)``, at least 1 (sysVI, Methods)."""
-    return max(1, min(round(20_000 / n_cells * 400), 400))
+def default_epochs(n_cells: int, most: int) -> int:
+    """``min(round(20000 / n_cells * 400), most)``, at least 1 (sysVI, Methods: at most 400)."""
+    return max(1, min(round(20_000 / n_cells * 400), most))
 
 
 def ramp(start: float, stop: float, n_epochs: int, epoch: int) -> float:

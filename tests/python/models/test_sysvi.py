@@ -316,6 +316,21 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
     assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
 
 
+@pytest.mark.parametrize(("preset", "most"), [("default", 200), ("paper", 400)])
+def test_default_epochs_are_those_of_the_preset(adata, tmp_path, preset, most):
+    seen = []
+
+    def stop(epoch, max_epochs, losses):
+        seen.append(max_epochs)
+        return False
+
+    model = small(adata, preset=preset)
+    model.train(verbose=False, callbacks=stop)
+    model.save(tmp_path / "model")
+    SysVI.load(tmp_path / "model", adata).train(verbose=False, callbacks=stop)
+    assert seen == [most] * 2
+
+
 @pytest.mark.parametrize(("asked", "used"), [(None, 1), (2, 2)])
 def test_threads(adata, asked, used):
     seen, before, model = [], torch.get_num_threads(), small(adata)

@@ -5,10 +5,11 @@ from scsystems.train.schedules import EarlyStopping, Plateau, default_epochs, ra
 
 
 @pytest.mark.parametrize(
-    ("cells", "epochs"), [(100, 400), (20_000, 400), (40_000, 200), (8_000_000, 1), (10**8, 1)]
+    ("cells", "epochs"),
+    [(100, 300), (26_667, 300), (40_000, 200), (8_000_000, 1), (10**8, 1)],
 )
 def test_default_epochs(cells, epochs):
-    assert default_epochs(cells) == epochs
+    assert default_epochs(cells, 300) == epochs
 
 
 def test_ramp():
