@@ -277,10 +277,15 @@ class HiddenLayer(nn.Module):
         self.norm = nn.BatchNorm1d(n_out, momentum=0.01, eps=1e-3)
 
     def forward(
-        self, x: Tensor, covariates: Covariates, train: bool, keep: Tensor | None = None
+        self,
+        x: Tensor | SparseRows,
+        covariates: Covariates,
+        train: bool,
+        keep: Tensor | None = None,
     ) -> Tensor:
         """Apply the layer to B x n_in; ``train`` takes minibatch statistics, ``keep`` is for dropout."""
-        if not (train or self.reduced or torch.is_grad_enabled()):
+        reduced = self.reduced and isinstance(x, Tensor)
+        if not (train or reduced or torch.is_grad_enabled()):
             return self._evaluate(x, covariates)
         h = wide_linear(x, self.weight, self.bias, self.reduced)
         h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import issparse
 
 from scsystems import SysVI, load
 from scsystems.errors import InputError, ModelFileError, NotTrainedError
@@ -338,6 +339,20 @@ def test_threads(adata, asked, used):
     assert set(seen) == {used}
     assert model._train_facts["n_threads"] == used
     assert torch.get_num_threads() == before
+
+
+def test_embeddings_between_epochs_of_further_training(adata):
+    assert issparse(adata.X)
+    model, seen = small(adata), []
+    model.train(**QUICK)
+
+    def look(*_):
+        seen.append(model.get_latent_representation())
+
+    model.train(**QUICK, precision="bfloat16", callbacks=look)
+    assert len(seen) == 2
+    np.testing.assert_allclose(seen[1], model.get_latent_representation(), atol=0.02)
+    assert np.abs(seen[0] - seen[1]).max() > 0
 
 
 def test_presets_differ_and_a_given_argument_wins(adata):
