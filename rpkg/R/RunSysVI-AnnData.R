@@ -3,7 +3,7 @@
 #' @export
 RunSysVI.python.builtin.object <- function(object, system = "system", covariates = NULL,
                                            features = NULL, name = "X_sysvi", layer = NULL,
-                                           dims = 15, cycle.weight = 5, max.epochs = NULL,
+                                           dims = 15, cycle.weight = NULL, max.epochs = NULL,
                                            device = "auto", seed.use = 42, model.dir = NULL,
                                            overwrite = FALSE, verbose = TRUE,
                                            control = sysvi_options(), ...) {

@@ -6,7 +6,7 @@
 #' @export
 RunSysVI.Seurat <- function(object, system = "system", covariates = NULL, features = NULL,
                             assay = NULL, reduction.name = "sysvi", reduction.key = NULL,
-                            dims = 15, cycle.weight = 5, max.epochs = NULL, device = "auto",
+                            dims = 15, cycle.weight = NULL, max.epochs = NULL, device = "auto",
                             seed.use = 42, model.dir = NULL, overwrite = FALSE, verbose = TRUE,
                             control = sysvi_options(), ...) {
   rlang::check_dots_empty()

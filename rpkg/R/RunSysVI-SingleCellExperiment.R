@@ -7,7 +7,7 @@
 RunSysVI.SingleCellExperiment <- function(object, system = "system", covariates = NULL,
                                           features = NULL, name = "SYSVI",
                                           assay.type = "logcounts", subset_row = NULL, dims = 15,
-                                          cycle.weight = 5, max.epochs = NULL, device = "auto",
+                                          cycle.weight = NULL, max.epochs = NULL, device = "auto",
                                           seed.use = 42, model.dir = NULL, overwrite = FALSE,
                                           verbose = TRUE, control = sysvi_options(), ...) {
   rlang::check_dots_empty()

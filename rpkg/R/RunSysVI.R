@@ -22,8 +22,9 @@
 #' @param covariates Columns with weaker, categorical batch effects, such as sample or donor.
 #' @param features Genes to train on; `NULL` for the highly variable genes shared by the systems.
 #' @param dims Number of dimensions of the embedding.
-#' @param cycle.weight Weight of the cycle-consistency, 2 to 50. More of it mixes systems more, at
-#'   the price of biological differences. 0 switches it off.
+#' @param cycle.weight Weight of the cycle-consistency, 2 to 50; `NULL` for the preset's (2; 5 for
+#'   `"paper"`). More of it mixes systems more, at the price of biological differences. 0 switches
+#'   it off.
 #' @param max.epochs Number of epochs; `NULL` for the default, which falls with the number of cells
 #'   (200 up to 40,000 cells).
 #' @param device `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.

@@ -31,7 +31,7 @@
 SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, scale.layer = NULL,
                              features = NULL, system = "system", covariates = NULL,
                              metadata = NULL, new.reduction = "integrated.sysvi",
-                             reduction.key = NULL, dims = 15, cycle.weight = 5,
+                             reduction.key = NULL, dims = 15, cycle.weight = NULL,
                              max.epochs = NULL, device = "auto", seed.use = 42, model.dir = NULL,
                              overwrite = FALSE, verbose = TRUE, control = sysvi_options(), ...) {
   rlang::check_dots_empty()

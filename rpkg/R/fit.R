@@ -13,7 +13,7 @@ fit_sysvi <- function(data, settings, call = caller_env()) {
 
 check_settings <- function(settings, call = caller_env()) {
   check_number(settings$dims, "dims", min = 1, whole = TRUE, call = call)
-  check_number(settings$cycle.weight, "cycle.weight", min = 0, call = call)
+  check_number(settings$cycle.weight, "cycle.weight", min = 0, null = TRUE, call = call)
   check_number(settings$max.epochs, "max.epochs", min = 1, whole = TRUE, null = TRUE, call = call)
   check_string(settings$device, "device", call = call)
   check_number(settings$seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE, call = call)

@@ -38,9 +38,12 @@ class Plan:
     reduce_lr: ReduceLearningRate | None
 
 
-def read_plan(plan_kwargs: dict[str, Any] | None, stacklevel: int = 3) -> Plan:
-    """Check ``plan_kwargs`` and sort its entries; a missing one has its default."""
-    given = dict(plan_kwargs or {})
+def read_plan(plan_kwargs: dict[str, Any] | None, cycle_weight: float, stacklevel: int = 3) -> Plan:
+    """Check ``plan_kwargs`` and sort its entries; a missing one has its default.
+
+    That of the cycle's weight is ``cycle_weight``.
+    """
+    given = {"z_distance_cycle_weight": cycle_weight} | dict(plan_kwargs or {})
     unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
     if unknown:
         raise InputError(

@@ -26,8 +26,11 @@ MODEL = {
     },
 }
 
-# train() makes no more epochs than this by default
-MOST_EPOCHS = {"default": 200, "paper": 400}
+# what train() takes if nothing else is given: the largest number of epochs, and the weight of the cycle
+TRAINING = {
+    "default": {"most_epochs": 200, "cycle_weight": 2.0},
+    "paper": {"most_epochs": 400, "cycle_weight": 5.0},
+}
 
 
 def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ..train.loop import FitSettings, fit
 from ..train.schedules import default_epochs
 from .base import TrainedState, callback_list, split_cells
 from .plan import read_early_stopping, read_plan
-from .presets import MOST_EPOCHS
+from .presets import TRAINING
 from .surgery import QueryTraining, partly_frozen
 
 logger = logging.getLogger(__name__)
@@ -78,18 +78,17 @@ class TrainingMixin(TrainedState):
         shuffle_set_split
             Draw the validation cells at random.
         batch_size
-            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer. On
-            the CPU minibatches of less than 2^20 values (cells x genes) train on one thread
-            whatever torch is set to, since two were slower.
+            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer.
         early_stopping
             Stop when ``early_stopping_monitor`` has not improved by ``early_stopping_min_delta``
             for ``early_stopping_patience`` checks, at the earliest after
             ``early_stopping_warmup_epochs``.
         plan_kwargs
-            ``kl_weight`` (1), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (5; 0
-            switches the cycle off), ``adversary_weight`` (0), ``optimizer`` ("Adam" or "AdamW"),
-            ``lr`` (1e-3), ``eps`` (0.01), ``weight_decay`` (1e-6), ``reduce_lr_on_plateau`` with
-            ``lr_factor``, ``lr_patience``, ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
+            ``kl_weight`` (1), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (2, with
+            ``preset="paper"`` 5; 0 switches the cycle off), ``adversary_weight`` (0),
+            ``optimizer`` ("Adam" or "AdamW"), ``lr`` (1e-3), ``eps`` (0.01), ``weight_decay``
+            (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
+            ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
             KL warm-up is not used: it hurts the cycle model.
         check_val_every_n_epoch
             Epochs between validations, if there are validation cells; default 1.
@@ -125,7 +124,9 @@ class TrainingMixin(TrainedState):
         enable_progress_bar
             The same as ``verbose``, as scvi-tools calls it.
         """
-        plan = read_plan(plan_kwargs)
+        # a model that scvi-tools saved has no preset
+        defaults = TRAINING[self._arguments.get("preset", "default")]
+        plan = read_plan(plan_kwargs, defaults["cycle_weight"])
         if self._query is not None and not self._query.trains_anything:
             logger.warning(
                 "Nothing to train: the query has no new covariate levels, and everything else is frozen."
@@ -144,9 +145,7 @@ class TrainingMixin(TrainedState):
             early_stopping_mode,
         )
         if max_epochs is None:
-            # a model that scvi-tools saved has no preset
-            most = MOST_EPOCHS[self._arguments.get("preset", "paper")]
-            max_epochs = default_epochs(len(self._cells), most)
+            max_epochs = default_epochs(len(self._cells), defaults["most_epochs"])
         settings = FitSettings(
             max_epochs=max_epochs,
             batch_size=batch_size,

@@ -51,7 +51,7 @@ class SysVIWeights:
 
     reconstruction: float = 1.0
     kl: float = 1.0
-    cycle: float = 5.0
+    cycle: float = 2.0
     adversary: float = 0.0
 
 

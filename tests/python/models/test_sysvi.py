@@ -57,7 +57,7 @@ def test_every_option_trains_saves_and_loads_to_the_same_embedding(adata, tmp_pa
     assert z.dtype == np.float32
     assert np.isfinite(z).all()
     assert (model.history["cycle_loss_train"].to_numpy() > 0).all() == (
-        plan.get("z_distance_cycle_weight", 5) > 0
+        plan.get("z_distance_cycle_weight", 2) > 0
     )
     model.save(tmp_path / "m")
     again = load(tmp_path / "m", adata)
@@ -317,8 +317,8 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
     assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
 
 
-@pytest.mark.parametrize(("preset", "most"), [("default", 200), ("paper", 400)])
-def test_default_epochs_are_those_of_the_preset(adata, tmp_path, preset, most):
+@pytest.mark.parametrize(("preset", "most", "cycle"), [("default", 200, 2), ("paper", 400, 5)])
+def test_defaults_of_training_are_those_of_the_preset(adata, tmp_path, preset, most, cycle):
     seen = []
 
     def stop(epoch, max_epochs, losses):
@@ -328,8 +328,10 @@ def test_default_epochs_are_those_of_the_preset(adata, tmp_path, preset, most):
     model = small(adata, preset=preset)
     model.train(verbose=False, callbacks=stop)
     model.save(tmp_path / "model")
-    SysVI.load(tmp_path / "model", adata).train(verbose=False, callbacks=stop)
+    again = SysVI.load(tmp_path / "model", adata)
+    again.train(verbose=False, callbacks=stop)
     assert seen == [most] * 2
+    assert model._train_facts["weights"]["cycle"] == again._train_facts["weights"]["cycle"] == cycle
 
 
 @pytest.mark.parametrize(("asked", "used"), [(None, 1), (2, 2)])

@@ -23,7 +23,7 @@ test_that("options reach the model", {
   expect_identical(used$n_latent, 4L)
   expect_identical(used$seed, 42L)
   expect_identical(arguments$training$weights$kl, 0.5)
-  expect_identical(arguments$training$weights$cycle, 5)
+  expect_identical(arguments$training$weights$cycle, 2)
   expect_identical(arguments$training$n_threads, 2L)
 })
 
@@ -54,6 +54,8 @@ test_that("the paper's preset is within reach", {
   used <- reticulate::import("json")$loads(text)$arguments
   expect_identical(used$n_prior_components, 5L)
   expect_identical(used$covariate_init, "linear")
+  training <- reticulate::import("json")$loads(text)$training
+  expect_identical(training$weights$cycle, 5)
 })
 
 test_that("pseudoinputs are cells by name or position", {
