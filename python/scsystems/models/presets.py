@@ -33,6 +33,13 @@ TRAINING = {
 }
 
 
+def defaults(preset: str) -> dict[str, Any]:
+    """Everything that a preset decides."""
+    if preset not in MODEL:
+        raise InputError(f"preset={preset!r} is not known. Expected one of {tuple(MODEL)}.")
+    return MODEL[preset] | TRAINING[preset]
+
+
 def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     """Fill in what is ``None`` in ``given`` from a preset.
 
@@ -43,6 +50,5 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     given
         The arguments in `MODEL`, each a value or ``None``.
     """
-    if preset not in MODEL:
-        raise InputError(f"preset={preset!r} is not known. Expected one of {tuple(MODEL)}.")
-    return {k: MODEL[preset][k] if v is None else v for k, v in given.items()}
+    chosen = defaults(preset)
+    return {k: chosen[k] if v is None else v for k, v in given.items()}

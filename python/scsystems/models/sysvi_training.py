@@ -16,9 +16,9 @@ from ..nn.sysvi import SysVINet
 from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitSettings, fit
 from ..train.schedules import default_epochs
+from . import presets
 from .base import TrainedState, callback_list, split_cells
 from .plan import read_early_stopping, read_plan
-from .presets import TRAINING
 from .surgery import QueryTraining, partly_frozen
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class TrainingMixin(TrainedState):
             The same as ``verbose``, as scvi-tools calls it.
         """
         # a model that scvi-tools saved has no preset
-        defaults = TRAINING[self._arguments.get("preset", "default")]
+        defaults = presets.defaults(self._arguments.get("preset", "default"))
         plan = read_plan(plan_kwargs, defaults["cycle_weight"])
         if self._query is not None and not self._query.trains_anything:
             logger.warning(

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from scsystems.data.schema import Setup, expression
 from scsystems.errors import InputError
 from scsystems.metrics.evaluate import check_metrics
+from scsystems.models import presets
 from scsystems.models.base import data_fingerprint
 from scsystems.train.device import choose_device
 
@@ -147,12 +148,14 @@ def grid(
     data = evaluation.collect(adata)
     fingerprint = data_fingerprint(expression(adata, setup.layer), adata.obs_names)
     store = RunStore(folder)
-    plan = {
-        run_id({"data": fingerprint, "setup": vars(setup), "setting": setting.parameters,
-                "seed": seed}): (setting, seed)
-        for setting in settings
-        for seed in seeds
-    }  # fmt: skip
+    plan = {}
+    for setting in settings:
+        # kept runs of another version may have had other defaults
+        preset = presets.defaults(setting.parameters.get("preset", "default"))
+        identity = {"data": fingerprint, "setup": vars(setup), "setting": setting.parameters}
+        for seed in seeds:
+            run = run_id(identity | {"defaults": preset, "seed": seed})
+            plan[run] = (setting, seed)
     done: dict[str, tuple[dict[str, Any], np.ndarray]] = {}
     left_out: dict[str, str] = {}
     failed: dict[str, str] = {}

@@ -10,6 +10,7 @@ import torch
 
 import scsystems as scs
 from scsystems.errors import InputError, ModelFileError, NonFiniteError
+from scsystems.models import presets
 from scsystems.tune import Setting, score_runs
 from scsystems.tune.grid import choose_jobs
 
@@ -87,6 +88,20 @@ def test_resumes_without_training_again(adata, folder, result, monkeypatch):
     )
     assert [seed for _, seed in trained] == [2, 2]
     assert set(more.runs["seed"]) == {0, 2}
+
+
+def test_runs_with_other_defaults_are_others(adata, folder, result, monkeypatch):
+    monkeypatch.setitem(presets.TRAINING["default"], "most_epochs", 3)
+    trained = count_trainings(monkeypatch)
+    scs.tune.grid(adata, GRID | SMALL_NET, label_key="cell_type", folder=folder, **SMALL)
+    assert len(trained) == len(result.runs)
+
+
+def test_an_unknown_preset_is_refused_before_any_run(adata, monkeypatch):
+    trained = count_trainings(monkeypatch)
+    with pytest.raises(InputError, match="preset='best'"):
+        scs.tune.grid(adata, {"preset": ["default", "best"]} | SMALL_NET, **SMALL)
+    assert trained == []
 
 
 def test_other_metrics_need_no_training(adata, folder, result, monkeypatch):
