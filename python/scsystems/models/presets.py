@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InputError
+from ..nn.sysvi import SysVIWeights
 
 # arguments of the constructor whose default a preset decides
 MODEL = {
@@ -28,7 +29,7 @@ MODEL = {
 
 # what train() takes if nothing else is given: the largest number of epochs, and the weight of the cycle
 TRAINING = {
-    "default": {"most_epochs": 200, "cycle_weight": 2.0},
+    "default": {"most_epochs": 200, "cycle_weight": SysVIWeights.cycle},
     "paper": {"most_epochs": 400, "cycle_weight": 5.0},
 }
 

@@ -114,8 +114,8 @@ class TrainingMixin(TrainedState):
         n_threads
             Threads of the CPU to train on; default one for minibatches of less than 2^20 values
             (cells x genes), else as many as torch is set to. More are faster where cores are idle,
-            most with float32 and with large minibatches, and slower where they are busy. A seed
-            gives another, equally good result with another number.
+            most with float32 and with large minibatches, and slower where they are busy. The
+            result of a seed depends on it.
         seed
             Seed of minibatches, noise and dropout; default the model's seed. Same seed and
             machine give the same result.

@@ -287,7 +287,7 @@ class HiddenLayer(nn.Module):
         reduced = self.reduced and isinstance(x, Tensor)
         if not (train or reduced or torch.is_grad_enabled()):
             return self._evaluate(x, covariates)
-        h = wide_linear(x, self.weight, self.bias, self.reduced)
+        h = wide_linear(x, self.weight, self.bias, reduced)
         h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)
         norm = self.norm
         h = F.batch_norm(

@@ -201,3 +201,10 @@ test_that("training goes on from checkpoints to the same result", {
   straight <- quick_species(mouse, human, max.epochs = 3, merge = FALSE)
   for (name in c("cells", "differential")) expect_equal(resumed[[name]], straight[[name]])
 })
+
+test_that("threads go to Python as a whole number, and only if asked for", {
+  arguments <- function(...) scsystems:::species_train_arguments(NULL, scspecies_options(...))
+  expect_identical(arguments(n_threads = 2)$n_threads, 2L)
+  expect_false("n_threads" %in% names(arguments()))
+  expect_refused(scspecies_options(n_threads = 1.5), message = "n_threads.*1.5")
+})

@@ -4,7 +4,8 @@ test_that("options reach the model", {
   options <- sysvi_options(
     prior = "gmm", n_prior_components = 3, n_hidden = 24, n_layers = 1, dropout_rate = 0.2,
     out_var_mode = "sample_feature", trainable_priors = FALSE, embed_categorical_covariates = TRUE,
-    batch_size = 20, n_threads = 2, kl_weight = 0.5, lr = 0.002, model = list(embedding_dim = 3, gmm_init = "random")
+    batch_size = 20, n_threads = 2, kl_weight = 0.5, lr = 0.002,
+    model = list(embedding_dim = 3, gmm_init = "random")
   )
   quick(object, covariates = "donor", control = options, model.dir = folder)
   text <- paste(readLines(file.path(folder, "model.json"), warn = FALSE), collapse = "\n")
