@@ -7,8 +7,9 @@
 Runs of both alternate, each in a process of its own with the same cells, network size, epochs,
 minibatches and threads; a ratio is the median over pairs of peer / ours. The first epoch of a
 process (imports, memory) is not timed. ``--parts`` picks some of: ``train`` (with the quality of
-both results), ``threads`` (ours with ``n_threads=2`` against one, by precision and size of the minibatch),
-``inference``, ``quality`` (until the peer's final quality is reached), ``memory`` and ``growth``
+both results), ``threads`` (ours with ``n_threads=2`` against one, by precision and size of the
+minibatch, and where another program has one of two cores), ``inference``, ``quality`` (until the
+peer's final quality is reached), ``memory`` and ``growth``
 (simulated cells), ``import``, ``gpu``.
 The data file has log-normalised ``X`` and columns for system, batch and label.
 """
@@ -91,8 +92,9 @@ def peak_gib() -> float:
 
 
 def used() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    """CPU time of this process and of those it has waited for."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in usage)
 
 
 def work(package: str, task: dict) -> dict:
@@ -202,7 +204,7 @@ class Bench:
         row |= {
             "part": part,
             "load": round(load, 2),
-            **{k: task[k] for k in ("threads", "seed", "train") if k in task},
+            **{k: task[k] for k in ("threads", "seed", "train", "busy") if k in task},
         }
         self.rows.append(row)
         print(json.dumps(row), flush=True)
@@ -257,6 +259,41 @@ def mean(rows, key: str) -> float:
     return sum(r[key] for r in rows) / len(rows)
 
 
+def threads_table(bench: Bench, args) -> list[tuple[str, str]]:
+    """Two cores against one: idle, by precision and minibatch, and with a program on one of the two."""
+    table = []
+    for precision, batch_size, busy in (
+        ("bfloat16", 128, False),
+        ("bfloat16", 128, True),
+        ("float32", 128, False),
+        ("bfloat16", 512, False),
+        ("float32", 512, False),
+    ):
+        found = []
+        for seed in range(args.pairs):
+            pair = []
+            for threads in (1, 2):
+                latent = str(bench.folder / "threads.npy")
+                train = {"n_threads": threads, "precision": precision, "batch_size": batch_size}
+                task = {"threads": threads, "epochs": args.epochs, "seed": seed, "train": train}
+                other = [sys.executable, "-c", "while True: pass"] if busy else ["true"]
+                with subprocess.Popen(other) as program:
+                    try:
+                        row = bench.run("ours", "threads", busy=busy, latent=latent, **task)
+                    finally:
+                        program.kill()
+                pair.append(row | bench.quality(latent))
+            found.append(pair)
+        name = f"{precision}, batch {batch_size}{', one of two cores busy' if busy else ''}"
+        table.append((f"ours: wall with one thread / with two, {name}", ratio(found, "wall_s")))
+        for key in ("ilisi", "label_transfer"):
+            one, two = (mean([pair[at] for pair in found], key) for at in (0, 1))
+            table.append(
+                (f"ours: {key} with one thread, with two, {name}", f"{one:.3f}, {two:.3f}")
+            )
+    return table
+
+
 def main() -> None:
     args = arguments()
     if args.worker:
@@ -293,32 +330,7 @@ def main() -> None:
                 )
             )
     if "threads" in parts:
-        for precision in ("bfloat16", "float32"):
-            for batch_size in (128, 512):
-                found = []
-                for seed in range(args.pairs):
-                    one, two = (
-                        bench.run(
-                            "ours",
-                            "threads",
-                            threads=t,
-                            epochs=args.epochs,
-                            seed=seed,
-                            train={
-                                "n_threads": t,
-                                "precision": precision,
-                                "batch_size": batch_size,
-                            },
-                        )
-                        for t in (1, 2)
-                    )
-                    found.append((one, two))
-                table.append(
-                    (
-                        f"ours: wall with one thread / with two, {precision}, batch {batch_size}",
-                        ratio(found, "wall_s"),
-                    )
-                )
+        table += threads_table(bench, args)
     if "quality" in parts:
         latent = str(bench.folder / "goal.npy")
         peer = bench.run("peer", "quality", epochs=args.quality_epochs, latent=latent)

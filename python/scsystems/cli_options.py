@@ -32,7 +32,10 @@ def add_training(command: argparse.ArgumentParser, epochs: str) -> argparse._Arg
     training.add_argument("--epochs", type=int, metavar="N", help=epochs)
     training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     training.add_argument(
-        "--threads", type=int, metavar="N", help="threads of the CPU (default: one for small steps)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="cores of the CPU to train on (default: one for small steps)",
     )
     training.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     return training

@@ -28,7 +28,8 @@
 #'   layers.
 #' @param dropout_rate Dropout in the hidden layers.
 #' @param batch_size Cells per minibatch.
-#' @param n_threads Threads of the CPU to train on, see [sysvi_options()].
+#' @param n_threads Threads of torch to train on; `NULL` for one where minibatches are small. More
+#'   gain little there.
 #' @param lr Learning rate of Adam.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
 #'   species, chosen among those found in at least `min_cells` cells; `n_top_genes = Inf` takes all

@@ -22,8 +22,9 @@
 #' @param continuous_covariates Columns of numbers used as continuous covariates.
 #' @param weight_batches Whether the cycle-consistency weighs systems inversely to their size.
 #' @param batch_size Cells per minibatch; `NULL` for the default.
-#' @param n_threads Threads of the CPU to train on; `NULL` for one where minibatches are small. More
-#'   are faster where cores are idle, most with large minibatches, and slower where they are busy.
+#' @param n_threads Cores of the CPU to train on; `NULL` for one where minibatches are small. With
+#'   several, each takes a minibatch (on Linux in a process forked from this one, elsewhere by
+#'   threads of torch, which gain little), and the result of a seed depends on their number.
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.

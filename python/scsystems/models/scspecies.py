@@ -260,7 +260,9 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         precision
             Number format of the products over all genes in training, see :meth:`SysVI.train`.
         n_threads
-            Threads of the CPU to train on, see :meth:`SysVI.train`.
+            Threads of torch to train on; default one for minibatches of less than 2^20 values
+            (cells x genes), else as many as torch is set to. More gain little in small steps, and
+            lose much where cores are busy.
         verbose
             Show progress bars.
         """

@@ -112,10 +112,12 @@ class TrainingMixin(TrainedState):
             ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
             AMX, newer NVIDIA GPUs). Weights, losses and embeddings are always float32.
         n_threads
-            Threads of the CPU to train on; default one for minibatches of less than 2^20 values
-            (cells x genes), else as many as torch is set to. More are faster where cores are idle,
-            most with float32 and with large minibatches, and slower where they are busy. The
-            result of a seed depends on it.
+            Cores of the CPU to train on; default one for minibatches of less than 2^20 values
+            (cells x genes), else as many threads as torch is set to. With several, each takes a
+            minibatch; all gradients are taken at the same weights and applied one after the other,
+            so that the result of a seed depends on it. On Linux these are processes forked from
+            this one; elsewhere, and with priors other than the joint ``"vamp"``, they are torch's
+            own threads, which gain little and lose much where cores are busy.
         seed
             Seed of minibatches, noise and dropout; default the model's seed. Same seed and
             machine give the same result.
@@ -231,6 +233,7 @@ class TrainingMixin(TrainedState):
                 identity,
                 None if gradients is None else fast_step,
                 fixed=True,
+                closed_form=gradients is not None and gradients.closed_form,
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..nn.fast.compiled import compiled
 
@@ -39,8 +39,9 @@ class FlatAdam:
         self.mean = torch.zeros_like(vector, requires_grad=False)
         self.square = torch.zeros_like(vector, requires_grad=False)
 
-    def step(self) -> None:
-        """One step along the gradients."""
+    def step(self, gradient: Tensor | None = None) -> None:
+        """One step along a gradient, that of the vector if none is given."""
+        gradient = self.vector.grad if gradient is None else gradient
         self.n_steps += 1
         group = self.param_groups[0]
         lr, decay = group["lr"], group["weight_decay"]
@@ -57,7 +58,7 @@ class FlatAdam:
         values = self.vector.detach().numpy()
         adam_pass(
             values,
-            self.vector.grad.numpy(),
+            gradient.numpy(),
             self.mean.numpy(),
             self.square.numpy(),
             np.array(numbers, values.dtype),

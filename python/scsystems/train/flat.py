@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from .shared import shared_zeros
+
 # every parameter starts at a multiple of this many numbers, as vector units like it
 ALIGNMENT = 16
 
 
-@contextmanager
-def flat_parameters(parameters: Sequence[nn.Parameter]) -> Iterator[nn.Parameter]:
-    """Within the block the parameters and their gradients are views of one vector and its gradient.
+class FlatParameters:
+    """Parameters as views of ``vector``, their gradients as views of its gradient.
 
     Gradients are always there: set them to zero before adding to them, or write over them.
 
@@ -22,24 +23,51 @@ def flat_parameters(parameters: Sequence[nn.Parameter]) -> Iterator[nn.Parameter
     ----------
     parameters
         Parameters of one device and dtype.
+    n_processes
+        Where this is more than 1, vector and gradients lie in memory that processes forked from
+        this one share.
 
-    Yields
-    ------
-    The vector, with ``grad`` in place.
+    Attributes
+    ----------
+    vector
+        All parameters.
+    gradients
+        A gradient of the vector for every process; this process writes the first.
     """
-    starts, n = [], 0
-    for p in parameters:
-        starts.append(n)
-        n += -(-p.numel() // ALIGNMENT) * ALIGNMENT
-    vector = nn.Parameter(parameters[0].new_zeros(n) if parameters else torch.zeros(0))
-    vector.grad = torch.zeros_like(vector)
-    for p, start in zip(parameters, starts, strict=True):
-        here = slice(start, start + p.numel())
-        values = vector.data[here].view(p.shape)
-        values.copy_(p.data)
-        p.data, p.grad = values, vector.grad[here].view(p.shape)
-    try:
-        yield vector
-    finally:
+
+    def __init__(self, parameters: Sequence[nn.Parameter], n_processes: int = 1):
+        self.parameters, self.places, n = parameters, [], 0
         for p in parameters:
+            self.places.append(slice(n, n + p.numel()))
+            n += -(-p.numel() // ALIGNMENT) * ALIGNMENT
+        like = parameters[0].detach() if parameters else torch.zeros(0)
+        new = like.new_zeros if n_processes == 1 else lambda *shape: shared_zeros(shape, like.dtype)
+        self.vector, self.gradients = nn.Parameter(new(n)), new(n_processes, n)
+        for p, place in zip(parameters, self.places, strict=True):
+            values = self.vector.data[place].view(p.shape)
+            values.copy_(p.data)
+            p.data = values
+        self.write_gradients_to(0)
+
+    def write_gradients_to(self, row: int) -> None:
+        """Which of ``gradients`` this process writes."""
+        self.vector.grad = self.gradients[row]
+        for p, place in zip(self.parameters, self.places, strict=True):
+            p.grad = self.vector.grad[place].view(p.shape)
+
+    def release(self) -> None:
+        """Give every parameter memory of its own again, without a gradient."""
+        for p in self.parameters:
             p.data, p.grad = p.data.clone(), None
+
+
+@contextmanager
+def flat_parameters(
+    parameters: Sequence[nn.Parameter], n_processes: int = 1
+) -> Iterator[FlatParameters]:
+    """`FlatParameters` for the time of the block."""
+    flat = FlatParameters(parameters, n_processes)
+    try:
+        yield flat
+    finally:
+        flat.release()

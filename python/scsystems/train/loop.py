@@ -5,25 +5,28 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.counts import ResidentCounts
-from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
+from ..data.minibatches import Minibatch, ResidentCells
 from ..errors import InputError, NonFiniteError
 from ..threads import torch_threads
-from .adam import FlatAdam
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
 from .memory import keep_freed_memory
+from .optimizer import make_optimizer, set_learning_rate
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
+from .step import Gradients, Steps, named_losses, together
+from .team import can_fork
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +37,6 @@ SMALL_MINIBATCH = 2**20
 
 # (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
 LossFunction = Callable[[Minibatch, int, torch.Generator, bool], Any]
-# (minibatch, epoch from 0, generator) -> the same, having written the gradient of every parameter
-Gradients = Callable[[Minibatch, int, torch.Generator], Any]
 Callback = Callable[[int, int, dict[str, float]], Any]
 
 
@@ -93,6 +94,10 @@ class FitSettings:
             return 1 if small and device.type == "cpu" else None
         return int(self.n_threads)
 
+    def processes(self, device: torch.device) -> int:
+        """Processes to train in, where gradients can be computed in several."""
+        return int(self.n_threads or 1) if device.type == "cpu" and can_fork() else 1
+
 
 def _require_count(name: str, value: Any) -> None:
     if not isinstance(value, Real) or value < 1 or not float(value).is_integer():
@@ -123,6 +128,7 @@ def fit(
     identity: dict[str, Any] | None = None,
     gradients: Gradients | None = None,
     fixed: bool = False,
+    closed_form: bool = False,
 ) -> FitResult:
     """Train ``net`` until ``max_epochs``, early stopping, an interrupt, or a callback that returns ``False``.
 
@@ -152,38 +158,56 @@ def fit(
         to the same. It must write the gradient of every trainable parameter.
     fixed
         Whether a step does the same in every epoch; it is then recorded once on a GPU.
+    closed_form
+        Whether ``gradients`` do without automatic differentiation. If ``fixed``, too, several
+        threads take a minibatch each (`scsystems.train.team`).
 
     Raises
     ------
     NonFiniteError
         When a loss is NaN or infinite, naming the part and the epoch.
     """
-    keep_freed_memory(train_cells.device)
+    device = train_cells.device
+    keep_freed_memory(device)
     result = FitResult()
-    key = fingerprint({**settings.identity(), **(identity or {})})
+    n = settings.processes(device) if fixed and closed_form else 1
+    key = fingerprint(settings.identity() | (identity or {}) | ({"processes": n} if n > 1 else {}))
     trainable = [p for p in net.parameters() if p.requires_grad]
     try:
         with (
-            torch_threads(settings.threads(train_cells.n_genes, train_cells.device)),
-            flat_parameters(trainable) as vector,
+            torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
+            flat_parameters(trainable, n) as flat,
         ):
-            optimizer = make_optimizer(vector, settings, train_cells.device)
+            optimizer = make_optimizer(flat.vector, settings, device)
             run = _Run(net, optimizer, generator, settings, key, result)
-            step = run.step(gradients or _automatic(loss, vector), vector, train_cells)
-            if fixed and can_record(train_cells.device):
-                step = RecordedStep(step, generator)
+            steps = Steps(
+                gradients or _automatic(loss, flat.vector),
+                flat,
+                train_cells,
+                settings.batch_size,
+                optimizer,
+                generator,
+                settings.gradient_clip_val,
+            )
+            if fixed and can_record(device):
+                steps.step = RecordedStep(steps.step, generator)
             if settings.resume:
                 run.resume()
-            with tqdm(
-                total=settings.max_epochs,
-                initial=result.n_epochs,
-                desc=settings.description,
-                unit="epoch",
-                disable=not settings.verbose,
-            ) as bar:
+            with (
+                together(steps, net) if n > 1 else nullcontext(),
+                tqdm(
+                    total=settings.max_epochs,
+                    initial=result.n_epochs,
+                    desc=settings.description,
+                    unit="epoch",
+                    disable=not settings.verbose,
+                ) as bar,
+            ):
                 while result.n_epochs < settings.max_epochs and result.stopped == "max_epochs":
                     epoch = result.n_epochs
-                    losses = run.train_epoch(step, train_cells)
+                    net.train()
+                    losses = steps.train_epoch(epoch)
+                    net.eval()
                     if (
                         validation_cells is not None
                         and (epoch + 1) % settings.check_val_every_n_epoch == 0
@@ -224,9 +248,6 @@ class _Run:
         self.net, self.optimizer, self.generator = net, optimizer, generator
         self.settings, self.key, self.result = settings, key, result
         self.stopping, self.reducing = Plateau(), Plateau()
-        # losses added up over an epoch, in a place that a recorded step finds again
-        self.names: Sequence[str] = ()
-        self.sums: Tensor | None = None
 
     def resume(self) -> None:
         record = read_checkpoint(
@@ -236,37 +257,6 @@ class _Run:
         self.result.n_epochs = record["epoch"]
         self.stopping, self.reducing = Plateau(**record["stopping"]), Plateau(**record["reducing"])
         logger.info("Training goes on after epoch %d", self.result.n_epochs)
-
-    def step(
-        self, gradients: Gradients, vector: nn.Parameter, cells: ResidentCells
-    ) -> Callable[[Tensor], None]:
-        """One step of the optimiser on the cells at given indices; adds the losses up."""
-        clip = self.settings.gradient_clip_val
-
-        def step(indices: Tensor) -> None:
-            parts = gradients(cells.gather(indices), self.result.n_epochs, self.generator)
-            if clip is not None:
-                nn.utils.clip_grad_norm_(vector, clip)
-            self.optimizer.step()
-            values = torch.stack([p.detach() for p in parts])
-            if self.sums is None:
-                self.names, self.sums = parts._fields, torch.zeros_like(values)
-            self.sums += values
-
-        return step
-
-    def train_epoch(self, step: Callable[[Tensor], None], cells: ResidentCells) -> dict[str, float]:
-        """All minibatches once; returns the mean losses."""
-        self.net.train()
-        schedule = epoch_schedule(
-            len(cells), self.settings.batch_size, self.generator, cells.device
-        )
-        if self.sums is not None:
-            self.sums.zero_()
-        for indices in schedule:
-            step(indices)
-        self.net.eval()
-        return _named(self.names, "train", self.sums / len(schedule))
 
     def end_epoch(self, losses: dict[str, float], callbacks: Sequence[Callback]) -> None:
         settings, result = self.settings, self.result
@@ -303,44 +293,13 @@ class _Run:
         )
 
 
-def make_optimizer(
-    vector: nn.Parameter, settings: FitSettings, device: torch.device
-) -> torch.optim.Optimizer | FlatAdam:
-    """Adam or AdamW in the fastest form for the device."""
-    options = {"eps": settings.eps, "weight_decay": settings.weight_decay}
-    if device.type == "cpu":
-        return FlatAdam(vector, settings.lr, **options, decoupled=settings.optimizer == "AdamW")
-    kind = getattr(torch.optim, settings.optimizer)
-    if device.type == "cuda":
-        # a recorded step reads the learning rate from the GPU, where it can be changed
-        lr = torch.tensor(settings.lr, device=device)
-        return kind([vector], lr=lr, **options, fused=True, capturable=True)
-    return kind([vector], lr=settings.lr, **options)
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer | FlatAdam, lr: float) -> None:
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
-        else:
-            group["lr"] = lr
-
-
 @torch.no_grad()
 def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
     sums, names = 0.0, ()
     for indices in torch.arange(len(cells), device=cells.device).split(settings.batch_size):
         parts = loss(cells.gather(indices), epoch, generator, False)
         sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields
-    return _named(names, "validation", sums / len(cells))
-
-
-def _named(
-    names: Sequence[str], part: Literal["train", "validation"], values: Tensor
-) -> dict[str, float]:
-    """History keys as users of scvi-tools know them: ``train_loss``, ``elbo_train``, ..."""
-    keys = (f"{part}_loss" if name == "total" else f"{name}_{part}" for name in names)
-    return dict(zip(keys, values.tolist(), strict=True))
+    return named_losses(names, "validation", sums / len(cells))
 
 
 def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings) -> None:
@@ -387,7 +346,7 @@ def _reduce_learning_rate(
     if value is not None and state.update(value, rule.threshold) > rule.patience:
         state.waited = 0
         lr = float(optimizer.param_groups[0]["lr"])
-        _set_learning_rate(optimizer, max(lr * rule.factor, rule.minimum))
+        set_learning_rate(optimizer, max(lr * rule.factor, rule.minimum))
 
 
 def _checkpoint_dir(settings: FitSettings) -> str | Path:

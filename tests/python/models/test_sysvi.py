@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 
 from scsystems import SysVI, load
 from scsystems.errors import InputError, ModelFileError, NotTrainedError
+from scsystems.train.team import can_fork
 
 QUICK = {"max_epochs": 2, "verbose": False}
 
@@ -334,16 +335,46 @@ def test_defaults_of_training_are_those_of_the_preset(adata, tmp_path, preset, m
     assert model._train_facts["weights"]["cycle"] == again._train_facts["weights"]["cycle"] == cycle
 
 
-@pytest.mark.parametrize(("asked", "used"), [(None, 1), (2, 2)])
-def test_threads(adata, asked, used):
-    seen, before, model = [], torch.get_num_threads(), small(adata)
+@pytest.mark.parametrize(
+    ("prior", "asked", "used"),
+    # several threads are several processes, which cannot differentiate automatically
+    [("vamp", None, 1), ("vamp", 2, 1 if can_fork() else 2), ("gmm", None, 1), ("gmm", 2, 2)],
+)
+def test_threads(adata, prior, asked, used):
+    seen, before, model = [], torch.get_num_threads(), small(adata, prior=prior)
     model.train(**QUICK, n_threads=asked, callbacks=lambda *_: seen.append(torch.get_num_threads()))
     assert set(seen) == {used}
-    assert model._train_facts["n_threads"] == used
+    assert model._train_facts["n_threads"] == (asked or 1)
     assert torch.get_num_threads() == before
+    assert np.isfinite(model.get_latent_representation()).all()
 
 
-def test_embeddings_between_epochs_of_further_training(adata):
+@pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+def test_several_processes_give_the_same_result_again_and_go_on_from_a_checkpoint(adata, tmp_path):
+    options = {"verbose": False, "n_threads": 3, "batch_size": 32}
+    whole = small(adata)
+    whole.train(**options, max_epochs=4)
+    again = small(adata)
+    again.train(**options, max_epochs=2, checkpoint_dir=tmp_path)
+    again = small(adata)
+    with pytest.raises(InputError, match="other data, model or training arguments"):
+        again.train(
+            **options | {"n_threads": 2}, max_epochs=4, checkpoint_dir=tmp_path, resume=True
+        )
+    again.train(**options, max_epochs=4, checkpoint_dir=tmp_path, resume=True)
+    z = whole.get_latent_representation()
+    np.testing.assert_array_equal(z, again.get_latent_representation())
+
+    alone = small(adata)
+    alone.train(**options | {"n_threads": 1}, max_epochs=4)
+    losses = [m.history["train_loss"].to_numpy().ravel() for m in (whole, alone)]
+    # another order of the same kind of steps
+    assert not np.array_equal(*losses)
+    np.testing.assert_allclose(*losses, rtol=0.2)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_embeddings_between_epochs_of_further_training(adata, n_threads):
     assert issparse(adata.X)
     model, seen = small(adata), []
     model.train(**QUICK)
@@ -351,7 +382,7 @@ def test_embeddings_between_epochs_of_further_training(adata):
     def look(*_):
         seen.append(model.get_latent_representation())
 
-    model.train(**QUICK, precision="bfloat16", callbacks=look)
+    model.train(**QUICK, precision="bfloat16", callbacks=look, n_threads=n_threads)
     assert len(seen) == 2
     np.testing.assert_allclose(seen[1], model.get_latent_representation(), atol=0.02)
     assert np.abs(seen[0] - seen[1]).max() > 0

@@ -8,7 +8,8 @@ from scsystems.train.flat import ALIGNMENT, flat_parameters
 def test_parameters_are_views_within_and_their_own_afterwards():
     net = nn.Linear(3, 5)
     weight = net.weight.detach().clone()
-    with flat_parameters(list(net.parameters())) as vector:
+    with flat_parameters(list(net.parameters())) as flat:
+        vector = flat.vector
         assert len(vector) % ALIGNMENT == 0
         torch.testing.assert_close(net.weight.detach(), weight)
         net(torch.ones(2, 3)).sum().backward()
@@ -32,7 +33,8 @@ def test_one_step_on_the_vector_is_one_step_on_each():
             net(torch.ones(4, 3)).square().sum().backward()
             optimizer.step()
             return parameters
-        with flat_parameters(parameters) as vector:
+        with flat_parameters(parameters) as flat:
+            vector = flat.vector
             optimizer = torch.optim.Adam([vector], lr=0.1, weight_decay=0.01)
             net(torch.ones(4, 3)).square().sum().backward()
             optimizer.step()
@@ -48,3 +50,15 @@ def test_parameters_are_given_back_when_the_block_fails():
         raise KeyError
     assert net.weight.grad is None
     assert net.weight.untyped_storage().nbytes() == 16
+
+
+def test_several_gradients_of_one_vector():
+    net = nn.Linear(3, 5)
+    with flat_parameters(list(net.parameters()), 2) as flat:
+        for row in (0, 1):
+            flat.write_gradients_to(row)
+            net.weight.grad.fill_(row + 1.0)
+        assert flat.gradients.shape == (2, len(flat.vector))
+        assert flat.gradients.sum(1).tolist() == [15, 30]
+        assert torch.equal(flat.vector.grad, flat.gradients[1])
+    assert net.weight.untyped_storage().nbytes() == 15 * 4

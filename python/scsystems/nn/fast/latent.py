@@ -35,6 +35,11 @@ class LatentGradients(NamedTuple):
     prior: list[Tensor]
 
 
+def has_closed_form(prior: nn.Module) -> bool:
+    """Whether gradients of the KL need no automatic differentiation."""
+    return isinstance(prior, VampPrior) and prior.density == "joint"
+
+
 def latent_gradients(
     prior: nn.Module,
     own: list[nn.Parameter],
@@ -62,8 +67,7 @@ def latent_gradients(
     cell_weight
         Weight of each cell in the cycle loss, B.
     """
-    closed = isinstance(prior, VampPrior) and prior.density == "joint"
-    part = _mixture_kl if closed else _automatic_kl
+    part = _mixture_kl if has_closed_form(prior) else _automatic_kl
     kl, d_z, d_cells, d_pseudo, d_own = part(prior, own, z, cells, pseudo, kl_weight)
     cycle, d_counterfactual = kl.new_zeros(()), None
     if counterfactual is not None:

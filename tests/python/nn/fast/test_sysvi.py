@@ -44,7 +44,8 @@ def run(net, weights, batches, fast, reduced=False):
     """Losses, gradients and buffers after each of some minibatches."""
     free = [p for p in net.parameters() if p.requires_grad]
     generator, results = torch.Generator().manual_seed(3), []
-    with net.reduced_precision(reduced), flat_parameters(free) as vector:
+    with net.reduced_precision(reduced), flat_parameters(free) as flat:
+        vector = flat.vector
         step = SysVIGradients(net, weights) if fast else None
         for batch in batches:
             if fast:

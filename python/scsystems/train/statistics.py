@@ -1,0 +1,67 @@
+"""Running statistics of BatchNorm where several processes train at the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from .shared import shared_zeros
+
+
+class SharedStatistics:
+    """Running means and variances of a network, those of every process a row of one matrix.
+
+    Parameters
+    ----------
+    net
+        Its ``BatchNorm1d`` layers keep running statistics.
+    n_processes
+        Number of rows; this process writes the first.
+    """
+
+    def __init__(self, net: nn.Module, n_processes: int):
+        self.buffers = [
+            buffer
+            for layer in net.modules()
+            if isinstance(layer, nn.BatchNorm1d)
+            for buffer in (layer.running_mean, layer.running_var)
+        ]
+        present = torch.cat([b.flatten() for b in self.buffers] or [torch.zeros(0)])
+        self.agreed = present.clone()
+        self.rows = shared_zeros((n_processes, len(present)), present.dtype)
+        self.rows.copy_(present)
+        self.write_to(0)
+
+    def write_to(self, row: int) -> None:
+        """Which row this process writes."""
+        sizes = [b.numel() for b in self.buffers]
+        for buffer, values in zip(self.buffers, self.rows[row].split(sizes), strict=True):
+            buffer.data = values.view(buffer.shape)
+
+    def agree(self) -> None:
+        """Give all processes what each has learned from its minibatch.
+
+        Each moves the statistics by momentum times the difference to its minibatch's; the sum of
+        these is what the minibatches would have done one after the other, but for terms of the
+        square of the momentum (0.01).
+        """
+        self.agreed += (self.rows - self.agreed).sum(0)
+        self.rows.copy_(self.agreed)
+
+    def release(self) -> None:
+        """Give every layer memory of its own again."""
+        for buffer in self.buffers:
+            buffer.data = buffer.data.clone()
+
+
+@contextmanager
+def shared_statistics(net: nn.Module, n_processes: int) -> Iterator[SharedStatistics]:
+    """`SharedStatistics` for the time of the block."""
+    statistics = SharedStatistics(net, n_processes)
+    try:
+        yield statistics
+    finally:
+        statistics.release()

@@ -1,0 +1,135 @@
+"""Epochs as steps: losses and gradient of minibatches, then the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..data.counts import ResidentCounts
+from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
+from .adam import FlatAdam
+from .flat import FlatParameters
+from .statistics import SharedStatistics, shared_statistics
+from .team import Team, forked_team
+
+# (minibatch, epoch from 0, generator) -> named tuple of scalar losses, having written the gradient
+# of every parameter
+Gradients = Callable[[Minibatch, int, torch.Generator], Any]
+
+
+class Steps:
+    """Training on one minibatch after the other.
+
+    Parameters
+    ----------
+    gradients
+        Losses of a minibatch, and its gradient.
+    flat
+        The parameters.
+    cells
+        Cells to train on.
+    batch_size
+        Cells in a minibatch.
+    optimizer
+        Of the parameters.
+    generator
+        The only source of randomness.
+    clip
+        Largest norm of a gradient; longer ones are scaled down to it.
+    """
+
+    def __init__(
+        self,
+        gradients: Gradients,
+        flat: FlatParameters,
+        cells: ResidentCells | ResidentCounts,
+        batch_size: int,
+        optimizer: torch.optim.Optimizer | FlatAdam,
+        generator: torch.Generator,
+        clip: float | None,
+    ):
+        self.gradients, self.flat, self.cells = gradients, flat, cells
+        self.batch_size, self.optimizer = batch_size, optimizer
+        self.generator, self.clip = generator, clip
+        self.epoch = 0
+        # losses added up over an epoch, in a place that a recorded step finds again
+        self.names: Sequence[str] = ()
+        self.sums: Tensor | None = None
+        # where several processes train, see `together`
+        self.team: Team | None = None
+        self.statistics: SharedStatistics | None = None
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """All minibatches once; returns the mean losses."""
+        self.epoch = epoch
+        cells = self.cells
+        schedule = epoch_schedule(len(cells), self.batch_size, self.generator, cells.device)
+        if self.sums is not None:
+            self.sums.zero_()
+        if self.team is None:
+            for indices in schedule:
+                self.step(indices)
+        else:
+            for minibatches in schedule.split(len(self.flat.gradients)):
+                self.step_together(minibatches)
+        return named_losses(self.names, "train", self.sums / len(schedule))
+
+    def step(self, indices: Tensor) -> None:
+        """One step of the optimiser on the cells at ``indices``; adds the losses up."""
+        losses = self.gradient(indices, self.generator)
+        self.optimizer.step()
+        self.add(losses)
+
+    def step_together(self, minibatches: Tensor) -> None:
+        """One step of the optimiser along each minibatch's gradient, all taken at the same weights."""
+        losses = self.team.gradients(minibatches, self.generator)
+        self.statistics.agree()
+        for gradient in self.flat.gradients[: len(minibatches)]:
+            self.optimizer.step(gradient)
+        self.add(losses)
+
+    def gradient(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Losses of the cells at ``indices``; writes the gradient."""
+        parts = self.gradients(self.cells.gather(indices), self.epoch, generator)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.flat.vector, self.clip)
+        self.names = parts._fields
+        return torch.stack([p.detach() for p in parts])
+
+    def add(self, losses: Tensor) -> None:
+        """Add to the losses of the epoch."""
+        if self.sums is None:
+            self.sums = torch.zeros_like(losses)
+        self.sums += losses
+
+
+@contextmanager
+def together(steps: Steps, net: nn.Module) -> Iterator[None]:
+    """For the time of the block steps take as many minibatches as the parameters have gradients."""
+    n = len(steps.flat.gradients)
+
+    def prepare(number: int) -> None:
+        steps.flat.write_gradients_to(number)
+        statistics.write_to(number)
+
+    with (
+        shared_statistics(net, n) as statistics,
+        forked_team(n, steps.gradient, prepare) as steps.team,
+    ):
+        steps.statistics = statistics
+        try:
+            yield
+        finally:
+            steps.team = steps.statistics = None
+
+
+def named_losses(
+    names: Sequence[str], part: Literal["train", "validation"], values: Tensor
+) -> dict[str, float]:
+    """History keys as users of scvi-tools know them: ``train_loss``, ``elbo_train``, ..."""
+    keys = (f"{part}_loss" if name == "total" else f"{name}_{part}" for name in names)
+    return dict(zip(keys, values.tolist(), strict=True))

@@ -1,0 +1,140 @@
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from scsystems.errors import WorkerError
+from scsystems.train.shared import shared_zeros
+from scsystems.train.team import can_fork, forked_team
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+HERE = os.getpid()
+FORKED = "this happens in forked processes only"
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def nothing(number):
+    pass
+
+
+def has_ended(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_every_minibatch_has_a_process_of_its_own():
+    seen = shared_zeros((3, 2), torch.float64)
+    row = [0]
+
+    def gradient(indices, g):
+        seen[row[0]] = torch.tensor([os.getpid(), float(indices.sum())])
+        return indices.double().cumsum(0)
+
+    with forked_team(3, gradient, lambda number: row.__setitem__(0, number)) as team:
+        processes = [member.process for member in team.members]
+        losses = team.gradients(torch.tensor([[1, 2], [3, 4], [5, 6]]), generator())
+        assert losses.tolist() == [9, 21]
+        assert seen[:, 0].tolist() == [os.getpid(), *processes]
+        assert seen[:, 1].tolist() == [3, 7, 11]
+        # fewer minibatches than processes at the end of an epoch
+        assert team.gradients(torch.tensor([[1, 1]]), generator()).tolist() == [1, 2]
+        assert team.gradients(torch.tensor([[1, 1], [2, 2]]), generator()).tolist() == [3, 6]
+        assert seen[2, 1] == 11
+    assert all(has_ended(process) for process in processes)
+
+
+def test_random_numbers_differ_between_processes_and_repeat_with_the_seed():
+    drawn = shared_zeros((2, 4), torch.float32)
+    row = [0]
+
+    def gradient(indices, g):
+        drawn[row[0]] = torch.randn(4, generator=g)
+        return torch.zeros(1)
+
+    def draw(steps):
+        g, out = generator(), []
+        with forked_team(2, gradient, lambda number: row.__setitem__(0, number)) as team:
+            for _ in range(steps):
+                team.gradients(torch.zeros(2, 1, dtype=torch.int64), g)
+                out.append(drawn.clone())
+        return torch.cat(out)
+
+    first = draw(3)
+    assert len(first.unique()) == first.numel()
+    assert torch.equal(first, draw(3))
+
+
+def test_a_failure_in_a_process_is_told_with_its_traceback():
+    def gradient(indices, g):
+        if os.getpid() != HERE:
+            raise ValueError(FORKED)
+        return torch.zeros(1)
+
+    with forked_team(2, gradient, nothing) as team:
+        with pytest.raises(WorkerError, match=f"(?s)n_threads=1.*in gradient.*{FORKED}"):
+            team.gradients(torch.zeros(2, 1, dtype=torch.int64), generator())
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_process_that_dies_is_an_error_that_says_so(when):
+    def gradient(indices, g):
+        if os.getpid() != HERE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.zeros(1)
+
+    with forked_team(2, gradient, nothing) as team:
+        if when == "before":
+            os.kill(team.members[0].process, signal.SIGKILL)
+            time.sleep(0.1)
+        with pytest.raises(WorkerError, match=r"ended in the middle of training.*fewer n_threads"):
+            team.gradients(torch.zeros(2, 1, dtype=torch.int64), generator())
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+def test_processes_end_with_the_block_whatever_ends_it(failure):
+    processes = []
+
+    def fail():
+        with forked_team(3, lambda *_: torch.zeros(1), nothing) as team:
+            processes.extend(member.process for member in team.members)
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert len(processes) == 2
+    assert all(has_ended(process) for process in processes)
+
+
+def test_an_interrupt_is_for_the_first_process_to_understand():
+    with forked_team(2, lambda indices, g: indices.double(), nothing) as team:
+        os.kill(team.members[0].process, signal.SIGINT)
+        time.sleep(0.1)
+        minibatches = torch.tensor([[1], [2]])
+        assert team.gradients(minibatches, generator()).tolist() == [3]
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_processes_end_when_the_one_that_forked_them_is_killed():
+    read, told = os.pipe()
+    child = os.fork()
+    if not child:
+        with forked_team(2, lambda *_: torch.zeros(1), nothing) as team:
+            os.write(told, str(team.members[0].process).encode())
+            time.sleep(60)
+        os._exit(0)
+    process = int(os.read(read, 32))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for _ in range(100):
+        if has_ended(process):
+            return
+        time.sleep(0.05)
+    pytest.fail("the forked process is still there")
