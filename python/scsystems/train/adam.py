@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.fast.compiled import compiled
+from .shared import shared_zeros
 
 BETAS = (0.9, 0.999)
 
@@ -39,8 +40,14 @@ class FlatAdam:
         self.mean = torch.zeros_like(vector, requires_grad=False)
         self.square = torch.zeros_like(vector, requires_grad=False)
 
-    def step(self, gradient: Tensor | None = None) -> None:
-        """One step along a gradient, that of the vector if none is given."""
+    def share(self) -> None:
+        """Keep the state where processes that are forked from now on see it."""
+        self.mean, self.square = (
+            shared_zeros(t.shape, t.dtype).copy_(t) for t in (self.mean, self.square)
+        )
+
+    def step(self, gradient: Tensor | None = None, part: slice = slice(None)) -> None:
+        """One step of a part of the vector, along its own gradient if none is given."""
         gradient = self.vector.grad if gradient is None else gradient
         self.n_steps += 1
         group = self.param_groups[0]
@@ -57,10 +64,10 @@ class FlatAdam:
         )
         values = self.vector.detach().numpy()
         adam_pass(
-            values,
-            gradient.numpy(),
-            self.mean.numpy(),
-            self.square.numpy(),
+            values[part],
+            gradient.numpy()[part],
+            self.mean.numpy()[part],
+            self.square.numpy()[part],
             np.array(numbers, values.dtype),
         )
 

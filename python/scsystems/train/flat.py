@@ -55,6 +55,11 @@ class FlatParameters:
         for p, place in zip(self.parameters, self.places, strict=True):
             p.grad = self.vector.grad[place].view(p.shape)
 
+    def part(self, row: int) -> slice:
+        """The share of the vector that goes with one of ``gradients``, where work on it is shared."""
+        size = -(-len(self.vector) // (ALIGNMENT * len(self.gradients))) * ALIGNMENT
+        return slice(row * size, (row + 1) * size)
+
     def release(self) -> None:
         """Give every parameter memory of its own again, without a gradient."""
         for p in self.parameters:

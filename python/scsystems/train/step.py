@@ -88,8 +88,7 @@ class Steps:
         """One step of the optimiser along each minibatch's gradient, all taken at the same weights."""
         losses = self.team.gradients(minibatches, self.generator)
         self.statistics.agree()
-        for gradient in self.flat.gradients[: len(minibatches)]:
-            self.optimizer.step(gradient)
+        self.team.step(len(minibatches), self.optimizer.param_groups[0]["lr"])
         self.add(losses)
 
     def gradient(self, indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,15 +109,22 @@ class Steps:
 @contextmanager
 def together(steps: Steps, net: nn.Module) -> Iterator[None]:
     """For the time of the block steps take as many minibatches as the parameters have gradients."""
-    n = len(steps.flat.gradients)
+    flat, optimizer = steps.flat, steps.optimizer
+    n = len(flat.gradients)
 
     def prepare(number: int) -> None:
-        steps.flat.write_gradients_to(number)
+        flat.write_gradients_to(number)
         statistics.write_to(number)
 
+    def update(number: int, n_gradients: int, lr: float) -> None:
+        optimizer.param_groups[0]["lr"] = lr
+        for gradient in flat.gradients[:n_gradients]:
+            optimizer.step(gradient, flat.part(number))
+
+    optimizer.share()
     with (
         shared_statistics(net, n) as statistics,
-        forked_team(n, steps.gradient, prepare) as steps.team,
+        forked_team(n, steps.gradient, update, prepare) as steps.team,
     ):
         steps.statistics = statistics
         try:

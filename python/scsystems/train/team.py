@@ -12,16 +12,17 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import struct
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,9 +30,20 @@ from ..errors import WorkerError
 
 # (indices of a minibatch, generator) -> losses, having written this process's gradient
 Gradient = Callable[[Tensor, torch.Generator], Tensor]
+# (number of the process, number of gradients, learning rate): this process's part of the steps
+Update = Callable[[int, int, float], None]
 
-# what a reply begins with: losses follow, or what was raised
+# what a message to a process begins with: a seed and indices follow, or `NUMBERS`
+MINIBATCH, STEP = b"m", b"s"
+# number of gradients and learning rate
+NUMBERS = struct.Struct("<qd")
+# what its reply begins with: losses follow, or what was raised
 DONE, FAILED = b"+", b"-"
+
+ENDED = (
+    "A process that computed gradients ended in the middle of training, for want of memory most likely. Use fewer "
+    "n_threads; with n_threads=1 everything runs in one process."
+)
 
 
 def can_fork() -> bool:
@@ -51,15 +63,16 @@ class Team:
 
     Parameters
     ----------
-    gradient
-        What each of them does with a minibatch. It must not use automatic differentiation, which
-        torch refuses in forked processes, and no more than one thread.
+    gradient, update
+        What each of them does with a minibatch, and then for the steps of the optimiser. They must
+        not use automatic differentiation, which torch refuses in forked processes, and no more
+        than one thread.
     members
         The forked processes.
     """
 
-    def __init__(self, gradient: Gradient, members: Sequence[Member]):
-        self.gradient, self.members = gradient, members
+    def __init__(self, gradient: Gradient, update: Update, members: Sequence[Member]):
+        self.gradient, self.update, self.members = gradient, update, members
 
     def gradients(self, minibatches: Tensor, generator: torch.Generator) -> Tensor:
         """Write the gradient of each minibatch; returns the sum of their losses.
@@ -75,24 +88,33 @@ class Team:
         busy = self.members[: len(others)]
         seeds = torch.randint(2**62, (len(others), 1), generator=generator)
         for member, seed, indices in zip(busy, seeds, others, strict=True):
-            with _understood(member):
-                member.connection.send_bytes(torch.cat([seed, indices]).numpy())
+            _send(member, MINIBATCH + torch.cat([seed, indices]).numpy().tobytes())
         losses = self.gradient(own, generator)
         for member in busy:
-            with _understood(member):
-                losses = losses + _losses(member.connection.recv_bytes(), losses.dtype)
+            reply = bytearray(_receive(member))
+            losses = losses + torch.frombuffer(reply, dtype=losses.dtype)
         return losses
+
+    def step(self, n_gradients: int, lr: float) -> None:
+        """Steps along so many gradients, every process those of its part of the parameters."""
+        for member in self.members:
+            _send(member, STEP + NUMBERS.pack(n_gradients, lr))
+        self.update(0, n_gradients, lr)
+        for member in self.members:
+            _receive(member)
 
 
 @contextmanager
-def forked_team(n: int, gradient: Gradient, prepare: Callable[[int], None]) -> Iterator[Team]:
+def forked_team(
+    n: int, gradient: Gradient, update: Update, prepare: Callable[[int], None]
+) -> Iterator[Team]:
     """A team of ``n`` for the time of the block.
 
     Parameters
     ----------
     n
         Number of processes, this one included.
-    gradient
+    gradient, update
         See `Team`.
     prepare
         Called in each new process with its number, from 1.
@@ -100,14 +122,17 @@ def forked_team(n: int, gradient: Gradient, prepare: Callable[[int], None]) -> I
     with ExitStack() as stack:
         members: list[Member] = []
         for number in range(1, n):
-            members.append(_fork(number, gradient, prepare, members))
+
+            def serve(connection: Connection, number: int = number) -> None:
+                prepare(number)
+                _serve(connection, gradient, partial(update, number))
+
+            members.append(_fork(serve, members))
             stack.callback(_end, members[-1])
-        yield Team(gradient, members)
+        yield Team(gradient, update, members)
 
 
-def _fork(
-    number: int, gradient: Gradient, prepare: Callable[[int], None], before: Sequence[Member]
-) -> Member:
+def _fork(serve: Callable[[Connection], None], before: Sequence[Member]) -> Member:
     ours, theirs = Pipe()
     with warnings.catch_warnings():
         # Python warns of forks where there are threads, which may hold locks. The new process
@@ -125,48 +150,55 @@ def _fork(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # objects of the program that forked are not this one's to finalise
         gc.disable()
-        prepare(number)
-        _serve(theirs, gradient)
+        serve(theirs)
     finally:
         os._exit(0)
 
 
-def _serve(connection: Connection, gradient: Gradient) -> None:
-    """Answer minibatches with losses until the other end is closed."""
+def _serve(
+    connection: Connection, gradient: Gradient, update: Callable[[int, float], None]
+) -> None:
+    """Do what is asked until the other end is closed."""
     generator = torch.Generator()
     while True:
         try:
-            message = torch.from_numpy(np.frombuffer(connection.recv_bytes(), np.int64).copy())
+            message = connection.recv_bytes()
         except (EOFError, OSError):
             return
+        kind, content = message[:1], bytearray(message[1:])
         try:
-            generator.manual_seed(int(message[0]))
-            reply = DONE + gradient(message[1:], generator).numpy().tobytes()
+            if kind == STEP:
+                update(*NUMBERS.unpack(content))
+                reply = DONE
+            else:
+                seed, *_ = numbers = torch.frombuffer(content, dtype=torch.int64)
+                generator.manual_seed(int(seed))
+                reply = DONE + gradient(numbers[1:], generator).numpy().tobytes()
         except Exception:
             reply = FAILED + traceback.format_exc().encode()
         with suppress(OSError):
             connection.send_bytes(reply)
 
 
-def _losses(reply: bytes, dtype: torch.dtype) -> Tensor:
+def _send(member: Member, message: bytes) -> None:
+    try:
+        member.connection.send_bytes(message)
+    except OSError as error:
+        raise WorkerError(ENDED) from error
+
+
+def _receive(member: Member) -> bytes:
+    """What a member answers."""
+    try:
+        reply = member.connection.recv_bytes()
+    except (EOFError, OSError) as error:
+        raise WorkerError(ENDED) from error
     if reply.startswith(FAILED):
         raise WorkerError(
             "A process that computed gradients failed. With n_threads=1 everything runs in one process. In it:\n"
             f"{reply[1:].decode()}"
         )
-    return torch.frombuffer(bytearray(reply[1:]), dtype=dtype)
-
-
-@contextmanager
-def _understood(member: Member) -> Iterator[None]:
-    """Say what it means when the other end has gone."""
-    try:
-        yield
-    except (EOFError, OSError) as error:
-        raise WorkerError(
-            f"A process that computed gradients (number {member.process}) ended in the middle of training, for "
-            "want of memory most likely. Use fewer n_threads; with n_threads=1 everything runs in one process."
-        ) from error
+    return reply[1:]
 
 
 def _end(member: Member) -> None:

@@ -44,3 +44,30 @@ def test_a_saved_state_goes_on():
     advance(whole, whole.vector, 4, seed=2)
     advance(second, second.vector, 4, seed=2)
     assert torch.equal(whole.vector, second.vector)
+
+
+def test_parts_with_gradients_of_their_own_are_a_step():
+    whole, _ = pair(torch.float32, False)
+    parts, _ = pair(torch.float32, False)
+    halves = [pair(torch.float32, False)[0] for _ in range(2)]
+    for half in halves:
+        half.vector.data, half.mean, half.square = parts.vector.data, parts.mean, parts.square
+    advance(whole, whole.vector, 2)
+    g = torch.Generator().manual_seed(1)
+    for lr in (3e-3, 3e-3 * 0.9):
+        gradient = torch.randn(1001, generator=g)
+        for half, part in zip(halves, (slice(500), slice(500, None)), strict=True):
+            half.param_groups[0]["lr"] = lr
+            half.step(gradient, part)
+    assert torch.equal(whole.vector, parts.vector)
+
+
+def test_a_shared_state_is_the_same():
+    own, _ = pair(torch.float32, False)
+    shared, _ = pair(torch.float32, False)
+    for optimizer in (own, shared):
+        advance(optimizer, optimizer.vector, 2)
+    shared.share()
+    for optimizer in (own, shared):
+        advance(optimizer, optimizer.vector, 2)
+    assert torch.equal(own.vector, shared.vector)

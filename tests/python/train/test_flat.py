@@ -62,3 +62,11 @@ def test_several_gradients_of_one_vector():
         assert flat.gradients.sum(1).tolist() == [15, 30]
         assert torch.equal(flat.vector.grad, flat.gradients[1])
     assert net.weight.untyped_storage().nbytes() == 15 * 4
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_parts_are_the_whole(n):
+    with flat_parameters([nn.Parameter(torch.zeros(100)), nn.Parameter(torch.zeros(3))], n) as flat:
+        parts = [range(len(flat.vector))[flat.part(row)] for row in range(n)]
+        assert [i for part in parts for i in part] == list(range(len(flat.vector)))
+        assert all(part.start % ALIGNMENT == 0 for part in parts)

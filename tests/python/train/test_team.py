@@ -18,7 +18,7 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-def nothing(number):
+def nothing(*_):
     pass
 
 
@@ -38,7 +38,7 @@ def test_every_minibatch_has_a_process_of_its_own():
         seen[row[0]] = torch.tensor([os.getpid(), float(indices.sum())])
         return indices.double().cumsum(0)
 
-    with forked_team(3, gradient, lambda number: row.__setitem__(0, number)) as team:
+    with forked_team(3, gradient, nothing, lambda number: row.__setitem__(0, number)) as team:
         processes = [member.process for member in team.members]
         losses = team.gradients(torch.tensor([[1, 2], [3, 4], [5, 6]]), generator())
         assert losses.tolist() == [9, 21]
@@ -51,6 +51,18 @@ def test_every_minibatch_has_a_process_of_its_own():
     assert all(has_ended(process) for process in processes)
 
 
+def test_every_process_takes_part_in_the_steps():
+    seen = shared_zeros((3, 3), torch.float64)
+
+    def update(number, n_gradients, lr):
+        seen[number] = torch.tensor([os.getpid(), n_gradients, lr]).double()
+
+    with forked_team(3, nothing, update, nothing) as team:
+        team.step(2, 0.125)
+        assert seen[:, 0].tolist() == [os.getpid(), *(m.process for m in team.members)]
+        assert seen[:, 1:].tolist() == [[2, 0.125]] * 3
+
+
 def test_random_numbers_differ_between_processes_and_repeat_with_the_seed():
     drawn = shared_zeros((2, 4), torch.float32)
     row = [0]
@@ -61,7 +73,7 @@ def test_random_numbers_differ_between_processes_and_repeat_with_the_seed():
 
     def draw(steps):
         g, out = generator(), []
-        with forked_team(2, gradient, lambda number: row.__setitem__(0, number)) as team:
+        with forked_team(2, gradient, nothing, lambda number: row.__setitem__(0, number)) as team:
             for _ in range(steps):
                 team.gradients(torch.zeros(2, 1, dtype=torch.int64), g)
                 out.append(drawn.clone())
@@ -73,14 +85,17 @@ def test_random_numbers_differ_between_processes_and_repeat_with_the_seed():
 
 
 def test_a_failure_in_a_process_is_told_with_its_traceback():
-    def gradient(indices, g):
+    def fail(*_):
         if os.getpid() != HERE:
             raise ValueError(FORKED)
         return torch.zeros(1)
 
-    with forked_team(2, gradient, nothing) as team:
-        with pytest.raises(WorkerError, match=f"(?s)n_threads=1.*in gradient.*{FORKED}"):
+    told = f"(?s)n_threads=1.*in fail.*{FORKED}"
+    with forked_team(2, fail, fail, nothing) as team:
+        with pytest.raises(WorkerError, match=told):
             team.gradients(torch.zeros(2, 1, dtype=torch.int64), generator())
+        with pytest.raises(WorkerError, match=told):
+            team.step(2, 1e-3)
 
 
 @pytest.mark.parametrize("when", ["before", "during"])
@@ -90,7 +105,7 @@ def test_a_process_that_dies_is_an_error_that_says_so(when):
             os.kill(os.getpid(), signal.SIGKILL)
         return torch.zeros(1)
 
-    with forked_team(2, gradient, nothing) as team:
+    with forked_team(2, gradient, nothing, nothing) as team:
         if when == "before":
             os.kill(team.members[0].process, signal.SIGKILL)
             time.sleep(0.1)
@@ -103,7 +118,7 @@ def test_processes_end_with_the_block_whatever_ends_it(failure):
     processes = []
 
     def fail():
-        with forked_team(3, lambda *_: torch.zeros(1), nothing) as team:
+        with forked_team(3, lambda *_: torch.zeros(1), nothing, nothing) as team:
             processes.extend(member.process for member in team.members)
             raise failure
 
@@ -114,7 +129,7 @@ def test_processes_end_with_the_block_whatever_ends_it(failure):
 
 
 def test_an_interrupt_is_for_the_first_process_to_understand():
-    with forked_team(2, lambda indices, g: indices.double(), nothing) as team:
+    with forked_team(2, lambda indices, g: indices.double(), nothing, nothing) as team:
         os.kill(team.members[0].process, signal.SIGINT)
         time.sleep(0.1)
         minibatches = torch.tensor([[1], [2]])
@@ -126,7 +141,7 @@ def test_processes_end_when_the_one_that_forked_them_is_killed():
     read, told = os.pipe()
     child = os.fork()
     if not child:
-        with forked_team(2, lambda *_: torch.zeros(1), nothing) as team:
+        with forked_team(2, lambda *_: torch.zeros(1), nothing, nothing) as team:
             os.write(told, str(team.members[0].process).encode())
             time.sleep(60)
         os._exit(0)
