@@ -11,6 +11,7 @@ import torch
 
 from ..data.minibatches import CellArrays, ResidentCells, Storage
 from ..errors import InputError
+from ..nn.fast.latent import has_closed_form
 from ..nn.fast.sysvi import SysVIGradients, has_fast_gradients
 from ..nn.sysvi import SysVINet
 from ..train.device import choose_device, reduced_precision
@@ -202,8 +203,9 @@ class TrainingMixin(TrainedState):
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
             return self.net.loss(batch, plan.weights, generator, train)
 
-        def fast_step(batch, epoch: int, generator: torch.Generator):
-            return gradients(batch, generator)
+        def fast_gradients(net):
+            step = SysVIGradients(net, plan.weights)
+            return lambda batch, epoch, generator: step(batch, generator)
 
         reduced = reduced_precision(precision, device)
         identity = {
@@ -217,11 +219,7 @@ class TrainingMixin(TrainedState):
             "reduced": reduced,
         }
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
-            gradients = (
-                SysVIGradients(self.net, plan.weights)
-                if has_fast_gradients(self.net, plan.weights)
-                else None
-            )
+            fast = has_fast_gradients(self.net, plan.weights)
             result = fit(
                 self.net,
                 loss,
@@ -231,9 +229,9 @@ class TrainingMixin(TrainedState):
                 validation,
                 callback_list(callbacks),
                 identity,
-                None if gradients is None else fast_step,
+                fast_gradients(self.net) if fast else None,
                 fixed=True,
-                closed_form=gradients is not None and gradients.closed_form,
+                gradients_of=(fast_gradients if fast and has_closed_form(self.net.prior) else None),
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):

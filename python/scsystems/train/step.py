@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, Literal
 
 import torch
@@ -52,7 +53,8 @@ class Steps:
         generator: torch.Generator,
         clip: float | None,
     ):
-        self.gradients, self.flat, self.cells = gradients, flat, cells
+        # those of the network and of its copies
+        self.gradients, self.flat, self.cells = [gradients], flat, cells
         self.batch_size, self.optimizer = batch_size, optimizer
         self.generator, self.clip = generator, clip
         self.epoch = 0
@@ -74,13 +76,13 @@ class Steps:
             for indices in schedule:
                 self.step(indices)
         else:
-            for minibatches in schedule.split(len(self.flat.gradients)):
+            for minibatches in schedule.split(len(self.gradients)):
                 self.step_together(minibatches)
         return named_losses(self.names, "train", self.sums / len(schedule))
 
     def step(self, indices: Tensor) -> None:
         """One step of the optimiser on the cells at ``indices``; adds the losses up."""
-        losses = self.gradient(indices, self.generator)
+        losses = self.gradient(0, indices, self.generator)
         self.optimizer.step()
         self.add(losses)
 
@@ -88,16 +90,24 @@ class Steps:
         """One step of the optimiser along each minibatch's gradient, all taken at the same weights."""
         losses = self.team.gradients(minibatches, self.generator)
         self.statistics.agree()
-        self.team.step(len(minibatches), self.optimizer.param_groups[0]["lr"])
+        adam = self.optimizer
+        self.team.step(len(minibatches), adam.n_steps, adam.param_groups[0]["lr"])
         self.add(losses)
 
-    def gradient(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Losses of the cells at ``indices``; writes the gradient."""
-        parts = self.gradients(self.cells.gather(indices), self.epoch, generator)
+    def gradient(self, copy: int, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Losses of the cells at ``indices``; writes the gradient of a copy of the network."""
+        parts = self.gradients[copy](self.cells.gather(indices), self.epoch, generator)
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.flat.vector, self.clip)
+            nn.utils.clip_grad_norm_(self.flat.vectors[copy], self.clip)
         self.names = parts._fields
         return torch.stack([p.detach() for p in parts])
+
+    def update(self, part: int, n_gradients: int, n_steps: int, lr: float) -> None:
+        """Steps of a part of the parameters along the gradients of several copies."""
+        self.optimizer.n_steps = n_steps
+        self.optimizer.param_groups[0]["lr"] = lr
+        for vector in self.flat.vectors[:n_gradients]:
+            self.optimizer.step(vector.grad, self.flat.part(part))
 
     def add(self, losses: Tensor) -> None:
         """Add to the losses of the epoch."""
@@ -107,30 +117,33 @@ class Steps:
 
 
 @contextmanager
-def together(steps: Steps, net: nn.Module) -> Iterator[None]:
-    """For the time of the block steps take as many minibatches as the parameters have gradients."""
-    flat, optimizer = steps.flat, steps.optimizer
-    n = len(flat.gradients)
+def together(
+    steps: Steps, net: nn.Module, gradients_of: Callable[[nn.Module], Gradients]
+) -> Iterator[None]:
+    """For the time of the block steps take as many minibatches as the parameters have copies.
 
-    def prepare(number: int) -> None:
-        flat.write_gradients_to(number)
-        statistics.write_to(number)
-
-    def update(number: int, n_gradients: int, lr: float) -> None:
-        optimizer.param_groups[0]["lr"] = lr
-        for gradient in flat.gradients[:n_gradients]:
-            optimizer.step(gradient, flat.part(number))
-
-    optimizer.share()
-    with (
-        shared_statistics(net, n) as statistics,
-        forked_team(n, steps.gradient, update, prepare) as steps.team,
-    ):
-        steps.statistics = statistics
-        try:
-            yield
-        finally:
-            steps.team = steps.statistics = None
+    Parameters
+    ----------
+    steps
+        Steps that take one minibatch each.
+    net
+        The network.
+    gradients_of
+        Makes `Gradients` of a copy of the network.
+    """
+    flat, n = steps.flat, len(steps.flat.vectors)
+    with shared_statistics(net, n) as steps.statistics:
+        for number in range(1, n):
+            copy = deepcopy(net)
+            flat.attach([p for p in copy.parameters() if p.requires_grad], number)
+            steps.statistics.attach(copy, number)
+            steps.gradients.append(gradients_of(copy))
+        steps.optimizer.share()
+        with forked_team(n, steps.gradient, steps.update) as steps.team:
+            try:
+                yield
+            finally:
+                steps.team = None
 
 
 def named_losses(

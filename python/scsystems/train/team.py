@@ -21,22 +21,25 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from time import perf_counter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import WorkerError
+from .pace import Pace
 
-# (indices of a minibatch, generator) -> losses, having written this process's gradient
-Gradient = Callable[[Tensor, torch.Generator], Tensor]
-# (number of the process, number of gradients, learning rate): this process's part of the steps
-Update = Callable[[int, int, float], None]
+# (number of the minibatch, indices of its cells, generator) -> losses, having written its gradient
+Gradient = Callable[[int, Tensor, torch.Generator], Tensor]
+# (number of the part, number of gradients, steps before, learning rate): steps of a part of the
+# parameters along all gradients
+Update = Callable[[int, int, int, float], None]
 
 # what a message to a process begins with: a seed and indices follow, or `NUMBERS`
 MINIBATCH, STEP = b"m", b"s"
-# number of gradients and learning rate
-NUMBERS = struct.Struct("<qd")
+# number of gradients, steps before, learning rate
+NUMBERS = struct.Struct("<qqd")
 # what its reply begins with: losses follow, or what was raised
 DONE, FAILED = b"+", b"-"
 
@@ -61,10 +64,13 @@ class Member(NamedTuple):
 class Team:
     """A process and those forked from it.
 
+    What is computed does not depend on which of them does it: where waiting for the others does
+    not pay, the first does it all for a while.
+
     Parameters
     ----------
     gradient, update
-        What each of them does with a minibatch, and then for the steps of the optimiser. They must
+        What there is to do with a minibatch, and then for the steps of the optimiser. They must
         not use automatic differentiation, which torch refuses in forked processes, and no more
         than one thread.
     members
@@ -73,6 +79,7 @@ class Team:
 
     def __init__(self, gradient: Gradient, update: Update, members: Sequence[Member]):
         self.gradient, self.update, self.members = gradient, update, members
+        self.pace, self.busy = Pace(), members
 
     def gradients(self, minibatches: Tensor, generator: torch.Generator) -> Tensor:
         """Write the gradient of each minibatch; returns the sum of their losses.
@@ -82,51 +89,47 @@ class Team:
         minibatches
             Indices of cells, at most as many minibatches as processes x size.
         generator
-            Of this process; the others get seeds that it draws.
+            Of this process; the others' minibatches get seeds that it draws.
         """
-        own, *others = minibatches
-        busy = self.members[: len(others)]
+        first, *others = minibatches
         seeds = torch.randint(2**62, (len(others), 1), generator=generator)
-        for member, seed, indices in zip(busy, seeds, others, strict=True):
-            _send(member, MINIBATCH + torch.cat([seed, indices]).numpy().tobytes())
-        losses = self.gradient(own, generator)
-        for member in busy:
+        tasks = [torch.cat(task) for task in zip(seeds, others, strict=True)]
+        self.busy = self.members[: len(tasks)] if self.pace.together() else ()
+        start = perf_counter()
+        for member, task in zip(self.busy, tasks, strict=False):
+            _send(member, MINIBATCH + task.numpy().tobytes())
+        losses = self.gradient(0, first, generator)
+        own = perf_counter() - start
+        for member in self.busy:
             reply = bytearray(_receive(member))
             losses = losses + torch.frombuffer(reply, dtype=losses.dtype)
+        if self.busy:
+            self.pace.note(perf_counter() - start, own * len(minibatches))
+        else:
+            for number, task in enumerate(tasks, 1):
+                losses = losses + _seeded(self.gradient, number, task)
         return losses
 
-    def step(self, n_gradients: int, lr: float) -> None:
-        """Steps along so many gradients, every process those of its part of the parameters."""
-        for member in self.members:
-            _send(member, STEP + NUMBERS.pack(n_gradients, lr))
-        self.update(0, n_gradients, lr)
-        for member in self.members:
+    def step(self, n_gradients: int, n_steps: int, lr: float) -> None:
+        """Steps along so many gradients, after ``n_steps`` before them."""
+        members = self.members if self.busy else ()
+        for member in members:
+            _send(member, STEP + NUMBERS.pack(n_gradients, n_steps, lr))
+        self.update(0, n_gradients, n_steps, lr)
+        if not members:
+            for number in range(1, 1 + len(self.members)):
+                self.update(number, n_gradients, n_steps, lr)
+        for member in members:
             _receive(member)
 
 
 @contextmanager
-def forked_team(
-    n: int, gradient: Gradient, update: Update, prepare: Callable[[int], None]
-) -> Iterator[Team]:
-    """A team of ``n`` for the time of the block.
-
-    Parameters
-    ----------
-    n
-        Number of processes, this one included.
-    gradient, update
-        See `Team`.
-    prepare
-        Called in each new process with its number, from 1.
-    """
+def forked_team(n: int, gradient: Gradient, update: Update) -> Iterator[Team]:
+    """A team of ``n`` processes, this one included, for the time of the block; see `Team`."""
     with ExitStack() as stack:
         members: list[Member] = []
         for number in range(1, n):
-
-            def serve(connection: Connection, number: int = number) -> None:
-                prepare(number)
-                _serve(connection, gradient, partial(update, number))
-
+            serve = partial(_serve, number, gradient, update)
             members.append(_fork(serve, members))
             stack.callback(_end, members[-1])
         yield Team(gradient, update, members)
@@ -155,11 +158,8 @@ def _fork(serve: Callable[[Connection], None], before: Sequence[Member]) -> Memb
         os._exit(0)
 
 
-def _serve(
-    connection: Connection, gradient: Gradient, update: Callable[[int, float], None]
-) -> None:
+def _serve(number: int, gradient: Gradient, update: Update, connection: Connection) -> None:
     """Do what is asked until the other end is closed."""
-    generator = torch.Generator()
     while True:
         try:
             message = connection.recv_bytes()
@@ -168,16 +168,21 @@ def _serve(
         kind, content = message[:1], bytearray(message[1:])
         try:
             if kind == STEP:
-                update(*NUMBERS.unpack(content))
+                update(number, *NUMBERS.unpack(content))
                 reply = DONE
             else:
-                seed, *_ = numbers = torch.frombuffer(content, dtype=torch.int64)
-                generator.manual_seed(int(seed))
-                reply = DONE + gradient(numbers[1:], generator).numpy().tobytes()
+                task = torch.frombuffer(content, dtype=torch.int64)
+                reply = DONE + _seeded(gradient, number, task).numpy().tobytes()
         except Exception:
             reply = FAILED + traceback.format_exc().encode()
         with suppress(OSError):
             connection.send_bytes(reply)
+
+
+def _seeded(gradient: Gradient, number: int, task: Tensor) -> Tensor:
+    """The gradient of a task: a seed, and the indices of cells."""
+    generator = torch.Generator().manual_seed(int(task[0]))
+    return gradient(number, task[1:], generator)
 
 
 def _send(member: Member, message: bytes) -> None:

@@ -1,5 +1,6 @@
 import json
 import logging
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -347,6 +348,23 @@ def test_threads(adata, prior, asked, used):
     assert model._train_facts["n_threads"] == (asked or 1)
     assert torch.get_num_threads() == before
     assert np.isfinite(model.get_latent_representation()).all()
+
+
+@pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_several_processes_give_the_same_result_on_a_busy_machine(adata, monkeypatch, precision):
+    def embedding():
+        model = small(adata)
+        model.train(**QUICK, n_threads=3, batch_size=32, precision=precision)
+        return model.get_latent_representation()
+
+    idle = embedding()
+    # the first takes over what the others would have done, here every other time
+    turns = cycle([True, False])
+    monkeypatch.setattr("scsystems.train.pace.Pace.together", lambda pace: next(turns))
+    np.testing.assert_array_equal(idle, embedding())
+    monkeypatch.setattr("scsystems.train.pace.Pace.together", lambda pace: False)
+    np.testing.assert_array_equal(idle, embedding())
 
 
 @pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")

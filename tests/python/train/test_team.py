@@ -32,13 +32,12 @@ def has_ended(process):
 
 def test_every_minibatch_has_a_process_of_its_own():
     seen = shared_zeros((3, 2), torch.float64)
-    row = [0]
 
-    def gradient(indices, g):
-        seen[row[0]] = torch.tensor([os.getpid(), float(indices.sum())])
+    def gradient(number, indices, g):
+        seen[number] = torch.tensor([os.getpid(), float(indices.sum())])
         return indices.double().cumsum(0)
 
-    with forked_team(3, gradient, nothing, lambda number: row.__setitem__(0, number)) as team:
+    with forked_team(3, gradient, nothing) as team:
         processes = [member.process for member in team.members]
         losses = team.gradients(torch.tensor([[1, 2], [3, 4], [5, 6]]), generator())
         assert losses.tolist() == [9, 21]
@@ -52,28 +51,52 @@ def test_every_minibatch_has_a_process_of_its_own():
 
 
 def test_every_process_takes_part_in_the_steps():
-    seen = shared_zeros((3, 3), torch.float64)
+    seen = shared_zeros((3, 4), torch.float64)
 
-    def update(number, n_gradients, lr):
-        seen[number] = torch.tensor([os.getpid(), n_gradients, lr]).double()
+    def update(number, n_gradients, n_steps, lr):
+        seen[number] = torch.tensor([os.getpid(), n_gradients, n_steps, lr]).double()
 
-    with forked_team(3, nothing, update, nothing) as team:
-        team.step(2, 0.125)
+    with forked_team(3, nothing, update) as team:
+        team.step(2, 7, 0.125)
         assert seen[:, 0].tolist() == [os.getpid(), *(m.process for m in team.members)]
-        assert seen[:, 1:].tolist() == [[2, 0.125]] * 3
+        assert seen[:, 1:].tolist() == [[2, 7, 0.125]] * 3
+
+
+def test_the_first_does_the_same_alone_where_waiting_does_not_pay():
+    numbers = shared_zeros((3, 3), torch.float64)
+
+    def gradient(number, indices, g):
+        drawn = float(torch.randn(1, generator=g))
+        numbers[number] = torch.tensor([os.getpid(), float(indices.sum()), drawn])
+        return numbers[number, 1:].clone()
+
+    def update(number, n_gradients, n_steps, lr):
+        numbers[number, 0] += 0.5
+
+    minibatches = torch.tensor([[1, 2], [3, 4], [5, 6]])
+    results = []
+    for wait in (True, False):
+        with forked_team(3, gradient, update) as team:
+            team.pace.together = lambda wait=wait: wait
+            losses = team.gradients(minibatches, generator())
+            team.step(3, 0, 0.1)
+            results.append((losses, numbers[:, 1:].clone()))
+            processes = [os.getpid(), *(m.process if wait else os.getpid() for m in team.members)]
+        assert numbers[:, 0].tolist() == [process + 0.5 for process in processes]
+    for together, alone in zip(*results, strict=True):
+        assert torch.equal(together, alone)
 
 
 def test_random_numbers_differ_between_processes_and_repeat_with_the_seed():
     drawn = shared_zeros((2, 4), torch.float32)
-    row = [0]
 
-    def gradient(indices, g):
-        drawn[row[0]] = torch.randn(4, generator=g)
+    def gradient(number, indices, g):
+        drawn[number] = torch.randn(4, generator=g)
         return torch.zeros(1)
 
     def draw(steps):
         g, out = generator(), []
-        with forked_team(2, gradient, nothing, lambda number: row.__setitem__(0, number)) as team:
+        with forked_team(2, gradient, nothing) as team:
             for _ in range(steps):
                 team.gradients(torch.zeros(2, 1, dtype=torch.int64), g)
                 out.append(drawn.clone())
@@ -91,21 +114,21 @@ def test_a_failure_in_a_process_is_told_with_its_traceback():
         return torch.zeros(1)
 
     told = f"(?s)n_threads=1.*in fail.*{FORKED}"
-    with forked_team(2, fail, fail, nothing) as team:
+    with forked_team(2, fail, fail) as team:
         with pytest.raises(WorkerError, match=told):
             team.gradients(torch.zeros(2, 1, dtype=torch.int64), generator())
         with pytest.raises(WorkerError, match=told):
-            team.step(2, 1e-3)
+            team.step(2, 0, 1e-3)
 
 
 @pytest.mark.parametrize("when", ["before", "during"])
 def test_a_process_that_dies_is_an_error_that_says_so(when):
-    def gradient(indices, g):
+    def gradient(number, indices, g):
         if os.getpid() != HERE:
             os.kill(os.getpid(), signal.SIGKILL)
         return torch.zeros(1)
 
-    with forked_team(2, gradient, nothing, nothing) as team:
+    with forked_team(2, gradient, nothing) as team:
         if when == "before":
             os.kill(team.members[0].process, signal.SIGKILL)
             time.sleep(0.1)
@@ -118,7 +141,7 @@ def test_processes_end_with_the_block_whatever_ends_it(failure):
     processes = []
 
     def fail():
-        with forked_team(3, lambda *_: torch.zeros(1), nothing, nothing) as team:
+        with forked_team(3, lambda *_: torch.zeros(1), nothing) as team:
             processes.extend(member.process for member in team.members)
             raise failure
 
@@ -129,7 +152,7 @@ def test_processes_end_with_the_block_whatever_ends_it(failure):
 
 
 def test_an_interrupt_is_for_the_first_process_to_understand():
-    with forked_team(2, lambda indices, g: indices.double(), nothing, nothing) as team:
+    with forked_team(2, lambda number, indices, g: indices.double(), nothing) as team:
         os.kill(team.members[0].process, signal.SIGINT)
         time.sleep(0.1)
         minibatches = torch.tensor([[1], [2]])
@@ -141,7 +164,7 @@ def test_processes_end_when_the_one_that_forked_them_is_killed():
     read, told = os.pipe()
     child = os.fork()
     if not child:
-        with forked_team(2, lambda *_: torch.zeros(1), nothing, nothing) as team:
+        with forked_team(2, lambda *_: torch.zeros(1), nothing) as team:
             os.write(told, str(team.members[0].process).encode())
             time.sleep(60)
         os._exit(0)

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..cycle import other_system
 from ..priors import VampPrior
 from ..sysvi import LOG_VAR_RANGE, SysVILoss, SysVINet, SysVIWeights
-from .latent import LatentGradients, Posterior, has_closed_form, latent_gradients
+from .latent import LatentGradients, Posterior, latent_gradients
 from .residual import residual_gradients
 from .stack import Product, Rows, Stack
 
@@ -59,11 +59,6 @@ class SysVIGradients:
         `scsystems.train.flat`). Products run in bfloat16 where the network says so.
     weights
         Weights of the parts of the loss.
-
-    Attributes
-    ----------
-    closed_form
-        Whether there is no automatic differentiation anywhere.
     """
 
     def __init__(self, net: SysVINet, weights: SysVIWeights):
@@ -75,7 +70,6 @@ class SysVIGradients:
             p for p in net.prior.parameters() if p.requires_grad and all(p is not o for o in own)
         ]
         self.genes = slice(net.sizes.n_genes)
-        self.closed_form = has_closed_form(net.prior)
         self.n_cells = 0
 
     def _allocate(self, n: int) -> None:

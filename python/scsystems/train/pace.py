@@ -1,0 +1,33 @@
+"""Whether processes that wait for one another are faster than one alone, as it turns out."""
+
+from __future__ import annotations
+
+# how much a new observation counts
+SHARE = 0.1
+# together must take less than this share of the time of one alone, and this much is thought before
+LARGEST, START = 0.95, 0.8
+# one step that is later than this says no more: the first may include compilation
+LATE = 1.5
+# steps that one does alone before the others are tried again
+PAUSE = 200
+
+
+class Pace:
+    """Decides, step by step, from the time that steps take.
+
+    Where another program has a core, the process on it is late, and the others wait.
+    """
+
+    def __init__(self) -> None:
+        self.share, self.pause = START, 0
+
+    def together(self) -> bool:
+        """Whether the next step is for all processes."""
+        self.pause = max(0, self.pause - 1)
+        return self.pause == 0
+
+    def note(self, together: float, alone: float) -> None:
+        """Seconds that a step has taken, and that it would have taken one process alone."""
+        self.share += SHARE * (min(together / alone, LATE) - self.share)
+        if self.share > LARGEST:
+            self.share, self.pause = START, PAUSE
