@@ -7,9 +7,7 @@
 Runs of both alternate, each in a process of its own with the same cells, network size, epochs,
 minibatches and threads; a ratio is the median over pairs of peer / ours. The first epoch of a
 process (imports, memory) is not timed. ``--parts`` picks some of: ``train`` (with the quality of
-both results), ``threads`` (ours with ``n_threads=2`` against one, by precision and size of the
-minibatch, and where another program has one of two cores), ``inference``, ``quality`` (until the
-peer's final quality is reached), ``memory`` and ``growth``
+both results), ``inference``, ``quality`` (until the peer's final quality is reached), ``memory`` and ``growth``
 (simulated cells), ``import``, ``gpu``.
 The data file has log-normalised ``X`` and columns for system, batch and label.
 """
@@ -28,7 +26,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PARTS = ("train", "threads", "inference", "quality", "memory", "growth", "import", "gpu")
+PARTS = ("train", "inference", "quality", "memory", "growth", "import", "gpu")
 PINNED = "1.4.2"
 
 
@@ -133,7 +131,7 @@ def work(package: str, task: dict) -> dict:
             max_epochs=epochs,
             accelerator=device,
             plan_kwargs=plan,
-            **{"batch_size": 128} | task.get("train", {}),
+            batch_size=128,
             **quiet,
         )
         return model, used() - cpu, time.perf_counter() - wall
@@ -204,7 +202,7 @@ class Bench:
         row |= {
             "part": part,
             "load": round(load, 2),
-            **{k: task[k] for k in ("threads", "seed", "train", "busy") if k in task},
+            **{k: task[k] for k in ("threads", "seed") if k in task},
         }
         self.rows.append(row)
         print(json.dumps(row), flush=True)
@@ -228,26 +226,28 @@ class Bench:
                     **{k: v for k, v in task.items() if k != "keep"},
                 )
                 if "latent" in more:
-                    pair[package] |= self.quality(more["latent"])
+                    pair[package] |= scores(self.args, more["latent"])
             found.append((pair["peer"], pair["ours"]))
         return found
 
-    def quality(self, latent: str) -> dict:
-        import anndata as ad
-        import numpy as np
 
-        from scsystems.metrics import ilisi, label_transfer, nearest_neighbors
+def scores(args: argparse.Namespace, latent: str) -> dict[str, float]:
+    """How well an embedding, kept in a file, mixes systems and transfers labels between them."""
+    import anndata as ad
+    import numpy as np
 
-        obs = ad.read_h5ad(self.args.data, backed="r").obs
-        system, label = (obs[k].astype(str).to_numpy() for k in (self.args.system, self.args.label))
-        z = np.load(latent)
-        transfer = label_transfer(z, label, system, k=25, min_cells=20)
-        return {
-            "ilisi": round(float(ilisi(nearest_neighbors(z), system)), 3),
-            "label_transfer": round(
-                float(np.mean(transfer.recall.groupby("source")["recall"].mean())), 3
-            ),
-        }
+    from scsystems.metrics import ilisi, label_transfer, nearest_neighbors
+
+    obs = ad.read_h5ad(args.data, backed="r").obs
+    system, label = (obs[k].astype(str).to_numpy() for k in (args.system, args.label))
+    z = np.load(latent)
+    transfer = label_transfer(z, label, system, k=25, min_cells=20)
+    return {
+        "ilisi": round(float(ilisi(nearest_neighbors(z), system)), 3),
+        "label_transfer": round(
+            float(np.mean(transfer.recall.groupby("source")["recall"].mean())), 3
+        ),
+    }
 
 
 def ratio(pairs, key: str) -> str:
@@ -257,41 +257,6 @@ def ratio(pairs, key: str) -> str:
 
 def mean(rows, key: str) -> float:
     return sum(r[key] for r in rows) / len(rows)
-
-
-def threads_table(bench: Bench, args) -> list[tuple[str, str]]:
-    """Two cores against one: idle, by precision and minibatch, and with a program on one of the two."""
-    table = []
-    for precision, batch_size, busy in (
-        ("bfloat16", 128, False),
-        ("bfloat16", 128, True),
-        ("float32", 128, False),
-        ("bfloat16", 512, False),
-        ("float32", 512, False),
-    ):
-        found = []
-        for seed in range(args.pairs):
-            pair = []
-            for threads in (1, 2):
-                latent = str(bench.folder / "threads.npy")
-                train = {"n_threads": threads, "precision": precision, "batch_size": batch_size}
-                task = {"threads": threads, "epochs": args.epochs, "seed": seed, "train": train}
-                other = [sys.executable, "-c", "while True: pass"] if busy else ["true"]
-                with subprocess.Popen(other) as program:
-                    try:
-                        row = bench.run("ours", "threads", busy=busy, latent=latent, **task)
-                    finally:
-                        program.kill()
-                pair.append(row | bench.quality(latent))
-            found.append(pair)
-        name = f"{precision}, batch {batch_size}{', one of two cores busy' if busy else ''}"
-        table.append((f"ours: wall with one thread / with two, {name}", ratio(found, "wall_s")))
-        for key in ("ilisi", "label_transfer"):
-            one, two = (mean([pair[at] for pair in found], key) for at in (0, 1))
-            table.append(
-                (f"ours: {key} with one thread, with two, {name}", f"{one:.3f}, {two:.3f}")
-            )
-    return table
 
 
 def main() -> None:
@@ -329,16 +294,14 @@ def main() -> None:
                     ),
                 )
             )
-    if "threads" in parts:
-        table += threads_table(bench, args)
     if "quality" in parts:
         latent = str(bench.folder / "goal.npy")
         peer = bench.run("peer", "quality", epochs=args.quality_epochs, latent=latent)
-        goal = bench.quality(latent)
+        goal = scores(args, latent)
         reached = None
         for epochs in (5, 10, 15, 20, 30, 40, 60, 80, args.quality_epochs):
             ours = bench.run("ours", "quality", epochs=epochs, latent=latent)
-            got = bench.quality(latent)
+            got = scores(args, latent)
             print(epochs, goal, got, flush=True)
             if all(got[k] >= goal[k] for k in goal):
                 reached = epochs
