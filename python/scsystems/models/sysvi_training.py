@@ -203,9 +203,8 @@ class TrainingMixin(TrainedState):
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
             return self.net.loss(batch, plan.weights, generator, train)
 
-        def fast_gradients(net):
-            step = SysVIGradients(net, plan.weights)
-            return lambda batch, epoch, generator: step(batch, generator)
+        def fast_step(batch, epoch: int, generator: torch.Generator):
+            return gradients(batch, generator)
 
         reduced = reduced_precision(precision, device)
         identity = {
@@ -219,7 +218,11 @@ class TrainingMixin(TrainedState):
             "reduced": reduced,
         }
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
-            fast = has_fast_gradients(self.net, plan.weights)
+            gradients = (
+                SysVIGradients(self.net, plan.weights)
+                if has_fast_gradients(self.net, plan.weights)
+                else None
+            )
             result = fit(
                 self.net,
                 loss,
@@ -229,9 +232,9 @@ class TrainingMixin(TrainedState):
                 validation,
                 callback_list(callbacks),
                 identity,
-                fast_gradients(self.net) if fast else None,
+                None if gradients is None else fast_step,
                 fixed=True,
-                gradients_of=(fast_gradients if fast and has_closed_form(self.net.prior) else None),
+                closed_form=gradients is not None and has_closed_form(self.net.prior),
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):

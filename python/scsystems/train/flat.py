@@ -15,7 +15,7 @@ ALIGNMENT = 16
 
 
 class FlatParameters:
-    """Parameters as views of one vector, their gradients as views of its gradient.
+    """Parameters as views of ``vector``, their gradients as views of its gradient.
 
     Gradients are always there: set them to zero before adding to them, or write over them.
 
@@ -23,50 +23,56 @@ class FlatParameters:
     ----------
     parameters
         Parameters of one device and dtype.
-    n_copies
-        Where this is more than 1, other networks can have the same parameters and gradients of
-        their own, all in memory that processes forked from this one share.
+    n_processes
+        Where this is more than 1, vector and gradients lie in memory that processes forked from
+        this one share.
 
     Attributes
     ----------
-    vectors
-        The vector once for each copy, with its own ``grad``.
+    vector
+        All parameters.
+    gradients
+        A gradient of the vector for every process; this process writes the first.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], n_copies: int = 1):
-        self.places, n = [], 0
+    def __init__(self, parameters: Sequence[nn.Parameter], n_processes: int = 1):
+        self.parameters, self.places, n = parameters, [], 0
         for p in parameters:
             self.places.append(slice(n, n + p.numel()))
             n += -(-p.numel() // ALIGNMENT) * ALIGNMENT
         like = parameters[0].detach() if parameters else torch.zeros(0)
-        new = like.new_zeros if n_copies == 1 else lambda *shape: shared_zeros(shape, like.dtype)
-        values, gradients = new(n), new(n_copies, n)
+        new = like.new_zeros if n_processes == 1 else lambda *shape: shared_zeros(shape, like.dtype)
+        self.vector, self.gradients = nn.Parameter(new(n)), new(n_processes, n)
         for p, place in zip(parameters, self.places, strict=True):
-            values[place] = p.detach().flatten()
-        self.vectors = [nn.Parameter(values) for _ in range(n_copies)]
-        for vector, gradient in zip(self.vectors, gradients, strict=True):
-            vector.grad = gradient
-        self.attach(parameters, 0)
+            values = self.vector.data[place].view(p.shape)
+            values.copy_(p.data)
+            p.data = values
+        self.write_gradients_to(0)
 
-    def attach(self, parameters: Sequence[nn.Parameter], copy: int) -> None:
-        """Make the same parameters of another network views of a copy."""
-        vector = self.vectors[copy]
-        for p, place in zip(parameters, self.places, strict=True):
-            p.data, p.grad = (t[place].view(p.shape) for t in (vector.data, vector.grad))
+    def write_gradients_to(self, row: int) -> None:
+        """Which of ``gradients`` this process writes."""
+        self.vector.grad = self.gradients[row]
+        for p, place in zip(self.parameters, self.places, strict=True):
+            p.grad = self.vector.grad[place].view(p.shape)
 
-    def part(self, copy: int) -> slice:
-        """A share of the vector, where as many processes as there are copies work on it."""
-        size = -(-len(self.vectors[0]) // (ALIGNMENT * len(self.vectors))) * ALIGNMENT
-        return slice(copy * size, (copy + 1) * size)
+    def part(self, row: int) -> slice:
+        """The share of the vector that goes with one of ``gradients``, where work on it is shared."""
+        size = -(-len(self.vector) // (ALIGNMENT * len(self.gradients))) * ALIGNMENT
+        return slice(row * size, (row + 1) * size)
+
+    def release(self) -> None:
+        """Give every parameter memory of its own again, without a gradient."""
+        for p in self.parameters:
+            p.data, p.grad = p.data.clone(), None
 
 
 @contextmanager
 def flat_parameters(
-    parameters: Sequence[nn.Parameter], n_copies: int = 1
+    parameters: Sequence[nn.Parameter], n_processes: int = 1
 ) -> Iterator[FlatParameters]:
-    """`FlatParameters` for the time of the block; then every parameter has memory of its own again."""
+    """`FlatParameters` for the time of the block."""
+    flat = FlatParameters(parameters, n_processes)
     try:
-        yield FlatParameters(parameters, n_copies)
+        yield flat
     finally:
-        for p in parameters:
-            p.data, p.grad = p.data.clone(), None
+        flat.release()

@@ -128,7 +128,7 @@ def fit(
     identity: dict[str, Any] | None = None,
     gradients: Gradients | None = None,
     fixed: bool = False,
-    gradients_of: Callable[[nn.Module], Gradients] | None = None,
+    closed_form: bool = False,
 ) -> FitResult:
     """Train ``net`` until ``max_epochs``, early stopping, an interrupt, or a callback that returns ``False``.
 
@@ -158,9 +158,9 @@ def fit(
         to the same. It must write the gradient of every trainable parameter.
     fixed
         Whether a step does the same in every epoch; it is then recorded once on a GPU.
-    gradients_of
-        Makes ``gradients`` of a copy of ``net``, without automatic differentiation. If ``fixed``,
-        too, several threads take a minibatch each (`scsystems.train.team`).
+    closed_form
+        Whether ``gradients`` do without automatic differentiation. If ``fixed``, too, several
+        threads take a minibatch each (`scsystems.train.team`).
 
     Raises
     ------
@@ -170,7 +170,7 @@ def fit(
     device = train_cells.device
     keep_freed_memory(device)
     result = FitResult()
-    n = settings.processes(device) if fixed and gradients_of else 1
+    n = settings.processes(device) if fixed and closed_form else 1
     key = fingerprint(settings.identity() | (identity or {}) | ({"processes": n} if n > 1 else {}))
     trainable = [p for p in net.parameters() if p.requires_grad]
     try:
@@ -178,10 +178,10 @@ def fit(
             torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
             flat_parameters(trainable, n) as flat,
         ):
-            optimizer = make_optimizer(flat.vectors[0], settings, device)
+            optimizer = make_optimizer(flat.vector, settings, device)
             run = _Run(net, optimizer, generator, settings, key, result)
             steps = Steps(
-                gradients or _automatic(loss, flat.vectors[0]),
+                gradients or _automatic(loss, flat.vector),
                 flat,
                 train_cells,
                 settings.batch_size,
@@ -194,7 +194,7 @@ def fit(
             if settings.resume:
                 run.resume()
             with (
-                together(steps, net, gradients_of) if n > 1 else nullcontext(),
+                together(steps, net) if n > 1 else nullcontext(),
                 tqdm(
                     total=settings.max_epochs,
                     initial=result.n_epochs,

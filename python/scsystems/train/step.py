@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any, Literal
 
 import torch
@@ -53,14 +52,15 @@ class Steps:
         generator: torch.Generator,
         clip: float | None,
     ):
-        # those of the network and of its copies
-        self.gradients, self.flat, self.cells = [gradients], flat, cells
+        self.gradients, self.flat, self.cells = gradients, flat, cells
         self.batch_size, self.optimizer = batch_size, optimizer
         self.generator, self.clip = generator, clip
         self.epoch = 0
         # losses added up over an epoch, in a place that a recorded step finds again
         self.names: Sequence[str] = ()
         self.sums: Tensor | None = None
+        # the gradient that is written
+        self.row = 0
         # where several processes train, see `together`
         self.team: Team | None = None
         self.statistics: SharedStatistics | None = None
@@ -76,7 +76,7 @@ class Steps:
             for indices in schedule:
                 self.step(indices)
         else:
-            for minibatches in schedule.split(len(self.gradients)):
+            for minibatches in schedule.split(len(self.flat.gradients)):
                 self.step_together(minibatches)
         return named_losses(self.names, "train", self.sums / len(schedule))
 
@@ -94,20 +94,24 @@ class Steps:
         self.team.step(len(minibatches), adam.n_steps, adam.param_groups[0]["lr"])
         self.add(losses)
 
-    def gradient(self, copy: int, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Losses of the cells at ``indices``; writes the gradient of a copy of the network."""
-        parts = self.gradients[copy](self.cells.gather(indices), self.epoch, generator)
+    def gradient(self, row: int, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Losses of the cells at ``indices``; writes one of the gradients."""
+        if row != self.row:
+            self.row = row
+            self.flat.write_gradients_to(row)
+            self.statistics.write_to(row)
+        parts = self.gradients(self.cells.gather(indices), self.epoch, generator)
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.flat.vectors[copy], self.clip)
+            nn.utils.clip_grad_norm_(self.flat.vector, self.clip)
         self.names = parts._fields
         return torch.stack([p.detach() for p in parts])
 
     def update(self, part: int, n_gradients: int, n_steps: int, lr: float) -> None:
-        """Steps of a part of the parameters along the gradients of several copies."""
+        """Steps of a part of the parameters along several gradients."""
         self.optimizer.n_steps = n_steps
         self.optimizer.param_groups[0]["lr"] = lr
-        for vector in self.flat.vectors[:n_gradients]:
-            self.optimizer.step(vector.grad, self.flat.part(part))
+        for gradient in self.flat.gradients[:n_gradients]:
+            self.optimizer.step(gradient, self.flat.part(part))
 
     def add(self, losses: Tensor) -> None:
         """Add to the losses of the epoch."""
@@ -117,33 +121,18 @@ class Steps:
 
 
 @contextmanager
-def together(
-    steps: Steps, net: nn.Module, gradients_of: Callable[[nn.Module], Gradients]
-) -> Iterator[None]:
-    """For the time of the block steps take as many minibatches as the parameters have copies.
-
-    Parameters
-    ----------
-    steps
-        Steps that take one minibatch each.
-    net
-        The network.
-    gradients_of
-        Makes `Gradients` of a copy of the network.
-    """
-    flat, n = steps.flat, len(steps.flat.vectors)
-    with shared_statistics(net, n) as steps.statistics:
-        for number in range(1, n):
-            copy = deepcopy(net)
-            flat.attach([p for p in copy.parameters() if p.requires_grad], number)
-            steps.statistics.attach(copy, number)
-            steps.gradients.append(gradients_of(copy))
-        steps.optimizer.share()
-        with forked_team(n, steps.gradient, steps.update) as steps.team:
-            try:
-                yield
-            finally:
-                steps.team = None
+def together(steps: Steps, net: nn.Module) -> Iterator[None]:
+    """For the time of the block steps take as many minibatches as the parameters have gradients."""
+    n = len(steps.flat.gradients)
+    steps.optimizer.share()
+    with (
+        shared_statistics(net, n) as steps.statistics,
+        forked_team(n, steps.gradient, steps.update) as steps.team,
+    ):
+        try:
+            yield
+        finally:
+            steps.team = None
 
 
 def named_losses(

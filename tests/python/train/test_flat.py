@@ -9,7 +9,7 @@ def test_parameters_are_views_within_and_their_own_afterwards():
     net = nn.Linear(3, 5)
     weight = net.weight.detach().clone()
     with flat_parameters(list(net.parameters())) as flat:
-        (vector,) = flat.vectors
+        vector = flat.vector
         assert len(vector) % ALIGNMENT == 0
         torch.testing.assert_close(net.weight.detach(), weight)
         net(torch.ones(2, 3)).sum().backward()
@@ -34,7 +34,7 @@ def test_one_step_on_the_vector_is_one_step_on_each():
             optimizer.step()
             return parameters
         with flat_parameters(parameters) as flat:
-            (vector,) = flat.vectors
+            vector = flat.vector
             optimizer = torch.optim.Adam([vector], lr=0.1, weight_decay=0.01)
             net(torch.ones(4, 3)).square().sum().backward()
             optimizer.step()
@@ -52,24 +52,21 @@ def test_parameters_are_given_back_when_the_block_fails():
     assert net.weight.untyped_storage().nbytes() == 16
 
 
-def test_copies_share_parameters_and_have_gradients_of_their_own():
-    net, copy = nn.Linear(3, 5), nn.Linear(3, 5)
+def test_several_gradients_of_one_vector():
+    net = nn.Linear(3, 5)
     with flat_parameters(list(net.parameters()), 2) as flat:
-        flat.attach(list(copy.parameters()), 1)
-        with torch.no_grad():
-            net.bias += 1
-        assert torch.equal(net.weight, copy.weight)
-        assert torch.equal(net.bias, copy.bias)
-        net.weight.grad.fill_(1)
-        copy.weight.grad.fill_(2)
-        assert [float(vector.grad.sum()) for vector in flat.vectors] == [15, 30]
+        for row in (0, 1):
+            flat.write_gradients_to(row)
+            net.weight.grad.fill_(row + 1.0)
+        assert flat.gradients.shape == (2, len(flat.vector))
+        assert flat.gradients.sum(1).tolist() == [15, 30]
+        assert torch.equal(flat.vector.grad, flat.gradients[1])
     assert net.weight.untyped_storage().nbytes() == 15 * 4
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_parts_are_the_whole(n):
     with flat_parameters([nn.Parameter(torch.zeros(100)), nn.Parameter(torch.zeros(3))], n) as flat:
-        length = len(flat.vectors[0])
-        parts = [range(length)[flat.part(copy)] for copy in range(n)]
-        assert [i for part in parts for i in part] == list(range(length))
+        parts = [range(len(flat.vector))[flat.part(row)] for row in range(n)]
+        assert [i for part in parts for i in part] == list(range(len(flat.vector)))
         assert all(part.start % ALIGNMENT == 0 for part in parts)

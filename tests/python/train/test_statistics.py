@@ -1,7 +1,5 @@
 """Running statistics of several processes against those of one that sees all minibatches."""
 
-from copy import deepcopy
-
 import torch
 from torch import nn
 
@@ -20,9 +18,9 @@ def test_agreed_statistics_are_those_of_one_minibatch_after_the_other():
         one(batch)
     with shared_statistics(several, 3) as statistics:
         for row, batch in enumerate(batches):
-            net = several if row == 0 else deepcopy(several)
-            statistics.attach(net, row)
-            net(batch)
+            statistics.write_to(row)
+            several(batch)
+        statistics.write_to(0)
         statistics.agree()
         assert torch.equal(statistics.rows, statistics.rows[:1].expand(3, -1))
     # what is left are three pairs of minibatches x the square of the momentum x their statistics
@@ -33,7 +31,7 @@ def test_agreed_statistics_are_those_of_one_minibatch_after_the_other():
         assert difference.abs().max() < scale < 0.2 * moved.abs().max()
 
 
-def test_copies_that_had_no_minibatch_change_nothing():
+def test_processes_that_had_no_minibatch_change_nothing():
     net = norm()
     net(torch.randn(8, 3, dtype=torch.float64))
     expected = [b.clone() for b in net.buffers()]

@@ -47,10 +47,10 @@ def test_steps_together(clip):
     net = Net()
     # 5 minibatches for 2 processes: one is alone at the end
     with flat_parameters(list(net.parameters()), 2) as flat:
-        adam = FlatAdam(flat.vectors[0], 0.05, 1e-8, 0.0, False)
+        adam = FlatAdam(flat.vector, 0.05, 1e-8, 0.0, False)
         generator = torch.Generator().manual_seed(1)
         steps = Steps(squares(net), flat, cells, 8, adam, generator, clip)
-        with together(steps, net, squares):
+        with together(steps, net):
             seen = [steps.train_epoch(epoch) for epoch in range(2)]
         assert steps.team is None
 

@@ -19,15 +19,14 @@ class CompiledLayer(Layer):
         self.arrays = {name: getattr(self, name).numpy() for name in names}
         self.weight_arrays = {k: v.numpy() for k, v in self.norm_weights.items()}
         self.gradient_arrays = {k: v.numpy() for k, v in self.d_norm.items()}
-        self.running = norm.running_mean.numpy(), norm.running_var.numpy()
-        number = self.running[0].dtype.type
+        number = self.arrays["pre"].dtype.type
         self.options = number(norm.momentum), number(norm.eps)
         self.all_kept = np.ones(self.pre.shape, np.uint8)
 
     def forward(self, product: Tensor, part: Rows, keep: Tensor | None) -> None:
         """From the rows' product to their output, in ``out``."""
         arrays, at, train = self.arrays, part.at, part.keep is not None
-        statistics = np.empty((2, self.pre.shape[1]), self.running[0].dtype)
+        statistics = np.empty((2, self.pre.shape[1]), arrays["pre"].dtype)
         self.statistics[at.start] = statistics
         norm_forward(
             product.to(self.pre.dtype).numpy(),
@@ -35,7 +34,8 @@ class CompiledLayer(Layer):
             arrays["injected"],
             self.all_kept[at] if keep is None else keep.numpy(),
             *self.weight_arrays[train],
-            *self.running,
+            self.norm.running_mean.numpy(),
+            self.norm.running_var.numpy(),
             *self.options,
             train,
             *statistics,

@@ -73,7 +73,7 @@ def run(module, net, parts_of, batches, fast):
     free = [p for p in module.parameters() if p.requires_grad]
     generator, results = torch.Generator().manual_seed(3), []
     with flat_parameters(free) as flat:
-        (vector,) = flat.vectors
+        vector = flat.vector
         vector.grad.fill_(7.0)  # what is left of the step before must not count
         if fast:
             assert has_fast_forward(net, CPU)

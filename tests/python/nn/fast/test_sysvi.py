@@ -45,7 +45,7 @@ def run(net, weights, batches, fast, reduced=False):
     free = [p for p in net.parameters() if p.requires_grad]
     generator, results = torch.Generator().manual_seed(3), []
     with net.reduced_precision(reduced), flat_parameters(free) as flat:
-        (vector,) = flat.vectors
+        vector = flat.vector
         step = SysVIGradients(net, weights) if fast else None
         for batch in batches:
             if fast:

@@ -24,7 +24,7 @@ def test_values_and_gradients_are_those_of_the_plain_layer(n_in, n_out, genes, f
     expected = wide_linear(x, *parameters, False)
     wanted = torch.autograd.grad(expected, [x, *parameters], g)
     with flat_parameters(parameters if flat else []) as flattened:
-        (vector,) = flattened.vectors
+        vector = flattened.vector
         wide = WideLinear(*parameters, genes)
         for _ in range(2):
             vector.grad.zero_()
