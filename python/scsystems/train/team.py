@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import NamedTuple
 
 import torch
@@ -95,16 +95,17 @@ class Team:
         seeds = torch.randint(2**62, (len(others), 1), generator=generator)
         tasks = [torch.cat(task) for task in zip(seeds, others, strict=True)]
         self.busy = self.members[: len(tasks)] if self.pace.together() else ()
-        start = perf_counter()
+        start, used = perf_counter(), thread_time()
         for member, task in zip(self.busy, tasks, strict=False):
             _send(member, MINIBATCH + task.numpy().tobytes())
         losses = self.gradient(0, first, generator)
-        own = perf_counter() - start
+        used = thread_time() - used
         for member in self.busy:
             reply = bytearray(_receive(member))
             losses = losses + torch.frombuffer(reply, dtype=losses.dtype)
         if self.busy:
-            self.pace.note(perf_counter() - start, own * len(minibatches))
+            # alone it would not compete with the others for a core: what it has worked counts
+            self.pace.note(perf_counter() - start, used * len(minibatches))
         else:
             for number, task in enumerate(tasks, 1):
                 losses = losses + _seeded(self.gradient, number, task)
