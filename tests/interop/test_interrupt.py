@@ -5,6 +5,8 @@ import signal
 import subprocess
 import threading
 
+import pytest
+
 CODE = """
 suppressPackageStartupMessages(library(SingleCellExperiment))
 set.seed(1)
@@ -14,7 +16,9 @@ sce <- SingleCellExperiment(list(counts = counts), colData = DataFrame(species =
 ready <- function(epoch, ...) if (epoch == 5) cat("training\\n")
 result <- scsystems::RunSysVI(sce, "species", features = rownames(sce), max.epochs = 100000,
   VERBOSE
-  control = scsystems::sysvi_options(n_hidden = 16, train = list(callbacks = ready)))
+  control = scsystems::sysvi_options(n_hidden = 16, n_threads = THREADS, train = list(callbacks = ready)))
+processes <- system2("ps", c("--ppid", Sys.getpid(), "-o", "comm="), stdout = TRUE)
+cat("processes left:", setdiff(processes, c("ps", "sh")), "\\n")
 history <- scsystems::TrainingHistory(result)
 cat("interrupted:", history$interrupted, "\\n")
 cat("epochs:", nrow(history$metrics) >= 5 && nrow(history$metrics) < 100000, "\\n")
@@ -74,13 +78,20 @@ def interrupt(library, r_environment, tmp_path, code):
     return "".join(seen) + out, err
 
 
-def code(verbose):
-    return CODE.replace("VERBOSE", f"verbose = {verbose},")
+def code(verbose, threads="NULL"):
+    return CODE.replace("VERBOSE", f"verbose = {verbose},").replace("THREADS", threads)
 
 
-def test_what_was_learned_is_kept(library, r_environment, tmp_path):
-    out, err = interrupt(library, r_environment, tmp_path, code("FALSE"))
-    for expected in ("interrupted: TRUE", "epochs: TRUE", "embedding: TRUE", "goes on: TRUE"):
+@pytest.mark.parametrize("threads", ["NULL", "2"])
+def test_what_was_learned_is_kept(library, r_environment, tmp_path, threads):
+    out, err = interrupt(library, r_environment, tmp_path, code("FALSE", threads))
+    for expected in (
+        "interrupted: TRUE",
+        "epochs: TRUE",
+        "embedding: TRUE",
+        "processes left:  \n",
+        "goes on: TRUE",
+    ):
         assert expected in out, err
     assert "interrupted" in err
 

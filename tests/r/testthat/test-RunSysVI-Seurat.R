@@ -30,14 +30,20 @@ test_that("the command is logged with its arguments, none of them large", {
 
 test_that("the embedding is what Python gives for the same cells, genes and seed", {
   object <- seurat_object()
-  result <- quick(object, covariates = "donor", seed.use = 7)
   adata <- anndata_object()
   scs <- reticulate::import("scsystems", convert = FALSE)
   scs$SysVI$setup_anndata(adata, batch_key = "species", categorical_covariate_keys = list("donor"))
-  model <- scs$SysVI(adata, n_latent = 4L, n_hidden = 16L, seed = 7L)
-  model$train(max_epochs = 2L, batch_size = 40L, verbose = FALSE)
-  expected <- reticulate::py_to_r(model$get_latent_representation())
-  expect_equal(unname(SeuratObject::Embeddings(result, "sysvi")), expected, tolerance = 1e-5)
+  embeddings <- lapply(1:2, function(n_threads) {
+    result <- quick(object, covariates = "donor", seed.use = 7,
+                    control = small_options(n_threads = n_threads))
+    model <- scs$SysVI(adata, n_latent = 4L, n_hidden = 16L, seed = 7L)
+    model$train(max_epochs = 2L, batch_size = 40L, n_threads = n_threads, verbose = FALSE)
+    embedding <- unname(SeuratObject::Embeddings(result, "sysvi"))
+    expect_equal(embedding, reticulate::py_to_r(model$get_latent_representation()),
+                 tolerance = 1e-5)
+    embedding
+  })
+  expect_false(identical(embeddings[[1]], embeddings[[2]]))
 })
 
 test_that("the same seed gives the same embedding, another seed another", {
