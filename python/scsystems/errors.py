@@ -36,7 +36,7 @@ class NotSupportedError(ScsystemsError, NotImplementedError):
 
 
 class WorkerError(ScsystemsError, RuntimeError):
-    """A process that trains one of several models failed."""
+    """A process that trains, or helps to, failed."""
 
 
 class MissingExtraError(ScsystemsError, ImportError):

@@ -23,8 +23,9 @@
 #' @param weight_batches Whether the cycle-consistency weighs systems inversely to their size.
 #' @param batch_size Cells per minibatch; `NULL` for the default.
 #' @param n_threads Cores of the CPU to train on; `NULL` for one where minibatches are small. With
-#'   several, each takes a minibatch (on Linux in a process forked from this one, elsewhere by
-#'   threads of torch, which gain little), and the result of a seed depends on their number.
+#'   several, at most four, each takes a minibatch in a process forked from this one, and the result
+#'   of a seed depends on their number. Elsewhere than on Linux they are threads of torch, which gain
+#'   little.
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.

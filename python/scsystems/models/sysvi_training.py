@@ -117,8 +117,8 @@ class TrainingMixin(TrainedState):
             (cells x genes), else as many threads as torch is set to. With several, each takes a
             minibatch; all gradients are taken at the same weights and applied one after the other,
             so that the result of a seed depends on it. On Linux these are processes forked from
-            this one; elsewhere, and with priors other than the joint ``"vamp"``, they are torch's
-            own threads, which gain little and lose much where cores are busy.
+            this one, at most four; elsewhere, and with priors other than the joint ``"vamp"``, they
+            are torch's own threads, which gain little and lose much where cores are busy.
         seed
             Seed of minibatches, noise and dropout; default the model's seed. Same seed and
             machine give the same result.
@@ -247,5 +247,5 @@ class TrainingMixin(TrainedState):
             "device": str(device),
             "weights": vars(plan.weights),
             "precision": "bfloat16" if reduced else "float32",
-            "n_threads": settings.threads(train_cells.n_genes, device) or torch.get_num_threads(),
+            "n_threads": result.n_threads,
         }

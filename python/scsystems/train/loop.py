@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 # threads that wait for one another at operations of some microseconds gain little, lose much where
 # other programs run, and round by their number (benchmarks/NOTES.md)
 SMALL_MINIBATCH = 2**20
+# gradients are then at most three steps old, with which the defaults reach the same quality
+MOST_PROCESSES = 4
 
 # (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
 LossFunction = Callable[[Minibatch, int, torch.Generator, bool], Any]
@@ -96,7 +98,16 @@ class FitSettings:
 
     def processes(self, device: torch.device) -> int:
         """Processes to train in, where gradients can be computed in several."""
-        return int(self.n_threads or 1) if device.type == "cpu" and can_fork() else 1
+        if self.n_threads is None or device.type != "cpu" or not can_fork():
+            return 1
+        if self.n_threads > MOST_PROCESSES:
+            logger.warning(
+                "n_threads=%d, but training takes no more than %d cores: each has a minibatch of its own, and with "
+                "more of them at the same weights it learns too little from each.",
+                self.n_threads,
+                MOST_PROCESSES,
+            )
+        return min(int(self.n_threads), MOST_PROCESSES)
 
 
 def _require_count(name: str, value: Any) -> None:
@@ -109,11 +120,13 @@ class FitResult:
     """What training leaves besides the weights.
 
     ``history`` maps ``train_loss``, ``validation_loss`` and ``<part>_train``,
-    ``<part>_validation`` to ``[(epoch, value), ...]``, epochs from 0.
+    ``<part>_validation`` to ``[(epoch, value), ...]``, epochs from 0. ``n_threads`` are those, or
+    the processes, that were at work.
     """
 
     history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     n_epochs: int = 0
+    n_threads: int = 1
     stopped: Literal["max_epochs", "early_stopping", "interrupted", "callback"] = "max_epochs"
 
 
@@ -178,6 +191,7 @@ def fit(
             torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
             flat_parameters(trainable, n) as flat,
         ):
+            result.n_threads = n if n > 1 else torch.get_num_threads()
             optimizer = make_optimizer(flat.vector, settings, device)
             run = _Run(net, optimizer, generator, settings, key, result)
             steps = Steps(

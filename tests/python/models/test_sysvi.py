@@ -1,6 +1,7 @@
 import json
 import logging
 from itertools import cycle
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -348,6 +349,31 @@ def test_threads(adata, prior, asked, used):
     assert model._train_facts["n_threads"] == (asked or 1)
     assert torch.get_num_threads() == before
     assert np.isfinite(model.get_latent_representation()).all()
+
+
+@pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+def test_there_are_no_more_processes_than_learn_well(adata, caplog):
+    model = small(adata)
+    with caplog.at_level(logging.WARNING, "scsystems"):
+        model.train(**QUICK, n_threads=16, batch_size=32)
+    assert "n_threads=16, but training takes no more than 4 cores" in caplog.text
+    assert model._train_facts["n_threads"] == 4
+
+
+@pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+def test_several_processes_from_a_thread_that_is_not_the_first(adata):
+    embeddings = []
+
+    def train():
+        model = small(adata)
+        model.train(**QUICK, n_threads=2, batch_size=32)
+        embeddings.append(model.get_latent_representation())
+
+    train()
+    thread = Thread(target=train)
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(*embeddings)
 
 
 @pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
