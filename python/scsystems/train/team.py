@@ -139,9 +139,9 @@ def forked_team(n: int, gradient: Gradient, update: Update) -> Iterator[Team]:
 def _fork(serve: Callable[[Connection], None], before: Sequence[Member]) -> Member:
     ours, theirs = Pipe()
     with warnings.catch_warnings():
-        # Python warns of forks where there are threads, which may hold locks. The new process
-        # only computes, on one thread, and leaves without cleaning up
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # Python (and jax, where it is loaded) warn of forks where there are threads, which may hold
+        # locks. The new process only computes, on one thread, and leaves without cleaning up
+        warnings.simplefilter("ignore")
         process = os.fork()
     if process:
         theirs.close()

@@ -17,7 +17,7 @@ def test_zeros(shape, dtype):
 
 
 @pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
-@pytest.mark.filterwarnings("ignore:This process")
+@pytest.mark.filterwarnings("ignore")
 def test_a_forked_process_writes_what_this_one_reads():
     values = shared_zeros((4,), torch.float32)
     child = os.fork()

@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+import warnings
 
 import pytest
 import torch
@@ -159,7 +160,19 @@ def test_an_interrupt_is_for_the_first_process_to_understand():
         assert team.gradients(minibatches, generator()).tolist() == [3]
 
 
-@pytest.mark.filterwarnings("ignore:This process")
+def test_libraries_that_warn_of_forks_are_not_heard(monkeypatch):
+    fork = os.fork
+
+    def warn():
+        warnings.warn("os.fork() is incompatible with multithreaded code", RuntimeWarning, 2)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", warn)
+    with forked_team(2, lambda number, indices, g: indices.double(), nothing) as team:
+        assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_processes_end_when_the_one_that_forked_them_is_killed():
     read, told = os.pipe()
     child = os.fork()
