@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 # threads that wait for one another at operations of some microseconds gain little, lose much where
 # other programs run, and round by their number (benchmarks/NOTES.md)
 SMALL_MINIBATCH = 2**20
-# gradients are then at most three steps old, with which the defaults reach the same quality
+# gradients are then at most three steps old, with which quality is nearly the same (benchmarks/NOTES.md)
 MOST_PROCESSES = 4
 
 # (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
