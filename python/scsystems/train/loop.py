@@ -192,7 +192,9 @@ def fit(
             flat_parameters(trainable, n) as flat,
         ):
             result.n_threads = n if n > 1 else torch.get_num_threads()
-            optimizer = make_optimizer(flat.vector, settings, device)
+            optimizer = make_optimizer(
+                flat.vector, settings.optimizer, settings.lr, settings.eps, settings.weight_decay
+            )
             run = _Run(net, optimizer, generator, settings, key, result)
             steps = Steps(
                 gradients or _automatic(loss, flat.vector),

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from .adam import FlatAdam
 
-if TYPE_CHECKING:
-    from .loop import FitSettings
-
 
 def make_optimizer(
-    vector: nn.Parameter, settings: FitSettings, device: torch.device
+    vector: nn.Parameter,
+    kind: Literal["Adam", "AdamW"],
+    lr: float,
+    eps: float,
+    weight_decay: float,
 ) -> torch.optim.Optimizer | FlatAdam:
-    """Adam or AdamW in the fastest form for the device."""
-    options = {"eps": settings.eps, "weight_decay": settings.weight_decay}
-    if device.type == "cpu":
-        return FlatAdam(vector, settings.lr, **options, decoupled=settings.optimizer == "AdamW")
-    kind = getattr(torch.optim, settings.optimizer)
-    if device.type == "cuda":
+    """Adam or AdamW in the fastest form for the device of the parameters."""
+    options = {"eps": eps, "weight_decay": weight_decay}
+    if vector.device.type == "cpu":
+        return FlatAdam(vector, lr, **options, decoupled=kind == "AdamW")
+    optimizer = getattr(torch.optim, kind)
+    if vector.device.type == "cuda":
         # a recorded step reads the learning rate from the GPU, where it can be changed
-        lr = torch.tensor(settings.lr, device=device)
-        return kind([vector], lr=lr, **options, fused=True, capturable=True)
-    return kind([vector], lr=settings.lr, **options)
+        on_device = torch.tensor(lr, device=vector.device)
+        return optimizer([vector], lr=on_device, **options, fused=True, capturable=True)
+    return optimizer([vector], lr=lr, **options)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer | FlatAdam, lr: float) -> None:
