@@ -5,7 +5,7 @@
         --peer-python ENVS/scvi/bin/python --data prepared.h5ad --out speed.json
 
 Runs of both alternate, each in a process of its own with the same cells, network size, epochs,
-minibatches and threads; a ratio is the median over pairs of peer / ours. The first epoch of a
+minibatches, on one thread; a ratio is the median over pairs of peer / ours. The first epoch of a
 process (imports, memory) is not timed. ``--parts`` picks some of: ``train`` (with the quality of
 both results), ``inference``, ``quality`` (until the peer's final quality is reached), ``memory`` and ``growth``
 (simulated cells), ``import``, ``gpu``.
@@ -102,7 +102,7 @@ def work(package: str, task: dict) -> dict:
     import torch
 
     warnings.simplefilter("ignore")
-    torch.set_num_threads(task.get("threads", 1))
+    torch.set_num_threads(1)
     adata = read(task)
     before = peak_gib()
     if package == "ours":
@@ -182,8 +182,7 @@ class Bench:
         if "cells" in task:
             task |= {"system": "system", "batch": "batch"}
         python = sys.executable if package == "ours" else args.peer_python
-        threads = str(task.get("threads", 1))
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         command = [
             python,
             __file__,
@@ -199,11 +198,9 @@ class Bench:
         if done.returncode:
             raise SystemExit(f"{package} failed in {part}:\n{done.stderr[-3000:]}")
         row = json.loads(done.stdout.strip().splitlines()[-1])
-        row |= {
-            "part": part,
-            "load": round(load, 2),
-            **{k: task[k] for k in ("threads", "seed") if k in task},
-        }
+        row |= {"part": part, "load": round(load, 2)}
+        if "seed" in task:
+            row["seed"] = task["seed"]
         self.rows.append(row)
         print(json.dumps(row), flush=True)
         return row

@@ -137,20 +137,28 @@ def forked_team(n: int, gradient: Gradient, update: Update) -> Iterator[Team]:
 
 
 def _fork(serve: Callable[[Connection], None], before: Sequence[Member]) -> Member:
+    own = os.getpid()
     ours, theirs = Pipe()
-    with warnings.catch_warnings():
-        # Python (and jax, where it is loaded) warn of forks where there are threads, which may hold
-        # locks. The new process only computes, on one thread, and leaves without cleaning up
-        warnings.simplefilter("ignore")
-        process = os.fork()
-    if process:
-        theirs.close()
-        return Member(process, ours)
+    # an interrupt that reached the new process before it ignores them would make it a second copy
+    # of the program
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with warnings.catch_warnings():
+            # Python (and jax, where it is loaded) warn of forks where there are threads, which may
+            # hold locks. The new process only computes, on one thread, and leaves without cleaning up
+            warnings.simplefilter("ignore")
+            process = os.fork()
+        if process:
+            theirs.close()
+            return Member(process, ours)
+    finally:
+        # in the new process interrupts stay blocked
+        if os.getpid() == own:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         # an end that stays open here would keep its process from learning that the team is over
         for connection in (ours, *(member.connection for member in before)):
             connection.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # objects of the program that forked are not this one's to finalise
         gc.disable()

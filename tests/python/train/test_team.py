@@ -160,6 +160,22 @@ def test_an_interrupt_is_for_the_first_process_to_understand():
         assert team.gradients(minibatches, generator()).tolist() == [3]
 
 
+def test_an_interrupt_during_the_fork_leaves_no_second_copy_of_the_program(monkeypatch):
+    fork = os.fork
+
+    def interrupted():
+        process = fork()
+        if not process:
+            os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with forked_team(2, lambda number, indices, g: indices.double(), nothing) as team:
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == blocked
+        assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
+
+
 def test_libraries_that_warn_of_forks_are_not_heard(monkeypatch):
     fork = os.fork
 
