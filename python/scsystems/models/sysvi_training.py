@@ -13,7 +13,7 @@ from ..data.minibatches import CellArrays, ResidentCells, Storage
 from ..errors import InputError
 from ..nn.fast.latent import has_closed_form
 from ..nn.fast.sysvi import SysVIGradients, has_fast_gradients
-from ..nn.sysvi import SysVINet
+from ..nn.sysvi import SysVILoss, SysVINet
 from ..train.device import choose_device, reduced_precision
 from ..train.loop import FitSettings, fit
 from ..train.schedules import default_epochs
@@ -203,8 +203,10 @@ class TrainingMixin(TrainedState):
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
             return self.net.loss(batch, plan.weights, generator, train)
 
-        def fast_step(batch, epoch: int, generator: torch.Generator):
-            return gradients(batch, generator)
+        def fast_step(
+            batch, epoch: int, generator: torch.Generator, same_weights: bool
+        ) -> SysVILoss:
+            return gradients(batch, generator, same_weights)
 
         reduced = reduced_precision(precision, device)
         identity = {

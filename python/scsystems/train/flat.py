@@ -47,13 +47,18 @@ class FlatParameters:
             values = self.vector.data[place].view(p.shape)
             values.copy_(p.data)
             p.data = values
+        # the gradients of the parameters, for each of the vector's
+        self.views = [
+            [row[place].view(p.shape) for p, place in zip(parameters, self.places, strict=True)]
+            for row in self.gradients
+        ]
         self.write_gradients_to(0)
 
     def write_gradients_to(self, row: int) -> None:
         """Which of ``gradients`` this process writes."""
         self.vector.grad = self.gradients[row]
-        for p, place in zip(self.parameters, self.places, strict=True):
-            p.grad = self.vector.grad[place].view(p.shape)
+        for p, gradient in zip(self.parameters, self.views[row], strict=True):
+            p.grad = gradient
 
     def part(self, row: int) -> slice:
         """The share of the vector that goes with one of ``gradients``, where work on it is shared."""

@@ -246,7 +246,7 @@ def fit(
 def _automatic(loss: LossFunction, vector: nn.Parameter) -> Gradients:
     """Gradients by automatic differentiation."""
 
-    def step(batch: Minibatch, epoch: int, generator: torch.Generator) -> Any:
+    def step(batch: Minibatch, epoch: int, generator: torch.Generator, same_weights: bool) -> Any:
         vector.grad.zero_()
         parts = loss(batch, epoch, generator, True)
         parts.total.backward()

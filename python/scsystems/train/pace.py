@@ -6,10 +6,13 @@ from __future__ import annotations
 SHARE = 0.1
 # together must take less than this share of the time of one alone, and this much is thought before
 LARGEST, START = 0.95, 0.8
+# where it is below this, being together pays
+PAYS = 0.7
 # one step that is later than this says no more: the first may include compilation
 LATE = 1.5
-# steps that one does alone before the others are tried again
-PAUSE = 200
+# steps that one does alone before the others are tried again; twice as many each time that this
+# has not paid, up to the second
+PAUSE, LONGEST_PAUSE = 200, 1600
 
 
 class Pace:
@@ -19,7 +22,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self.share, self.pause = START, 0
+        self.share, self.pause, self.next_pause = START, 0, PAUSE
 
     def together(self) -> bool:
         """Whether the next step is for all processes."""
@@ -30,4 +33,7 @@ class Pace:
         """Seconds that a step has taken, and that it would have taken one process alone."""
         self.share += SHARE * (min(together / alone, LATE) - self.share)
         if self.share > LARGEST:
-            self.share, self.pause = START, PAUSE
+            self.share, self.pause = START, self.next_pause
+            self.next_pause = min(2 * self.next_pause, LONGEST_PAUSE)
+        elif self.share < PAYS:
+            self.next_pause = PAUSE

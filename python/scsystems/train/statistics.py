@@ -33,13 +33,17 @@ class SharedStatistics:
         self.agreed = present.clone()
         self.rows = shared_zeros((n_processes, len(present)), present.dtype)
         self.rows.copy_(present)
+        sizes = [b.numel() for b in self.buffers]
+        self.views = [
+            [v.view(b.shape) for v, b in zip(row.split(sizes), self.buffers, strict=True)]
+            for row in self.rows
+        ]
         self.write_to(0)
 
     def write_to(self, row: int) -> None:
         """Which row this process writes."""
-        sizes = [b.numel() for b in self.buffers]
-        for buffer, values in zip(self.buffers, self.rows[row].split(sizes), strict=True):
-            buffer.data = values.view(buffer.shape)
+        for buffer, values in zip(self.buffers, self.views[row], strict=True):
+            buffer.data = values
 
     def agree(self) -> None:
         """Give all processes what each has learned from its minibatch.

@@ -16,9 +16,9 @@ from .flat import FlatParameters
 from .statistics import SharedStatistics, shared_statistics
 from .team import Team, forked_team
 
-# (minibatch, epoch from 0, generator) -> named tuple of scalar losses, having written the gradient
-# of every parameter
-Gradients = Callable[[Minibatch, int, torch.Generator], Any]
+# (minibatch, epoch from 0, generator, whether the parameters are those of the last call) -> named
+# tuple of scalar losses, having written the gradient of every parameter
+Gradients = Callable[[Minibatch, int, torch.Generator, bool], Any]
 
 
 class Steps:
@@ -94,13 +94,19 @@ class Steps:
         self.team.step(len(minibatches), adam.n_steps, adam.param_groups[0]["lr"])
         self.add(losses)
 
-    def gradient(self, row: int, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Losses of the cells at ``indices``; writes one of the gradients."""
+    def gradient(
+        self, row: int, indices: Tensor, generator: torch.Generator, same_weights: bool = False
+    ) -> Tensor:
+        """Losses of the cells at ``indices``; writes one of the gradients.
+
+        ``same_weights`` says that the weights are those of the gradient before.
+        """
         if row != self.row:
             self.row = row
             self.flat.write_gradients_to(row)
             self.statistics.write_to(row)
-        parts = self.gradients(self.cells.gather(indices), self.epoch, generator)
+        cells = self.cells.gather(indices)
+        parts = self.gradients(cells, self.epoch, generator, same_weights)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.flat.vector, self.clip)
         self.names = parts._fields

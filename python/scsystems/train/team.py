@@ -30,8 +30,9 @@ from torch import Tensor
 from ..errors import WorkerError
 from .pace import Pace
 
-# (number of the minibatch, indices of its cells, generator) -> losses, having written its gradient
-Gradient = Callable[[int, Tensor, torch.Generator], Tensor]
+# (number of the minibatch, indices of its cells, generator, whether the weights are those of the
+# call before) -> losses, having written its gradient
+Gradient = Callable[[int, Tensor, torch.Generator, bool], Tensor]
 # (number of the part, number of gradients, steps before, learning rate): steps of a part of the
 # parameters along all gradients
 Update = Callable[[int, int, int, float], None]
@@ -98,7 +99,7 @@ class Team:
         start, used = perf_counter(), thread_time()
         for member, task in zip(self.busy, tasks, strict=False):
             _send(member, MINIBATCH + task.numpy().tobytes())
-        losses = self.gradient(0, first, generator)
+        losses = self.gradient(0, first, generator, False)
         used = thread_time() - used
         for member in self.busy:
             reply = bytearray(_receive(member))
@@ -108,7 +109,7 @@ class Team:
             self.pace.note(perf_counter() - start, used * len(minibatches))
         else:
             for number, task in enumerate(tasks, 1):
-                losses = losses + _seeded(self.gradient, number, task)
+                losses = losses + _seeded(self.gradient, number, task, same_weights=True)
         return losses
 
     def step(self, n_gradients: int, n_steps: int, lr: float) -> None:
@@ -181,17 +182,17 @@ def _serve(number: int, gradient: Gradient, update: Update, connection: Connecti
                 reply = DONE
             else:
                 task = torch.frombuffer(content, dtype=torch.int64)
-                reply = DONE + _seeded(gradient, number, task).numpy().tobytes()
+                reply = DONE + _seeded(gradient, number, task, same_weights=False).numpy().tobytes()
         except Exception:
             reply = FAILED + traceback.format_exc().encode()
         with suppress(OSError):
             connection.send_bytes(reply)
 
 
-def _seeded(gradient: Gradient, number: int, task: Tensor) -> Tensor:
+def _seeded(gradient: Gradient, number: int, task: Tensor, same_weights: bool) -> Tensor:
     """The gradient of a task: a seed, and the indices of cells."""
     generator = torch.Generator().manual_seed(int(task[0]))
-    return gradient(number, task[1:], generator)
+    return gradient(number, task[1:], generator, same_weights)
 
 
 def _send(member: Member, message: bytes) -> None:

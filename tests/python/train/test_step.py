@@ -24,7 +24,7 @@ class Loss(NamedTuple):
 def squares(net):
     """Least squares with its gradient by hand, and noise from the generator."""
 
-    def gradients(batch, epoch, generator):
+    def gradients(batch, epoch, generator, same_weights):
         x = batch.x.double()
         error = x @ net.weight.detach() - x @ TARGET
         net.weight.grad.copy_(2 * (x * error[:, None]).mean(0))

@@ -34,7 +34,7 @@ def has_ended(process):
 def test_every_minibatch_has_a_process_of_its_own():
     seen = shared_zeros((3, 2), torch.float64)
 
-    def gradient(number, indices, g):
+    def gradient(number, indices, g, same_weights):
         seen[number] = torch.tensor([os.getpid(), float(indices.sum())])
         return indices.double().cumsum(0)
 
@@ -65,8 +65,10 @@ def test_every_process_takes_part_in_the_steps():
 
 def test_the_first_does_the_same_alone_where_waiting_does_not_pay():
     numbers = shared_zeros((3, 3), torch.float64)
+    known = shared_zeros((3,), torch.float64)
 
-    def gradient(number, indices, g):
+    def gradient(number, indices, g, same_weights):
+        known[number] = same_weights
         drawn = float(torch.randn(1, generator=g))
         numbers[number] = torch.tensor([os.getpid(), float(indices.sum()), drawn])
         return numbers[number, 1:].clone()
@@ -84,6 +86,8 @@ def test_the_first_does_the_same_alone_where_waiting_does_not_pay():
             results.append((losses, numbers[:, 1:].clone()))
             processes = [os.getpid(), *(m.process if wait else os.getpid() for m in team.members)]
         assert numbers[:, 0].tolist() == [process + 0.5 for process in processes]
+        # a process knows the weights only where it has seen them with the minibatch before
+        assert known.tolist() == ([0, 0, 0] if wait else [0, 1, 1])
     for together, alone in zip(*results, strict=True):
         assert torch.equal(together, alone)
 
@@ -91,7 +95,7 @@ def test_the_first_does_the_same_alone_where_waiting_does_not_pay():
 def test_random_numbers_differ_between_processes_and_repeat_with_the_seed():
     drawn = shared_zeros((2, 4), torch.float32)
 
-    def gradient(number, indices, g):
+    def gradient(number, indices, g, same_weights):
         drawn[number] = torch.randn(4, generator=g)
         return torch.zeros(1)
 
@@ -124,7 +128,7 @@ def test_a_failure_in_a_process_is_told_with_its_traceback():
 
 @pytest.mark.parametrize("when", ["before", "during"])
 def test_a_process_that_dies_is_an_error_that_says_so(when):
-    def gradient(number, indices, g):
+    def gradient(number, indices, g, same_weights):
         if os.getpid() != HERE:
             os.kill(os.getpid(), signal.SIGKILL)
         return torch.zeros(1)
@@ -153,7 +157,7 @@ def test_processes_end_with_the_block_whatever_ends_it(failure):
 
 
 def test_an_interrupt_is_for_the_first_process_to_understand():
-    with forked_team(2, lambda number, indices, g: indices.double(), nothing) as team:
+    with forked_team(2, lambda number, indices, g, same_weights: indices.double(), nothing) as team:
         os.kill(team.members[0].process, signal.SIGINT)
         time.sleep(0.1)
         minibatches = torch.tensor([[1], [2]])
@@ -171,7 +175,7 @@ def test_an_interrupt_during_the_fork_leaves_no_second_copy_of_the_program(monke
 
     monkeypatch.setattr(os, "fork", interrupted)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with forked_team(2, lambda number, indices, g: indices.double(), nothing) as team:
+    with forked_team(2, lambda number, indices, g, same_weights: indices.double(), nothing) as team:
         assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == blocked
         assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
 
@@ -184,7 +188,7 @@ def test_libraries_that_warn_of_forks_are_not_heard(monkeypatch):
         return fork()
 
     monkeypatch.setattr(os, "fork", warn)
-    with forked_team(2, lambda number, indices, g: indices.double(), nothing) as team:
+    with forked_team(2, lambda number, indices, g, same_weights: indices.double(), nothing) as team:
         assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
 
 

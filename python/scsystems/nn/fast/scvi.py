@@ -87,7 +87,7 @@ def fast_gradients(
     net: nn.Module,
     forward: FastForward,
     loss: Callable[[CountBatch, int, torch.Generator], Any],
-) -> Callable[[CountBatch, int, torch.Generator], Any]:
+) -> Callable[[CountBatch, int, torch.Generator, bool], Any]:
     """Gradients for `scsystems.train.loop.fit` of a loss that is made with ``forward``.
 
     Parameters
@@ -100,7 +100,7 @@ def fast_gradients(
     written = {id(p) for p in forward.written}
     added = [p for p in net.parameters() if p.requires_grad and id(p) not in written]
 
-    def step(batch: CountBatch, epoch: int, generator: torch.Generator) -> Any:
+    def step(batch: CountBatch, epoch: int, generator: torch.Generator, same_weights: bool) -> Any:
         for p in added:
             p.grad.zero_()
         parts = loss(batch, epoch, generator)

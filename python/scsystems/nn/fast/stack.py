@@ -95,7 +95,7 @@ class Layer:
         self.statistics: dict[int, Sequence[Tensor]] = {}
 
     def refresh(self) -> None:
-        """Begin a step: take over the weights, forget gradients that are added to."""
+        """Take over the weights that the optimiser has changed."""
         layer, norm = self.layer, self.norm
         self.product.refresh()
         # a stack that does not see covariates has no use for their weights
@@ -105,6 +105,9 @@ class Layer:
             factor = self.scale if train else 1.0
             torch.mul(norm.weight, factor, out=weight)
             torch.mul(norm.bias, factor, out=bias)
+
+    def begin(self) -> None:
+        """Forget gradients that are added to."""
         for gradient in (self.d_injected, *self.d_norm.values()):
             gradient.zero_()
 
@@ -201,9 +204,14 @@ class Stack:
             self.design[at, :-1] = design
 
     def refresh(self) -> None:
-        """Begin a step."""
+        """Take over the weights that the optimiser has changed."""
         for layer in self.layers:
             layer.refresh()
+
+    def begin(self) -> None:
+        """Begin a step: forget the gradients of the one before."""
+        for layer in self.layers:
+            layer.begin()
 
     def forward(
         self, x: Tensor | None, parts: Sequence[Rows], product: Tensor | None = None

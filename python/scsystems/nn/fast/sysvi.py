@@ -101,12 +101,21 @@ class SysVIGradients:
         self.d_heads = net.decoder.mean.weight.new_zeros(n_encoded, 2 * sizes.n_latent)
 
     @torch.no_grad()
-    def __call__(self, batch, generator: torch.Generator | None) -> SysVILoss:
-        """Loss of one minibatch, drawing the same random numbers as `SysVINet.loss`."""
+    def __call__(
+        self, batch, generator: torch.Generator | None, same_weights: bool = False
+    ) -> SysVILoss:
+        """Loss of one minibatch, drawing the same random numbers as `SysVINet.loss`.
+
+        ``same_weights`` says that the optimiser has not changed them since the last call.
+        """
         weights = self.weights
         if len(batch.x) != self.n_cells:
             self._allocate(len(batch.x))
-        self._refresh()
+            same_weights = False
+        if not same_weights:
+            self._refresh()
+        self.encoder.begin()
+        self.decoder.begin()
         cells = self._encode_cells(batch, generator)
         decoded = self._decode(batch, cells, generator)
         squares, d_bias = self._residual(batch.x)

@@ -87,7 +87,7 @@ def run(module, net, parts_of, batches, fast):
             step = fast_gradients(module, forward, loss)
         for index in batches:
             if fast:
-                losses = step(cells.gather(index), 0, generator)
+                losses = step(cells.gather(index), 0, generator, False)
             else:
                 vector.grad.zero_()
                 parts = net(x[index], batch[index], generator, True, parts_of.inner)

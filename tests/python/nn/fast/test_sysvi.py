@@ -100,6 +100,23 @@ def test_losses_gradients_and_statistics_are_those_of_the_reference(prior, optio
                 )
 
 
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("n", [B, 7])
+def test_weights_of_the_minibatch_before_need_not_be_taken_over_again(reduced, n):
+    """Bitwise the same, also where the minibatch has another size."""
+    results = []
+    for same in (False, True):
+        net = make_net("vamp").float()
+        with net.reduced_precision(reduced), flat_parameters(list(net.parameters())) as flat:
+            step = SysVIGradients(net, SysVIWeights())
+            step(make_batch(dtype=torch.float32), torch.Generator().manual_seed(1))
+            losses = step(make_batch(n, torch.float32), torch.Generator().manual_seed(2), same)
+            results.append((torch.stack(losses), flat.vector.grad.clone()))
+    for taken_over, known in zip(*results, strict=True):
+        assert torch.equal(taken_over, known)
+
+
 def test_clamped_log_variances_have_no_gradient(double):
     def net():
         made = make_net()
