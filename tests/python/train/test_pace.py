@@ -1,6 +1,6 @@
 import pytest
 
-from scsystems.train.pace import PAUSE, Pace
+from scsystems.train.pace import LONGEST_PAUSE, PAUSE, Pace
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.93])
@@ -40,3 +40,22 @@ def test_all_take_part_again_when_the_core_is_free():
         if steps[-1]:
             pace.note(1.1 if busy else 0.6, 1.0)
     assert all(steps[-2 * PAUSE :])
+
+
+def test_what_does_not_pay_is_tried_less_and_less_until_it_does():
+    pace = Pace()
+
+    def pause():
+        """Steps that one does alone until the others are tried again."""
+        while pace.together():
+            pace.note(1.2, 1.0)
+        n = 1
+        while not pace.together():
+            n += 1
+        return n
+
+    assert [pause() for _ in range(5)] == [PAUSE * 2**n - 1 for n in range(4)] + [LONGEST_PAUSE - 1]
+    for _ in range(50):
+        assert pace.together()
+        pace.note(0.55, 1.0)
+    assert pause() == PAUSE - 1

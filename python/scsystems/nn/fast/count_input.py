@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...data.counts import Nonzeros
 from ..norm_layer import NormLayer
-from .stack import MULTIPLE, Product
+from .product import MULTIPLE, Product
 
 
 def filled_up(n: int) -> int:

@@ -23,8 +23,10 @@ from ..cycle import other_system
 from ..priors import VampPrior
 from ..sysvi import LOG_VAR_RANGE, SysVILoss, SysVINet, SysVIWeights
 from .latent import LatentGradients, Posterior, latent_gradients
+from .layer import Rows
+from .product import Product
 from .residual import residual_gradients
-from .stack import Product, Rows, Stack
+from .stack import Stack
 
 # a design of more columns than this would cost more than looking codes up
 MOST_LEVELS = 256

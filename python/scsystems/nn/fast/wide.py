@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .stack import Product
+from .product import Product
 
 
 class WideLinear:

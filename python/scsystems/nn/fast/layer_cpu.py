@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from .layer import Layer, Rows
 from .norm import norm_backward, norm_forward
-from .stack import Layer, Rows
 
 
 class CompiledLayer(Layer):
