@@ -21,6 +21,7 @@
 #' @param system Column of the cells' metadata that says which system a cell is from.
 #' @param covariates Columns with weaker, categorical batch effects, such as sample or donor.
 #' @param features Genes to train on; `NULL` for the highly variable genes shared by the systems.
+#'   The markers of a rare type should be among them.
 #' @param dims Number of dimensions of the embedding.
 #' @param cycle.weight Weight of the cycle-consistency, 2 to 50; `NULL` for the preset's (2; 5 for
 #'   `"paper"`). More of it mixes systems more, at the price of biological differences. 0 switches

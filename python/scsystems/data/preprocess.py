@@ -105,7 +105,8 @@ def prepare(
     target_sum
         Total per cell after normalisation; None for the system's median total.
     features
-        Use these genes (in the names of the result) rather than choose any.
+        Use these genes (in the names of the result) rather than choose any. To be sure of a rare
+        type's marker, add it to the ``var_names`` of a first result and prepare again.
     n_top_genes
         Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue).
     flavor
