@@ -13,8 +13,8 @@
 #' @param pseudoinputs Cells (names or positions) that the pseudo-cells of the `"vamp"` prior start
 #'   from; `NULL` for the preset's choice.
 #' @param trainable_priors Whether the prior's components are trained.
-#' @param n_hidden,n_layers Width and number of the hidden layers. With wider, narrower, fewer or more
-#'   layers the pancreas was integrated worse or lost rare types.
+#' @param n_hidden,n_layers Width and number of the hidden layers. Others than the default integrated
+#'   the pancreas worse or lost a rare type.
 #' @param dropout_rate Dropout in the hidden layers.
 #' @param out_var_mode One variance per gene (`"feature"`) or per cell and gene
 #'   (`"sample_feature"`).

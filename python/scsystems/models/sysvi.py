@@ -83,8 +83,9 @@ class SysVI(
         Start of the ``"gmm"`` prior: ``"data"`` (encoded cells) or ``"random"`` (means in
         [0, 1), variance 1).
     n_latent, n_hidden, n_layers, dropout_rate
-        Latent dimensions, and width, number and dropout rate of the hidden layers. With wider,
-        narrower, fewer or more layers the pancreas was integrated worse or lost rare types.
+        Latent dimensions, and width, number and dropout rate of the hidden layers. Other widths
+        and numbers of layers integrated the pancreas worse or lost a rare type, see
+        ``docs/quality.md``.
     out_var_mode
         Variance of the decoder: ``"feature"`` (one per gene) or ``"sample_feature"`` (predicted
         per cell and gene).

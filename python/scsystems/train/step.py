@@ -16,8 +16,8 @@ from .flat import FlatParameters
 from .statistics import SharedStatistics, shared_statistics
 from .team import Team, forked_team
 
-# (minibatch, epoch from 0, generator, whether the parameters are those of the last call) -> named
-# tuple of scalar losses, having written the gradient of every parameter
+# (minibatch, epoch from 0, generator, whether the parameters are those of the last call, which may
+# save work) -> named tuple of scalar losses, having written the gradient of every parameter
 Gradients = Callable[[Minibatch, int, torch.Generator, bool], Any]
 
 
