@@ -86,6 +86,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--system", default="system")
     parser.add_argument("--label", default="cell_type")
     parser.add_argument("--batch", help="column with samples")
+    parser.add_argument("--n-top-genes", type=int, default=3000, help="default: the paper's 3000")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="NAME")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="default: every method's own")
@@ -100,7 +101,9 @@ def read(options) -> ad.AnnData:
     """Log-normalised cells with the columns ``system``, ``label``, ``batch``."""
     adata = ad.read_h5ad(options.data)
     if scs.pp.looks_like_counts(adata.X):
-        adata = scs.pp.prepare(adata, system_key=options.system, batch_key=options.batch)
+        adata = scs.pp.prepare(
+            adata, options.system, options.batch, n_top_genes=options.n_top_genes
+        )
     if "counts" not in adata.layers:
         sys.exit(f"{options.data} has no layer 'counts', which scVI needs.")
     obs = pd.DataFrame(

@@ -90,9 +90,9 @@ def _add_sysvi(commands) -> None:
     command.add_argument(
         "--genes",
         type=int,
-        default=3000,
+        default=2000,
         metavar="N",
-        help="most variable genes per system; those that all systems share are used (default: 3000)",
+        help="most variable genes per system; those that all systems share are used (default: 2000)",
     )
     command.add_argument("--all-genes", action="store_true", help="use every gene of the file")
     command.add_argument(

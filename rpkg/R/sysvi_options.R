@@ -13,8 +13,11 @@
 #' @param pseudoinputs Cells (names or positions) that the pseudo-cells of the `"vamp"` prior start
 #'   from; `NULL` for the preset's choice.
 #' @param trainable_priors Whether the prior's components are trained.
-#' @param n_hidden,n_layers Width and number of the hidden layers. Others than the default integrated
-#'   the pancreas worse or lost a rare type.
+#' @param n_hidden,n_layers Width and number of the hidden layers. Other widths integrated the
+#'   pancreas worse or lost a rare type, and so did a deeper encoder.
+#' @param n_layers_decoder Number of the decoder's hidden layers; `NULL` for as many as the encoder
+#'   has (`n_layers`). With 3 systems mix more, and a rare type whose markers are not among the genes
+#'   is lost more easily.
 #' @param dropout_rate Dropout in the hidden layers.
 #' @param out_var_mode One variance per gene (`"feature"`) or per cell and gene
 #'   (`"sample_feature"`).
@@ -47,17 +50,17 @@
 #' @return A list of class `sysvi_options`.
 #' @export
 #' @examples
-#' sysvi_options(n_hidden = 128, n_top_genes = 2000)
+#' sysvi_options(preset = "paper", n_top_genes = 3000)
 sysvi_options <- function(preset = c("default", "paper"),
                           prior = c("vamp", "standard_normal", "gmm"), n_prior_components = NULL,
                           pseudoinputs = NULL, trainable_priors = TRUE, n_hidden = 256,
-                          n_layers = 2, dropout_rate = 0.1,
+                          n_layers = 2, n_layers_decoder = NULL, dropout_rate = 0.1,
                           out_var_mode = c("feature", "sample_feature"),
                           embed_categorical_covariates = FALSE, continuous_covariates = NULL,
                           weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
                           weight_decay = NULL, kl_weight = 1,
-                          n_top_genes = 3000, min_cells = 20, give_mean = TRUE,
+                          n_top_genes = 2000, min_cells = 20, give_mean = TRUE,
                           target_sum = 1e4, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
   preset <- rlang::arg_match(preset)
@@ -67,6 +70,7 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_flag(trainable_priors, "trainable_priors")
   check_number(n_hidden, "n_hidden", min = 1, whole = TRUE)
   check_number(n_layers, "n_layers", min = 1, whole = TRUE)
+  check_number(n_layers_decoder, "n_layers_decoder", min = 1, whole = TRUE, null = TRUE)
   check_number(dropout_rate, "dropout_rate", min = 0)
   check_flag(embed_categorical_covariates, "embed_categorical_covariates")
   check_flag(weight_batches, "weight_batches")
@@ -119,6 +123,8 @@ model_arguments <- function(dims, seed, control, cells, call = caller_env()) {
     n_latent = as.integer(dims),
     n_hidden = as.integer(control$n_hidden),
     n_layers = as.integer(control$n_layers),
+    n_layers_decoder =
+      if (!is.null(control$n_layers_decoder)) as.integer(control$n_layers_decoder),
     dropout_rate = as.double(control$dropout_rate),
     out_var_mode = control$out_var_mode,
     trainable_priors = control$trainable_priors,

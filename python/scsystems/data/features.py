@@ -27,7 +27,7 @@ def select_features(
     *,
     layer: str | None = None,
     min_cells: int = 20,
-    n_top_genes: int = 3000,
+    n_top_genes: int = 2000,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
 ) -> list[str]:

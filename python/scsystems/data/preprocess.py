@@ -75,7 +75,7 @@ def prepare(
     min_cells: int = 20,
     target_sum: float | None = 1e4,
     features: Sequence[str] | None = None,
-    n_top_genes: int = 3000,
+    n_top_genes: int = 2000,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
     counts_layer: str = "counts",
@@ -108,7 +108,8 @@ def prepare(
         Use these genes (in the names of the result) rather than choose any. To be sure of a rare
         type's marker, add it to the ``var_names`` of a first result and prepare again.
     n_top_genes
-        Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue).
+        Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue). With
+        2000 systems mixed more than with 3000, see ``docs/quality.md``.
     flavor
         How :func:`scanpy.pp.highly_variable_genes` ranks genes: ``"cell_ranger"`` or
         ``"seurat"``.

@@ -190,6 +190,7 @@ def _arguments(state: dict[str, Tensor], options: dict[str, Any]) -> dict[str, A
         "n_layers": sum(
             k.startswith("encoder.decoder_y.fc_layers.") and k.endswith(".0.bias") for k in state
         ),
+        "n_layers_decoder": None,
         "dropout_rate": float(options.get("dropout_rate", 0.1)),
         "out_var_mode": "feature" if "decoder.var_encoder.var_param" in state else "sample_feature",
         "embed_categorical_covariates": bool(tables),

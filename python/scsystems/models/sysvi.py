@@ -84,8 +84,12 @@ class SysVI(
         [0, 1), variance 1).
     n_latent, n_hidden, n_layers, dropout_rate
         Latent dimensions, and width, number and dropout rate of the hidden layers. Other widths
-        and numbers of layers integrated the pancreas worse or lost a rare type, see
+        integrated the pancreas worse or lost a rare type, and so did a deeper encoder, see
         ``docs/quality.md``.
+    n_layers_decoder
+        Hidden layers of the decoder; default as many as of the encoder (``n_layers``). With 3
+        systems mix more, and a rare type whose markers are not among the genes is lost more
+        easily, see ``docs/quality.md``.
     out_var_mode
         Variance of the decoder: ``"feature"`` (one per gene) or ``"sample_feature"`` (predicted
         per cell and gene).
@@ -138,6 +142,7 @@ class SysVI(
         n_latent: int = 15,
         n_hidden: int = 256,
         n_layers: int = 2,
+        n_layers_decoder: int | None = None,
         dropout_rate: float = 0.1,
         out_var_mode: Literal["feature", "sample_feature"] = "feature",
         embed_categorical_covariates: bool = False,
@@ -319,7 +324,8 @@ class SysVI(
         sizes = SysVISizes(
             n_genes=len(schema.genes),
             covariates=covariates,
-            **{k: a[k] for k in SIZE_ARGUMENTS},
+            # models of other programs, or saved before there was an argument, have its neutral default
+            **{k: a[k] for k in SIZE_ARGUMENTS if k in a},
         )
         self._generator = torch.Generator().manual_seed(a["seed"])
         net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet

@@ -11,6 +11,7 @@ SIZE_ARGUMENTS = (
     "n_latent",
     "n_hidden",
     "n_layers",
+    "n_layers_decoder",
     "dropout_rate",
     "out_var_mode",
     "covariate_init",
@@ -45,8 +46,17 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     for name, choices in _CHOICES.items():
         if arguments[name] not in choices:
             raise InputError(f"{name}={arguments[name]!r} is not known. Expected one of {choices}.")
-    for name in ("n_prior_components", "n_latent", "n_hidden", "n_layers", "embedding_dim"):
+    for name in (
+        "n_prior_components",
+        "n_latent",
+        "n_hidden",
+        "n_layers",
+        "n_layers_decoder",
+        "embedding_dim",
+    ):
         value = arguments[name]
+        if value is None:
+            continue
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
         arguments[name] = int(value)

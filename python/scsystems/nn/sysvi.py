@@ -31,13 +31,17 @@ LOG_VAR_RANGE = 15.0
 
 @dataclass(frozen=True)
 class SysVISizes:
-    """Everything that decides the shape of the network's weights and its forward pass."""
+    """Everything that decides the shape of the network's weights and its forward pass.
+
+    Without ``n_layers_decoder`` the decoder has as many hidden layers as the encoder.
+    """
 
     n_genes: int
     covariates: CovariateSizes
     n_latent: int = 15
     n_hidden: int = 256
     n_layers: int = 2
+    n_layers_decoder: int | None = None
     dropout_rate: float = 0.1
     out_var_mode: Literal["feature", "sample_feature"] = "feature"
     covariate_init: CovariateInit = "zero"
@@ -115,7 +119,7 @@ class Decoder(nn.Module):
         self.hidden = HiddenStack(
             sizes.n_latent,
             sizes.n_hidden,
-            sizes.n_layers,
+            sizes.n_layers_decoder or sizes.n_layers,
             sizes.covariates,
             sizes.dropout_rate,
             sizes.covariate_init,

@@ -47,6 +47,7 @@ ABLATIONS = {
     "seeing encoder": ({"encode_covariates": True}, {}),
     "embedded": ({"embed_categorical_covariates": True, "embedding_dim": 3}, {}),
     "three layers": ({"n_layers": 3, "dropout_rate": 0.0}, {}),
+    "shallow decoder": ({"n_layers_decoder": 1}, {}),
 }
 
 

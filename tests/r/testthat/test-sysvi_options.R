@@ -2,7 +2,8 @@ test_that("options reach the model", {
   object <- seurat_object()
   folder <- tempfile()
   options <- sysvi_options(
-    prior = "gmm", n_prior_components = 3, n_hidden = 24, n_layers = 1, dropout_rate = 0.2,
+    prior = "gmm", n_prior_components = 3, n_hidden = 24, n_layers = 1, n_layers_decoder = 2,
+    dropout_rate = 0.2,
     out_var_mode = "sample_feature", trainable_priors = FALSE, embed_categorical_covariates = TRUE,
     batch_size = 20, n_threads = 2, kl_weight = 0.5, lr = 0.002,
     model = list(embedding_dim = 3, gmm_init = "random")
@@ -15,6 +16,7 @@ test_that("options reach the model", {
   expect_identical(used$n_prior_components, 3L)
   expect_identical(used$n_hidden, 24L)
   expect_identical(used$n_layers, 1L)
+  expect_identical(used$n_layers_decoder, 2L)
   expect_identical(used$dropout_rate, 0.2)
   expect_identical(used$out_var_mode, "sample_feature")
   expect_false(used$trainable_priors)
@@ -37,7 +39,8 @@ test_that("defaults are those of Python", {
   ours <- sysvi_options()
   settings <- list(
     list(scs$SysVI, c("preset", "prior", "n_prior_components", "trainable_priors", "n_hidden",
-                      "n_layers", "dropout_rate", "out_var_mode", "embed_categorical_covariates")),
+                      "n_layers", "n_layers_decoder", "dropout_rate", "out_var_mode",
+                      "embed_categorical_covariates")),
     list(scs$SysVI$train, c("early_stopping", "train_size", "n_threads", "checkpoint_dir")),
     list(scs$SysVI$setup_anndata, "weight_batches"),
     list(scs$pp$select_features, c("n_top_genes", "min_cells"))
