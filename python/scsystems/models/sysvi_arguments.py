@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from ..errors import InputError
@@ -55,9 +56,11 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         "embedding_dim",
     ):
         value = arguments[name]
-        if value is None:
+        # as many as the encoder has
+        if name == "n_layers_decoder" and value is None:
             continue
-        if isinstance(value, bool) or int(value) != value or value < 1:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or value % 1 != 0 or value < 1:
             raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
         arguments[name] = int(value)
     if not 0 <= arguments["dropout_rate"] < 1:

@@ -451,6 +451,12 @@ BAD_MODEL = [
     ({"embedding_kwargs": {"init": 1}}, r"unknown entries: \['init'\]"),
     ({"prior": "flat"}, "prior='flat'"),
     ({"n_latent": 0}, "n_latent=0"),
+    ({"n_latent": None}, "n_latent=None"),
+    ({"n_hidden": "64"}, "n_hidden='64'"),
+    ({"n_hidden": float("inf")}, "n_hidden=inf"),
+    ({"n_layers": True}, "n_layers=True"),
+    ({"n_layers_decoder": 0}, "n_layers_decoder=0"),
+    ({"n_layers_decoder": 1.5}, "n_layers_decoder=1.5"),
     ({"dropout_rate": 1.0}, "dropout_rate=1.0"),
     (
         {"pseudoinputs_data_indices": [1, 2], "n_prior_components": 3},
@@ -521,6 +527,20 @@ def test_loading_with_other_data(adata, make, tmp_path):
         alone.get_latent_representation()
     np.testing.assert_allclose(
         alone.get_latent_representation(adata), model.get_latent_representation(), atol=1e-6
+    )
+
+
+def test_a_model_saved_before_decoders_had_their_own_depth_is_read(adata, tmp_path):
+    model = small(adata, n_layers=3)
+    model.train(**QUICK)
+    model.save(tmp_path / "m")
+    facts = tmp_path / "m" / "model.json"
+    record = json.loads(facts.read_text())
+    del record["arguments"]["n_layers_decoder"]
+    facts.write_text(json.dumps(record))
+    again = SysVI.load(tmp_path / "m", adata)
+    np.testing.assert_array_equal(
+        again.get_latent_representation(), model.get_latent_representation()
     )
 
 

@@ -198,6 +198,13 @@ def test_encoder_can_be_kept_from_the_covariates():
     )
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, 2), (1, 1), (3, 3)])
+def test_the_decoder_may_have_a_depth_of_its_own(given, expected):
+    net = make_net(n_layers_decoder=given)
+    assert len(net.encoder.hidden.layers) == 2
+    assert len(net.decoder.hidden.layers) == expected
+
+
 def test_same_generator_same_weights():
     one, two = make_net().state_dict(), make_net().state_dict()
     assert all(torch.equal(one[k], two[k]) for k in one)
