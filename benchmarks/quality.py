@@ -34,7 +34,7 @@ from scipy.io import mmwrite
 import scsystems as scs
 from scsystems.models.base import data_fingerprint
 from scsystems.models.plan import read_plan
-from scsystems.models.presets import MODEL, TRAINING
+from scsystems.models.presets import GENES, MODEL, TRAINING
 from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id
 
@@ -45,6 +45,7 @@ from quality_report import report
 logger = logging.getLogger("quality")
 
 PAPER = {"preset": "paper"}
+PAPER_GENES = GENES["paper"]
 NO_CYCLE = {"z_distance_cycle_weight": 0.0}
 # name -> arguments of SysVI, plan_kwargs of train(); the ablations are the paper's
 OURS = {
@@ -86,7 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--system", default="system")
     parser.add_argument("--label", default="cell_type")
     parser.add_argument("--batch", help="column with samples")
-    parser.add_argument("--n-top-genes", type=int, default=3000, help="default: the paper's 3000")
+    parser.add_argument("--n-top-genes", type=int, help="of counts (default: the paper's 3000)")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="NAME")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="default: every method's own")
@@ -101,9 +102,10 @@ def read(options) -> ad.AnnData:
     """Log-normalised cells with the columns ``system``, ``label``, ``batch``."""
     adata = ad.read_h5ad(options.data)
     if scs.pp.looks_like_counts(adata.X):
-        adata = scs.pp.prepare(
-            adata, options.system, options.batch, n_top_genes=options.n_top_genes
-        )
+        genes = options.n_top_genes or PAPER_GENES
+        adata = scs.pp.prepare(adata, options.system, options.batch, n_top_genes=genes)
+    elif options.n_top_genes is not None:
+        sys.exit(f"--n-top-genes: the genes of {options.data} are chosen already.")
     if "counts" not in adata.layers:
         sys.exit(f"{options.data} has no layer 'counts', which scVI needs.")
     obs = pd.DataFrame(
@@ -236,6 +238,9 @@ def benchmark(options) -> None:
     """Run what is missing and keep it."""
     adata = read(options)
     dataset = options.name or options.data.stem
+    if options.n_top_genes not in (None, PAPER_GENES):
+        # other genes are other data: they must not share tables
+        dataset += f", {options.n_top_genes} variable genes"
     store = RunStore(options.out / "runs")
     fingerprint = data_fingerprint(adata.X, adata.obs_names)
     pythons, missing = interpreters(options)

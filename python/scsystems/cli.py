@@ -90,9 +90,9 @@ def _add_sysvi(commands) -> None:
     command.add_argument(
         "--genes",
         type=int,
-        default=2000,
         metavar="N",
-        help="most variable genes per system; those that all systems share are used (default: 2000)",
+        help="most variable genes per system; those that all systems share are used (default: 2000, "
+        "with --preset paper 3000)",
     )
     command.add_argument("--all-genes", action="store_true", help="use every gene of the file")
     command.add_argument(
@@ -210,8 +210,10 @@ def _prepared(adata, options: argparse.Namespace):
     from .data.checks import looks_like_counts
     from .data.features import select_features
     from .data.preprocess import prepare
+    from .models import presets
 
     sample = options.covariates[0] if options.covariates else None
+    n_top_genes = presets.n_top_genes(options.preset) if options.genes is None else options.genes
     if looks_like_counts(adata.X):
         logger.info("The expression is raw counts: normalising and log-transforming")
         features = list(adata.var_names) if options.all_genes else None
@@ -220,13 +222,13 @@ def _prepared(adata, options: argparse.Namespace):
             options.system,
             sample,
             features=features,
-            n_top_genes=options.genes,
+            n_top_genes=n_top_genes,
             **({"min_cells": 0} if options.all_genes else {}),
         )
     logger.info("The expression is log-normalised already")
     if options.all_genes:
         return adata.copy()
-    genes = select_features(adata, options.system, sample, n_top_genes=options.genes)
+    genes = select_features(adata, options.system, sample, n_top_genes=n_top_genes)
     logger.info("%d genes vary in every system", len(genes))
     return adata[:, genes].copy()
 

@@ -8,8 +8,9 @@
 #' normalised and log-transformed; where an object has only counts, they are normalised for the
 #' training, with a message, and the object is left as it is.
 #'
-#' With `features = NULL` the highly variable genes of every system are chosen (2,000 per system,
-#' the paper: 3,000, with the first covariate as batch) and their intersection is used.
+#' With `features = NULL` the highly variable genes of every system are chosen, with the first
+#' covariate as batch, and their intersection is used: 2,000 per system, with the preset `"paper"`
+#' 3,000.
 #'
 #' Training can be interrupted (Ctrl-C, Escape): the embedding of the model as it then stands is
 #' written, and the history says so.

@@ -56,11 +56,11 @@ as_categories <- function(frame, except = NULL) {
 # Keep the genes that vary in every system.
 choose_features <- function(adata, settings, call = caller_env()) {
   control <- settings$control
-  arguments <- list(system_key = settings$system, n_top_genes = as.integer(control$n_top_genes),
-                    min_cells = as.integer(control$min_cells))
+  arguments <- list(system_key = settings$system, min_cells = as.integer(control$min_cells))
+  if (!is.null(control$n_top_genes)) arguments$n_top_genes <- as.integer(control$n_top_genes)
   if (length(settings$covariates)) arguments$batch_key <- settings$covariates[[1]]
   call_bridge("select_features", adata, utils::modifyList(arguments, control$features),
-              .call = call)
+              preset = control$preset, .call = call)
 }
 
 # Choose features if none were given, train, and fetch what R keeps.

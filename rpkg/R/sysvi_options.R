@@ -5,7 +5,7 @@
 #' and `plan`. `NULL` leaves a setting to Python's default.
 #'
 #' @param preset Set of defaults: `"default"`, the best that is known, or `"paper"`, as in Hrovatin
-#'   et al. (2025).
+#'   et al. (2025); the number of genes is among them.
 #' @param prior The prior of the latent space: `"vamp"` (a mixture of encoded pseudo-cells),
 #'   `"standard_normal"` or `"gmm"`.
 #' @param n_prior_components Number of components of the `"vamp"` and `"gmm"` priors; `NULL` for the
@@ -36,8 +36,8 @@
 #' @param lr,weight_decay Learning rate and weight decay of Adam.
 #' @param kl_weight Weight of the Kullback-Leibler term.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
-#'   system before intersecting, and the smallest number of cells per system a gene has to be found
-#'   in.
+#'   system before intersecting (`NULL` for the preset's: 2,000, with `"paper"` 3,000), and the
+#'   smallest number of cells per system a gene has to be found in.
 #' @param give_mean Whether a cell is represented by the mean of its posterior or by one draw.
 #' @param target_sum When counts have to be normalised: the total every cell is scaled to.
 #' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
@@ -50,7 +50,7 @@
 #' @return A list of class `sysvi_options`.
 #' @export
 #' @examples
-#' sysvi_options(preset = "paper", n_top_genes = 3000)
+#' sysvi_options(n_layers_decoder = 3, n_top_genes = 3000)
 sysvi_options <- function(preset = c("default", "paper"),
                           prior = c("vamp", "standard_normal", "gmm"), n_prior_components = NULL,
                           pseudoinputs = NULL, trainable_priors = TRUE, n_hidden = 256,
@@ -60,7 +60,7 @@ sysvi_options <- function(preset = c("default", "paper"),
                           weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
                           weight_decay = NULL, kl_weight = 1,
-                          n_top_genes = 2000, min_cells = 20, give_mean = TRUE,
+                          n_top_genes = NULL, min_cells = 20, give_mean = TRUE,
                           target_sum = 1e4, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
   preset <- rlang::arg_match(preset)
@@ -81,7 +81,7 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_number(lr, "lr", min = 0, null = TRUE)
   check_number(weight_decay, "weight_decay", min = 0, null = TRUE)
   check_number(kl_weight, "kl_weight", min = 0)
-  check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE)
+  check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE, null = TRUE)
   check_number(min_cells, "min_cells", min = 0, whole = TRUE)
   check_flag(give_mean, "give_mean")
   check_number(target_sum, "target_sum", min = 1)

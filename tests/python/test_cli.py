@@ -7,6 +7,7 @@ import pytest
 from anndata import read_h5ad
 
 from scsystems import SysVI, cli
+from scsystems.models import presets
 
 
 @pytest.fixture
@@ -60,6 +61,20 @@ def test_counts_are_prepared_and_quiet_is_quiet(file, tmp_path, capsys):
     cells = read_h5ad(out)
     assert list(cells.obsm) == ["X_mine"]
     assert (cells.X != read_h5ad(file).X).nnz == 0
+
+
+def test_the_preset_decides_on_the_number_of_genes(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(presets, "GENES", {"default": 10, "paper": 40})
+
+    def n_genes(name, *options):
+        model = tmp_path / name
+        arguments = ("sysvi", file, tmp_path / f"{name}.h5ad", "--system", "system", "--epochs", 1)
+        assert run(*arguments, "--model", model, "--quiet", *options) == 0
+        return len(SysVI.load(model).schema.genes)
+
+    few = n_genes("default")
+    assert few <= 10 < n_genes("paper", "--preset", "paper")
+    assert n_genes("given", "--preset", "paper", "--genes", 10) == few
 
 
 def test_evaluate_prints_and_writes_a_table(adata, tmp_path, capsys):

@@ -16,6 +16,8 @@ from .checks import check_finite_nonnegative, check_unique, head, looks_like_cou
 
 logger = logging.getLogger(__name__)
 
+# variable genes per system, unless a number is given
+N_TOP_GENES = 2000
 # with fewer features than this users should know, because integration suffers
 FEW_FEATURES = 200
 
@@ -27,7 +29,7 @@ def select_features(
     *,
     layer: str | None = None,
     min_cells: int = 20,
-    n_top_genes: int = 2000,
+    n_top_genes: int = N_TOP_GENES,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
 ) -> list[str]:

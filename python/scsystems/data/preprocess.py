@@ -21,6 +21,7 @@ from ..errors import InputError
 from . import orthologues as _orthologues
 from .checks import check_counts, check_unique, head, looks_like_counts
 from .features import (
+    N_TOP_GENES,
     chosen_by_all,
     matrix_of,
     n_cells_with,
@@ -75,7 +76,7 @@ def prepare(
     min_cells: int = 20,
     target_sum: float | None = 1e4,
     features: Sequence[str] | None = None,
-    n_top_genes: int = 2000,
+    n_top_genes: int = N_TOP_GENES,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
     counts_layer: str = "counts",
@@ -109,7 +110,7 @@ def prepare(
         type's marker, add it to the ``var_names`` of a first result and prepare again.
     n_top_genes
         Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue). With
-        2000 systems mixed more than with 3000, see ``docs/quality.md``.
+        2000 the pancreas mixed more than with 3000, see ``docs/quality.md``.
     flavor
         How :func:`scanpy.pp.highly_variable_genes` ranks genes: ``"cell_ranger"`` or
         ``"seurat"``.

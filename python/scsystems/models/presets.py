@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..data.features import N_TOP_GENES
 from ..errors import InputError
 from ..nn.sysvi import SysVIWeights
 
@@ -33,12 +34,25 @@ TRAINING = {
     "paper": {"most_epochs": 400, "cycle_weight": 5.0},
 }
 
+# variable genes per system, where genes are chosen and a model is trained in one call
+GENES = {"default": N_TOP_GENES, "paper": 3000}
+
 
 def defaults(preset: str) -> dict[str, Any]:
-    """Everything that a preset decides."""
+    """Everything that a preset decides about a model and its training."""
+    _check(preset)
+    return MODEL[preset] | TRAINING[preset]
+
+
+def n_top_genes(preset: str) -> int:
+    """Variable genes per system."""
+    _check(preset)
+    return GENES[preset]
+
+
+def _check(preset: str) -> None:
     if preset not in MODEL:
         raise InputError(f"preset={preset!r} is not known. Expected one of {tuple(MODEL)}.")
-    return MODEL[preset] | TRAINING[preset]
 
 
 def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,8 @@ class SysVI(
         ``plan_kwargs={"adversary_weight": kappa}``.
     preset
         Which defaults to use, those of `train` included: ``"default"``, the best known, or
-        ``"paper"``. An argument that is given always wins.
+        ``"paper"``. An argument that is given always wins. The paper's 3000 variable genes per
+        system are for :func:`scsystems.pp.prepare`.
     seed
         Seed of the initial weights and of the cells the prior starts from.
 
@@ -324,8 +325,7 @@ class SysVI(
         sizes = SysVISizes(
             n_genes=len(schema.genes),
             covariates=covariates,
-            # models of other programs, or saved before there was an argument, have its neutral default
-            **{k: a[k] for k in SIZE_ARGUMENTS if k in a},
+            **{k: a[k] for k in SIZE_ARGUMENTS},
         )
         self._generator = torch.Generator().manual_seed(a["seed"])
         net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet

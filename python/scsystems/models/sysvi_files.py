@@ -111,7 +111,9 @@ class FilesMixin(TrainedState):
     def _read_own(self, dir_path: str | Path) -> None:
         """Everything that `save` wrote."""
         tensors, record = read_model(dir_path, type(self).__name__)
-        self._prepare(Schema.from_json(record["schema"]), record["arguments"])
+        # models saved before there was this argument have decoders as deep as their encoders
+        arguments = {"n_layers_decoder": None} | record["arguments"]
+        self._prepare(Schema.from_json(record["schema"]), arguments)
         empty_prior(self.net, self._arguments)
         load_weights(self.net, tensors, dir_path)
         self._history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}

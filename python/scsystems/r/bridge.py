@@ -19,6 +19,7 @@ import pandas as pd
 
 import scsystems as scs
 from scsystems.errors import InputError
+from scsystems.models import presets
 from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.evaluation import batch_strength, evaluate, tune  # noqa: F401
@@ -164,11 +165,16 @@ def obs_parts(adata: Any, columns: list[str]) -> dict[str, dict[str, Any]]:
 
 
 @guarded
-def select_features(adata: Any, arguments: Mapping[str, Any]) -> Any:
-    """Keep the genes that are highly variable in every system; returns a new AnnData."""
+def select_features(adata: Any, arguments: Mapping[str, Any], preset: str = "default") -> Any:
+    """Keep the genes that are highly variable in every system; returns a new AnnData.
+
+    Without ``n_top_genes`` there are as many as the preset says.
+    """
     import torch
 
-    arguments = keyword_arguments(scs.pp.select_features, arguments)
+    arguments = {"n_top_genes": presets.n_top_genes(preset)} | keyword_arguments(
+        scs.pp.select_features, arguments
+    )
     # numba, inside scanpy, sets the number of OpenMP threads that torch has, too
     threads = torch.get_num_threads()
     try:

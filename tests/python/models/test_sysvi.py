@@ -1,3 +1,4 @@
+import inspect
 import json
 import logging
 from itertools import cycle
@@ -9,8 +10,10 @@ import pytest
 import torch
 from scipy.sparse import issparse
 
+import scsystems as scs
 from scsystems import SysVI, load
 from scsystems.errors import InputError, ModelFileError, NotTrainedError
+from scsystems.models import presets
 from scsystems.train.team import can_fork
 
 QUICK = {"max_epochs": 2, "verbose": False}
@@ -438,6 +441,9 @@ def test_presets_differ_and_a_given_argument_wins(adata):
     assert paper["n_prior_components"] == 5
     assert (paper["covariate_init"], paper["encode_covariates"]) == ("linear", True)
     assert default != paper
+    assert (presets.n_top_genes("default"), presets.n_top_genes("paper")) == (2000, 3000)
+    for function in (scs.pp.prepare, scs.pp.select_features):
+        assert inspect.signature(function).parameters["n_top_genes"].default == 2000
     assert small(adata, preset="paper", n_prior_components=7)._arguments["n_prior_components"] == 7
 
 

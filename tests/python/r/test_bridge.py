@@ -6,6 +6,7 @@ import pytest
 from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
+from scsystems.models import presets
 from scsystems.r import bridge, envelope, training, values
 
 
@@ -214,6 +215,17 @@ def test_feature_selection_leaves_the_threads_as_they_are(adata):
     )
     assert 0 < kept.n_vars <= 20
     assert torch.get_num_threads() == before
+
+
+def test_the_preset_decides_on_the_number_of_genes(adata, monkeypatch):
+    monkeypatch.setattr(presets, "GENES", {"default": 10, "paper": 40})
+    chosen = {"system_key": "system", "min_cells": 1.0}
+
+    def n_genes(arguments, *preset):
+        return value(bridge.select_features(adata, arguments, *preset)).n_vars
+
+    assert n_genes(chosen) <= 10 < n_genes(chosen, "paper")
+    assert n_genes(chosen | {"n_top_genes": 10.0}, "paper") == n_genes(chosen)
 
 
 def test_records_of_an_anndata_go_with_their_embedding(adata):

@@ -43,7 +43,7 @@ test_that("defaults are those of Python", {
                       "embed_categorical_covariates")),
     list(scs$SysVI$train, c("early_stopping", "train_size", "n_threads", "checkpoint_dir")),
     list(scs$SysVI$setup_anndata, "weight_batches"),
-    list(scs$pp$select_features, c("n_top_genes", "min_cells"))
+    list(scs$pp$select_features, "min_cells")
   )
   for (part in settings) for (name in part[[2]]) {
     expect_equal(ours[[name]], python_default(name, part[[1]]), info = name)
@@ -60,6 +60,25 @@ test_that("the paper's preset is within reach", {
   expect_identical(used$covariate_init, "linear")
   training <- reticulate::import("json")$loads(text)$training
   expect_identical(training$weights$cycle, 5)
+})
+
+test_that("the preset decides how many genes vary, unless a number is given", {
+  presets <- reticulate::import("scsystems.models.presets", convert = FALSE)
+  expect_identical(reticulate::py_to_r(presets$GENES), list(default = 2000L, paper = 3000L))
+  # numbers that tell the presets apart on few genes
+  before <- presets$GENES
+  on.exit(presets$GENES <- before)
+  presets$GENES <- reticulate::dict(default = 10L, paper = 40L)
+  n_genes <- function(...) {
+    result <- suppressWarnings(
+      quick(seurat_object(), features = NULL, control = small_options(min_cells = 5, ...)),
+      classes = "scsystems_warning"
+    )
+    length(result[["sysvi"]]@misc$scsystems$features)
+  }
+  expect_lte(n_genes(), 10)
+  expect_gt(n_genes(preset = "paper"), 10)
+  expect_lte(n_genes(preset = "paper", n_top_genes = 10), 10)
 })
 
 test_that("pseudoinputs are cells by name or position", {
