@@ -107,7 +107,7 @@ def _add_sysvi(commands) -> None:
         "--cycle-weight",
         type=float,
         metavar="W",
-        help="strength of integration: 2 to 50 are sensible (default: the model's own)",
+        help="strength of integration: 1 to 50 are sensible (default: the model's own)",
     )
     training.add_argument(
         "--kl-weight", type=float, metavar="W", help="weight of the KL divergence"

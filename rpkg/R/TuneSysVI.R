@@ -17,7 +17,7 @@
 #'   list of settings, each a named list (a `name` among them names the setting). Names are those of
 #'   [RunSysVI()] (`cycle.weight`, `dims`, `max.epochs`), or of any argument in Python of `SysVI`,
 #'   its `train()` and `plan_kwargs`, such as `prior` or `kl_weight`. `NULL` compares the cycle
-#'   weights 2, 5, 10 and 50.
+#'   weights 1, 2, 5 and 10.
 #' @param seeds Seeds; every setting is run with each.
 #' @param labels Column with cell types, if there are any.
 #' @param batch Column with samples; `NULL` for the first of `covariates`, else the systems.
@@ -51,7 +51,7 @@
 #' \dontrun{
 #' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
 #' tuned <- TuneSysVI(object, system = "species", covariates = "donor", labels = "cell_type",
-#'                    grid = list(cycle.weight = c(2, 5, 10)), report = "tuning.html")
+#'                    grid = list(cycle.weight = c(1, 2, 5)), report = "tuning.html")
 #' tuned
 #' plot(tuned)
 #' object <- RunSysVI(object, system = "species", covariates = "donor", control = tuned$control,
@@ -113,11 +113,11 @@ tuning_names <- c(cycle.weight = "z_distance_cycle_weight", dims = "n_latent",
 
 # Python's grid: the shared settings are part of every setting.
 tuning_settings <- function(grid, control, max.epochs, call = caller_env()) {
-  grid <- grid %||% list(cycle.weight = c(2, 5, 10, 50))
+  grid <- grid %||% list(cycle.weight = c(1, 2, 5, 10))
   if (!is.list(grid) || !length(grid)) {
     abort_input(c("{.arg grid} must be a named list of values, or a list of settings.",
                   x = "Found {.obj_type_friendly {grid}}.",
-                  i = "For example {.code list(cycle.weight = c(2, 5, 10))}."), call = call)
+                  i = "For example {.code list(cycle.weight = c(1, 2, 5))}."), call = call)
   }
   shared <- tuning_shared(control, max.epochs)
   if (is.null(names(grid))) {

@@ -15,12 +15,12 @@
 #' @param trainable_priors Whether the prior's components are trained.
 #' @param n_hidden,n_layers Width and number of the hidden layers. Other widths integrated the
 #'   pancreas worse or lost a rare type, and so did a deeper encoder.
-#' @param n_layers_decoder Number of the decoder's hidden layers; `NULL` for as many as the encoder
-#'   has (`n_layers`). With 3 systems mix more, and a rare type whose markers are not among the genes
-#'   is lost more easily.
+#' @param n_layers_decoder Number of the decoder's hidden layers; `NULL` for the preset's: 3, with
+#'   `"paper"` as many as the encoder has (`n_layers`). With 3 systems mix more than with 2.
 #' @param dropout_rate Dropout in the hidden layers.
-#' @param out_var_mode One variance per gene (`"feature"`) or per cell and gene
-#'   (`"sample_feature"`).
+#' @param out_var_mode Variance of the decoder: 1 for every gene (`"constant"`), learned per gene
+#'   (`"feature"`) or per cell and gene (`"sample_feature"`); `NULL` for the preset's: constant, with
+#'   `"paper"` per gene.
 #' @param embed_categorical_covariates Whether categorical covariates enter as learned vectors.
 #'   Worth it with many samples.
 #' @param continuous_covariates Columns of numbers used as continuous covariates.
@@ -50,12 +50,12 @@
 #' @return A list of class `sysvi_options`.
 #' @export
 #' @examples
-#' sysvi_options(n_layers_decoder = 3, n_top_genes = 3000)
+#' sysvi_options(n_layers_decoder = 2, n_top_genes = 3000)
 sysvi_options <- function(preset = c("default", "paper"),
                           prior = c("vamp", "standard_normal", "gmm"), n_prior_components = NULL,
                           pseudoinputs = NULL, trainable_priors = TRUE, n_hidden = 256,
                           n_layers = 2, n_layers_decoder = NULL, dropout_rate = 0.1,
-                          out_var_mode = c("feature", "sample_feature"),
+                          out_var_mode = NULL,
                           embed_categorical_covariates = FALSE, continuous_covariates = NULL,
                           weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
@@ -65,7 +65,9 @@ sysvi_options <- function(preset = c("default", "paper"),
                           train = list(), plan = list(), features = list()) {
   preset <- rlang::arg_match(preset)
   prior <- rlang::arg_match(prior)
-  out_var_mode <- rlang::arg_match(out_var_mode)
+  if (!is.null(out_var_mode)) {
+    out_var_mode <- rlang::arg_match(out_var_mode, c("constant", "feature", "sample_feature"))
+  }
   check_number(n_prior_components, "n_prior_components", min = 1, whole = TRUE, null = TRUE)
   check_flag(trainable_priors, "trainable_priors")
   check_number(n_hidden, "n_hidden", min = 1, whole = TRUE)

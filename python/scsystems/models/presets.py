@@ -11,6 +11,8 @@ from ..nn.sysvi import SysVIWeights
 # arguments of the constructor whose default a preset decides
 MODEL = {
     "default": {
+        "n_layers_decoder": 3,
+        "out_var_mode": "constant",
         "n_prior_components": 20,
         "prior_density": "joint",
         "pseudoinput_choice": "spread",
@@ -19,6 +21,9 @@ MODEL = {
         "cycle_covariates": "keep",
     },
     "paper": {
+        # as many as of the encoder
+        "n_layers_decoder": None,
+        "out_var_mode": "feature",
         "n_prior_components": 5,
         "prior_density": "joint",
         "pseudoinput_choice": "random",

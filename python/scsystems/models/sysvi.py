@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..nn.fast.sparse import is_sparse_enough, sparse_rows
 from ..nn.layers import CovariateInit, CovariateSizes
 from ..nn.priors import Density
-from ..nn.sysvi import SysVINet, SysVISizes
+from ..nn.sysvi import OutVarMode, SysVINet, SysVISizes
 from ..nn.sysvi_imported import ImportedSysVINet
 from . import presets
 from .base import (
@@ -87,12 +87,13 @@ class SysVI(
         integrated the pancreas worse or lost a rare type, and so did a deeper encoder, see
         ``docs/quality.md``.
     n_layers_decoder
-        Hidden layers of the decoder; default as many as of the encoder (``n_layers``). With 3
-        systems mix more, and a rare type whose markers are not among the genes is lost more
-        easily, see ``docs/quality.md``.
+        Hidden layers of the decoder; default 3 (paper: as many as of the encoder, ``n_layers``).
+        With 3 systems mix more than with 2, see ``docs/quality.md``.
     out_var_mode
-        Variance of the decoder: ``"feature"`` (one per gene) or ``"sample_feature"`` (predicted
-        per cell and gene).
+        Variance of the decoder: ``"constant"`` (default; 1 for every gene, so that the
+        reconstruction loss is half the squared error), ``"feature"`` (paper; one per gene,
+        learned) or ``"sample_feature"`` (predicted per cell and gene). A learned variance counts
+        a gene of noise as much as a marker of a cell type, see ``docs/quality.md``.
     embed_categorical_covariates
         Let categorical covariates enter as learned vectors, for many samples.
     embedding_dim
@@ -145,7 +146,7 @@ class SysVI(
         n_layers: int = 2,
         n_layers_decoder: int | None = None,
         dropout_rate: float = 0.1,
-        out_var_mode: Literal["feature", "sample_feature"] = "feature",
+        out_var_mode: OutVarMode | None = None,
         embed_categorical_covariates: bool = False,
         embedding_dim: int = 5,
         embedding_kwargs: dict[str, Any] | None = None,

@@ -25,7 +25,7 @@ _CHOICES = {
     "prior_density": ("joint", "factorised"),
     "pseudoinput_choice": ("spread", "random"),
     "gmm_init": ("data", "random"),
-    "out_var_mode": ("feature", "sample_feature"),
+    "out_var_mode": ("constant", "feature", "sample_feature"),
     "covariate_init": ("zero", "linear"),
     "cycle_covariates": ("keep", "zero"),
 }

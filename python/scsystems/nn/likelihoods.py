@@ -18,7 +18,7 @@ def gaussian_nll(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     x, mean
         B x G.
     log_var
-        B x G, or G when the variance is one learned value per gene.
+        B x G, or G when the variance is one value per gene.
     """
     if log_var.dim() == 1:
         return _GeneVarianceNLL.apply(x, mean, log_var)

@@ -25,6 +25,10 @@ from .layers import (
 from .likelihoods import gaussian_nll
 from .priors import StandardNormalPrior, VampPrior
 
+# variances of the decoder: one for all genes and never learned, learned per gene, predicted per
+# cell and gene
+OutVarMode = Literal["constant", "feature", "sample_feature"]
+
 # exp of a log-variance beyond this range is of no use and would overflow in half precision
 LOG_VAR_RANGE = 15.0
 
@@ -43,7 +47,7 @@ class SysVISizes:
     n_layers: int = 2
     n_layers_decoder: int | None = None
     dropout_rate: float = 0.1
-    out_var_mode: Literal["feature", "sample_feature"] = "feature"
+    out_var_mode: OutVarMode = "feature"
     covariate_init: CovariateInit = "zero"
     encode_covariates: bool = True
     cycle_covariates: Literal["keep", "zero"] = "keep"
@@ -55,7 +59,7 @@ class SysVIWeights:
 
     reconstruction: float = 1.0
     kl: float = 1.0
-    cycle: float = 2.0
+    cycle: float = 1.0
     adversary: float = 0.0
 
 
@@ -126,7 +130,9 @@ class Decoder(nn.Module):
             generator,
         )
         self.mean = linear(sizes.n_hidden, sizes.n_genes, generator)
-        if sizes.out_var_mode == "feature":
+        if sizes.out_var_mode == "constant":
+            self.register_buffer("log_var", torch.zeros(sizes.n_genes), persistent=False)
+        elif sizes.out_var_mode == "feature":
             self.log_var = nn.Parameter(torch.zeros(sizes.n_genes))
         else:
             self.log_var = linear(sizes.n_hidden, sizes.n_genes, generator)
@@ -137,7 +143,7 @@ class Decoder(nn.Module):
         return wide_linear(h, self.mean.weight, self.mean.bias, self.reduced)
 
     def variance(self, h: Tensor) -> Tensor:
-        """Log-variance: G (one per gene) or B x G (one per cell and gene)."""
+        """Log-variance: G (one per gene, zero if constant) or B x G (one per cell and gene)."""
         log_var = self.log_var(h) if isinstance(self.log_var, nn.Linear) else self.log_var
         return log_var.clamp(-LOG_VAR_RANGE, LOG_VAR_RANGE)
 

@@ -44,6 +44,7 @@ ABLATIONS = {
     "factorised": ({"prior_density": "factorised"}, {}),
     "fixed pseudoinputs": ({"trainable_priors": False}, {}),
     "random gmm": ({"prior": "gmm", "gmm_init": "random", "n_prior_components": 3}, {}),
+    "feature": ({"out_var_mode": "feature"}, {}),
     "sample_feature": ({"out_var_mode": "sample_feature"}, {}),
     "linear covariates": ({"covariate_init": "linear", "cycle_covariates": "zero"}, {}),
     "blind encoder": ({"encode_covariates": False}, {}),
@@ -324,7 +325,7 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
     assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
 
 
-@pytest.mark.parametrize(("preset", "most", "cycle"), [("default", 200, 2), ("paper", 400, 5)])
+@pytest.mark.parametrize(("preset", "most", "cycle"), [("default", 200, 1), ("paper", 400, 5)])
 def test_defaults_of_training_are_those_of_the_preset(adata, tmp_path, preset, most, cycle):
     seen = []
 
@@ -440,6 +441,10 @@ def test_presets_differ_and_a_given_argument_wins(adata):
     default, paper = small(adata)._arguments, small(adata, preset="paper")._arguments
     assert paper["n_prior_components"] == 5
     assert (paper["covariate_init"], paper["encode_covariates"]) == ("linear", True)
+    assert (default["out_var_mode"], paper["out_var_mode"]) == ("constant", "feature")
+    assert (default["n_layers_decoder"], paper["n_layers_decoder"]) == (3, None)
+    assert len(small(adata).net.decoder.hidden.layers) == 3
+    assert len(small(adata, preset="paper").net.decoder.hidden.layers) == 2
     assert default != paper
     assert (presets.n_top_genes("default"), presets.n_top_genes("paper")) == (2000, 3000)
     for function in (scs.pp.prepare, scs.pp.select_features):

@@ -14,13 +14,15 @@ def without_noise(model):
         model.net.encoder.log_var.bias.fill_(-15.0)
 
 
-@pytest.mark.parametrize("out_var_mode", ["feature", "sample_feature"])
+@pytest.mark.parametrize("out_var_mode", ["constant", "feature", "sample_feature"])
 def test_scores_are_those_of_the_loss_written_out(train, adata, out_var_mode):
     model = train(prior="standard_normal", out_var_mode=out_var_mode)
     without_noise(model)
     mean, var = (v.astype(np.float64) for v in model.get_latent_representation(return_dist=True))
     decoded = model.get_normalized_expression(return_numpy=True).astype(np.float64)
-    if out_var_mode == "feature":
+    if out_var_mode == "constant":
+        log_v = 0.0
+    elif out_var_mode == "feature":
         log_v = model.net.decoder.log_var.detach().numpy().astype(np.float64)
     else:
         with torch.no_grad():

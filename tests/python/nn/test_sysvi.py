@@ -81,7 +81,9 @@ def numpy_loss(net, batch, weights, noise, train, zero_cycle_covariates=False):
     z = mean + np.sqrt(var) * noise
     hd = hidden(net.decoder.hidden, z, here, train)
     x_mean = affine(net.decoder.mean, hd)
-    if isinstance(net.decoder.log_var, torch.nn.Linear):
+    if net.sizes.out_var_mode == "constant":
+        v = np.ones_like(x)
+    elif net.sizes.out_var_mode == "sample_feature":
         v = np.exp(affine(net.decoder.log_var, hd))
     else:
         v = np.exp(net.decoder.log_var.detach().double().numpy()) * np.ones_like(x)
@@ -122,7 +124,7 @@ def numpy_loss(net, batch, weights, noise, train, zero_cycle_covariates=False):
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("vamp", [True, False])
-@pytest.mark.parametrize("out_var_mode", ["feature", "sample_feature"])
+@pytest.mark.parametrize("out_var_mode", ["constant", "feature", "sample_feature"])
 @pytest.mark.parametrize("cycle_covariates", ["keep", "zero"])
 def test_loss_against_float64(train, vamp, out_var_mode, cycle_covariates):
     net = make_net(out_var_mode=out_var_mode, cycle_covariates=cycle_covariates)

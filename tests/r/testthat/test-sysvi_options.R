@@ -26,7 +26,7 @@ test_that("options reach the model", {
   expect_identical(used$n_latent, 4L)
   expect_identical(used$seed, 42L)
   expect_identical(arguments$training$weights$kl, 0.5)
-  expect_identical(arguments$training$weights$cycle, 2)
+  expect_identical(arguments$training$weights$cycle, 1)
   expect_identical(arguments$training$n_threads, 2L)
 })
 

@@ -40,7 +40,7 @@ def has_fast_gradients(net: SysVINet, weights: SysVIWeights) -> bool:
     return (
         weights.adversary == 0
         and net.adversary is None
-        and sizes.out_var_mode == "feature"
+        and sizes.out_var_mode != "sample_feature"
         and sizes.covariates.embedding_dim is None
         and sizes.covariates.n_total <= MOST_LEVELS
         # a subclass may compute something else
@@ -233,8 +233,9 @@ class SysVIGradients:
         d = self.d_expression[: len(self.hidden)]
         self.output.write_weight_gradient(d, self.hidden)
         torch.add(d_bias, d[n:, self.genes].sum(0), out=decoder.mean.bias.grad)
-        inside = decoder.log_var.abs() <= LOG_VAR_RANGE
-        decoder.log_var.grad.copy_((1 - squares / n).mul_(0.5 * weight).mul_(inside))
+        if decoder.log_var.requires_grad:
+            inside = decoder.log_var.abs() <= LOG_VAR_RANGE
+            decoder.log_var.grad.copy_((1 - squares / n).mul_(0.5 * weight).mul_(inside))
         d = self.decoder.backward(self.output.input_gradient(d), parts)
         self.decoder.write_gradients(self.z)
         d_z = self.decoder.layers[0].product.input_gradient(d)

@@ -80,6 +80,7 @@ def loops(request, monkeypatch):
         ("vamp", {"cycle_covariates": "zero", "n_layers": 1}),
         ("vamp", {"density": "factorised", "n_layers": 3}),
         ("vamp", {"dropout_rate": 0.0}),
+        ("vamp", {"out_var_mode": "constant"}),
         ("vamp", {"n_layers_decoder": 3}),
         ("gmm", {"encode_covariates": False, "n_layers": 3, "n_layers_decoder": 1}),
         ("standard_normal", {}),
