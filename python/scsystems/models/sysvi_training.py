@@ -86,7 +86,8 @@ class TrainingMixin(TrainedState):
             ``early_stopping_warmup_epochs``.
         plan_kwargs
             ``kl_weight`` (1), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (1, with
-            ``preset="paper"`` 5; 0 switches the cycle off), ``adversary_weight`` (0),
+            ``preset="paper"`` 5; with learned variances 2 is a good start; 0 switches the cycle
+            off), ``adversary_weight`` (0),
             ``optimizer`` ("Adam" or "AdamW"), ``lr`` (1e-3), ``eps`` (0.01), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.

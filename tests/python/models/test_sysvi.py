@@ -542,7 +542,8 @@ def test_loading_with_other_data(adata, make, tmp_path):
 
 
 def test_a_model_saved_before_decoders_had_their_own_depth_is_read(adata, tmp_path):
-    model = small(adata, n_layers=3)
+    # as deep as the encoder, which is not what the default preset says
+    model = small(adata, preset="paper")
     model.train(**QUICK)
     model.save(tmp_path / "m")
     facts = tmp_path / "m" / "model.json"
