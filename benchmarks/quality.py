@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import anndata as ad
@@ -33,7 +32,6 @@ from scipy.io import mmwrite
 
 import scsystems as scs
 from scsystems.models.base import data_fingerprint
-from scsystems.models.plan import read_plan
 from scsystems.models.presets import GENES, MODEL, TRAINING
 from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id
@@ -125,7 +123,7 @@ def sysvi_defaults(n_cells: int, epochs: int | None) -> dict:
     """What ``SysVI`` without arguments means at present: part of the identity of its runs."""
     return {
         "model": MODEL["default"],
-        "loss": asdict(read_plan(None, TRAINING["default"]["cycle_weight"]).weights),
+        "training": TRAINING["default"]["plan"],
         "batch_size": inspect.signature(scs.SysVI.train).parameters["batch_size"].default,
         "epochs": epochs or default_epochs(n_cells, TRAINING["default"]["most_epochs"]),
     }

@@ -33,8 +33,10 @@
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.
-#' @param lr,weight_decay Learning rate and weight decay of Adam.
-#' @param kl_weight Weight of the Kullback-Leibler term.
+#' @param lr,weight_decay Learning rate and weight decay of Adam; `NULL` for the preset's rate (0.0015;
+#'   0.001 for `"paper"`) and for a decay of 1e-6.
+#' @param kl_weight Weight of the Kullback-Leibler term; `NULL` for the preset's (0.85; 1 for
+#'   `"paper"`).
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
 #'   system before intersecting (`NULL` for the preset's: 2,000, with `"paper"` 3,000), and the
 #'   smallest number of cells per system a gene has to be found in.
@@ -59,7 +61,7 @@ sysvi_options <- function(preset = c("default", "paper"),
                           embed_categorical_covariates = FALSE, continuous_covariates = NULL,
                           weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
-                          weight_decay = NULL, kl_weight = 1,
+                          weight_decay = NULL, kl_weight = NULL,
                           n_top_genes = NULL, min_cells = 20, give_mean = TRUE,
                           target_sum = 1e4, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
@@ -82,7 +84,7 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_flag(early_stopping, "early_stopping")
   check_number(lr, "lr", min = 0, null = TRUE)
   check_number(weight_decay, "weight_decay", min = 0, null = TRUE)
-  check_number(kl_weight, "kl_weight", min = 0)
+  check_number(kl_weight, "kl_weight", min = 0, null = TRUE)
   check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE, null = TRUE)
   check_number(min_cells, "min_cells", min = 0, whole = TRUE)
   check_flag(give_mean, "give_mean")
@@ -139,7 +141,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
   plan <- utils::modifyList(drop_null(list(
     lr = control$lr,
     weight_decay = control$weight_decay,
-    kl_weight = as.double(control$kl_weight),
+    kl_weight = if (!is.null(control$kl_weight)) as.double(control$kl_weight),
     z_distance_cycle_weight = if (!is.null(cycle.weight)) as.double(cycle.weight)
   )), control$plan)
   further <- control$train

@@ -38,12 +38,11 @@ class Plan:
     reduce_lr: ReduceLearningRate | None
 
 
-def read_plan(plan_kwargs: dict[str, Any] | None, cycle_weight: float, stacklevel: int = 3) -> Plan:
-    """Check ``plan_kwargs`` and sort its entries; a missing one has its default.
-
-    That of the cycle's weight is ``cycle_weight``.
-    """
-    given = {"z_distance_cycle_weight": cycle_weight} | dict(plan_kwargs or {})
+def read_plan(
+    plan_kwargs: dict[str, Any] | None, defaults: dict[str, float], stacklevel: int = 3
+) -> Plan:
+    """Check ``plan_kwargs`` and sort its entries; a missing one has its default, if it is in ``defaults``."""
+    given = dict(plan_kwargs or {})
     unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
     if unknown:
         raise InputError(
@@ -73,7 +72,10 @@ def read_plan(plan_kwargs: dict[str, Any] | None, cycle_weight: float, stackleve
         raise InputError(
             f"plan_kwargs has {named} without reduce_lr_on_plateau=True, so they would do nothing."
         )
-    return Plan(SysVIWeights(**weights), {k: given[k] for k in _OPTIMIZER if k in given}, reduce_lr)
+    usual = {field: defaults[name] for name, field in _LOSS.items() if name in defaults}
+    everything = defaults | given
+    optimizer = {k: everything[k] for k in _OPTIMIZER if k in everything}
+    return Plan(SysVIWeights(**usual | weights), optimizer, reduce_lr)
 
 
 def read_early_stopping(

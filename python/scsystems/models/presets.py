@@ -6,7 +6,6 @@ from typing import Any
 
 from ..data.features import N_TOP_GENES
 from ..errors import InputError
-from ..nn.sysvi import SysVIWeights
 
 # arguments of the constructor whose default a preset decides
 MODEL = {
@@ -33,10 +32,21 @@ MODEL = {
     },
 }
 
-# what train() takes if nothing else is given: the largest number of epochs, and the weight of the cycle
+# what train() takes if nothing else is given: the largest number of epochs, and plan_kwargs
 TRAINING = {
-    "default": {"most_epochs": 200, "cycle_weight": SysVIWeights.cycle},
-    "paper": {"most_epochs": 400, "cycle_weight": 5.0},
+    "default": {
+        "most_epochs": 200,
+        "plan": {"kl_weight": 0.85, "z_distance_cycle_weight": 2.0, "lr": 1.5e-3, "eps": 1e-4},
+    },
+    "paper": {
+        "most_epochs": 400,
+        "plan": {"kl_weight": 1.0, "z_distance_cycle_weight": 5.0, "lr": 1e-3, "eps": 0.01},
+    },
+    # of models that package saved: training goes on as it would there
+    "scvi-tools": {
+        "most_epochs": 400,
+        "plan": {"kl_weight": 1.0, "z_distance_cycle_weight": 2.0, "lr": 1e-3, "eps": 0.01},
+    },
 }
 
 # variable genes per system, where genes are chosen and a model is trained in one call

@@ -70,7 +70,7 @@ class TrainingMixin(TrainedState):
         ----------
         max_epochs
             Passes over the cells; default ``min(round(20000 / n_cells * 400), 200)``, with
-            ``preset="paper"`` at most 400.
+            ``preset="paper"`` and for models that scvi-tools saved at most 400.
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         train_size, validation_size
@@ -85,13 +85,14 @@ class TrainingMixin(TrainedState):
             for ``early_stopping_patience`` checks, at the earliest after
             ``early_stopping_warmup_epochs``.
         plan_kwargs
-            ``kl_weight`` (1), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (1, with
-            ``preset="paper"`` 5; with learned variances 2 is a good start; 0 switches the cycle
-            off), ``adversary_weight`` (0),
-            ``optimizer`` ("Adam" or "AdamW"), ``lr`` (1e-3), ``eps`` (0.01), ``weight_decay``
+            ``kl_weight`` (0.85), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (2; 0
+            switches the cycle off), ``adversary_weight`` (0),
+            ``optimizer`` ("Adam" or "AdamW"), ``lr`` (1.5e-3), ``eps`` (1e-4), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
-            KL warm-up is not used: it hurts the cycle model.
+            With ``preset="paper"`` ``kl_weight`` is 1, ``z_distance_cycle_weight`` 5, ``lr`` 1e-3
+            and ``eps`` 0.01; a model that scvi-tools saved goes on as there, with 1, 2, 1e-3 and
+            0.01. KL warm-up is not used: it hurts the cycle model.
         check_val_every_n_epoch
             Epochs between validations, if there are validation cells; default 1.
         early_stopping_monitor, early_stopping_min_delta, early_stopping_patience
@@ -129,8 +130,8 @@ class TrainingMixin(TrainedState):
             The same as ``verbose``, as scvi-tools calls it.
         """
         # a model that scvi-tools saved has no preset
-        defaults = presets.defaults(self._arguments.get("preset", "default"))
-        plan = read_plan(plan_kwargs, defaults["cycle_weight"])
+        defaults = presets.TRAINING[self._arguments.get("preset", "scvi-tools")]
+        plan = read_plan(plan_kwargs, defaults["plan"])
         if self._query is not None and not self._query.trains_anything:
             logger.warning(
                 "Nothing to train: the query has no new covariate levels, and everything else is frozen."
@@ -249,6 +250,7 @@ class TrainingMixin(TrainedState):
             "seed": seed,
             "device": str(device),
             "weights": vars(plan.weights),
+            "optimizer": plan.optimizer,
             "precision": "bfloat16" if reduced else "float32",
             "n_threads": result.n_threads,
         }

@@ -325,8 +325,16 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
     assert 0 < np.abs(difference).mean() < 0.1 * latents["float32"].std()
 
 
-@pytest.mark.parametrize(("preset", "most", "cycle"), [("default", 200, 1), ("paper", 400, 5)])
-def test_defaults_of_training_are_those_of_the_preset(adata, tmp_path, preset, most, cycle):
+@pytest.mark.parametrize(
+    ("preset", "most", "weights", "optimizer"),
+    [
+        ("default", 200, (0.85, 2), {"lr": 1.5e-3, "eps": 1e-4}),
+        ("paper", 400, (1, 5), {"lr": 1e-3, "eps": 0.01}),
+    ],
+)
+def test_defaults_of_training_are_those_of_the_preset(
+    adata, tmp_path, preset, most, weights, optimizer
+):
     seen = []
 
     def stop(epoch, max_epochs, losses):
@@ -339,7 +347,13 @@ def test_defaults_of_training_are_those_of_the_preset(adata, tmp_path, preset, m
     again = SysVI.load(tmp_path / "model", adata)
     again.train(verbose=False, callbacks=stop)
     assert seen == [most] * 2
-    assert model._train_facts["weights"]["cycle"] == again._train_facts["weights"]["cycle"] == cycle
+    for facts in (model._train_facts, again._train_facts):
+        assert (facts["weights"]["kl"], facts["weights"]["cycle"]) == weights
+        assert facts["optimizer"] == optimizer
+    again.train(max_epochs=1, verbose=False, plan_kwargs={"max_kl_weight": 2, "eps": 0.1})
+    facts = again._train_facts
+    assert facts["weights"] | {"kl": 2, "cycle": weights[1]} == facts["weights"]
+    assert facts["optimizer"] == optimizer | {"eps": 0.1}
 
 
 @pytest.mark.parametrize(

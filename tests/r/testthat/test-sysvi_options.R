@@ -26,7 +26,8 @@ test_that("options reach the model", {
   expect_identical(used$n_latent, 4L)
   expect_identical(used$seed, 42L)
   expect_identical(arguments$training$weights$kl, 0.5)
-  expect_identical(arguments$training$weights$cycle, 1)
+  expect_identical(arguments$training$weights$cycle, 2)
+  expect_identical(arguments$training$optimizer, list(lr = 0.002, eps = 1e-4))
   expect_identical(arguments$training$n_threads, 2L)
 })
 
