@@ -61,6 +61,7 @@ OURS = {
 # name -> environment, method of peers.py, whether seeds matter
 PEERS = {
     "scvi-tools SysVI": ("scvi", "sysvi", True),
+    "scvi-tools SysVI, cycle weight 2": ("scvi", "sysvi-2", True),
     "scvi-tools scVI": ("scvi", "scvi", True),
     "harmonypy": ("harmony", "harmony", True),
     "scanorama": ("scanorama", "scanorama", True),
