@@ -19,6 +19,7 @@ _LOSS = {
     "z_distance_cycle_weight": "cycle",
     "adversary_weight": "adversary",
 }
+_NUMBERS = ("lr", "eps", "weight_decay", *_LOSS)
 _REDUCE = {
     "lr_scheduler_metric": "monitor",
     "lr_factor": "factor",
@@ -59,12 +60,8 @@ def read_plan(
         raise InputError(
             "plan_kwargs has both kl_weight and max_kl_weight, which mean the same. Give one."
         )
-    weights = {field: float(given[name]) for name, field in _LOSS.items() if name in given}
-    for name, field in _LOSS.items():
-        if name in given and not 0 <= weights[field] < float("inf"):
-            raise InputError(
-                f"plan_kwargs[{name!r}] is {given[name]!r}. Expected a finite weight of at least 0."
-            )
+    given |= {name: _number(name, given[name]) for name in _NUMBERS if name in given}
+    weights = {field: given[name] for name, field in _LOSS.items() if name in given}
     reduce_lr = None
     if given.get("reduce_lr_on_plateau"):
         reduce_lr = ReduceLearningRate(**{f: given[n] for n, f in _REDUCE.items() if n in given})
@@ -76,6 +73,18 @@ def read_plan(
     everything = defaults | given
     optimizer = {k: everything[k] for k in _OPTIMIZER if k in everything}
     return Plan(SysVIWeights(**usual | weights), optimizer, reduce_lr)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number < float("inf"):
+        raise InputError(
+            f"plan_kwargs[{name!r}] is {value!r}. Expected a finite number of at least 0."
+        )
+    return number
 
 
 def read_early_stopping(

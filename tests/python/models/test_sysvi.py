@@ -350,10 +350,13 @@ def test_defaults_of_training_are_those_of_the_preset(
     for facts in (model._train_facts, again._train_facts):
         assert (facts["weights"]["kl"], facts["weights"]["cycle"]) == weights
         assert facts["optimizer"] == optimizer
-    again.train(max_epochs=1, verbose=False, plan_kwargs={"max_kl_weight": 2, "eps": 0.1})
+    again.train(
+        max_epochs=1, verbose=False, plan_kwargs={"max_kl_weight": 2, "eps": np.float32(0.5)}
+    )
     facts = again._train_facts
     assert facts["weights"] | {"kl": 2, "cycle": weights[1]} == facts["weights"]
-    assert facts["optimizer"] == optimizer | {"eps": 0.1}
+    assert facts["optimizer"] == optimizer | {"eps": 0.5}
+    again.save(tmp_path / "again")
 
 
 @pytest.mark.parametrize(
@@ -501,8 +504,11 @@ def test_bad_model_arguments(adata, options, message):
 
 BAD_TRAIN = [
     ({"plan_kwargs": {"learning_rate": 1}}, r"unknown entries: \['learning_rate'\]"),
-    ({"plan_kwargs": {"kl_weight": -1}}, "Expected a finite weight"),
+    ({"plan_kwargs": {"kl_weight": -1}}, r"\['kl_weight'\] is -1. Expected a finite number"),
     ({"plan_kwargs": {"kl_weight": 1, "max_kl_weight": 2}}, "mean the same"),
+    ({"plan_kwargs": {"lr": "fast"}}, r"\['lr'\] is 'fast'. Expected a finite number"),
+    ({"plan_kwargs": {"eps": -1e-4}}, r"\['eps'\] is -0.0001. Expected a finite number"),
+    ({"plan_kwargs": {"lr": 0}}, "positive learning rate"),
     ({"plan_kwargs": {"lr_factor": 0.5}}, "without reduce_lr_on_plateau"),
     ({"plan_kwargs": {"adversary_weight": 1}}, "adversarial=True"),
     ({"train_size": 0}, "train_size=0"),
