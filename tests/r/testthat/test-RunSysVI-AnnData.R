@@ -30,7 +30,7 @@ test_that("the AnnData keeps its expression, in X or in a layer", {
   before <- reticulate::py_to_r(adata$X$sum())
   expect_message(quick(adata, verbose = TRUE), "counts")
   expect_identical(reticulate::py_to_r(adata$X$sum()), before)
-  expect_equal(embedding_of(adata), embedding_of(quick(anndata_object())), tolerance = 1e-4)
+  expect_equal(embedding_of(adata), embedding_of(quick(anndata_object())), tolerance = rounding)
   layered <- anndata_object()
   reticulate::py_set_item(layered$layers, "log", layered$X$copy())
   layered$X <- NULL
