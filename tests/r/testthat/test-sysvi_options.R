@@ -60,7 +60,16 @@ test_that("the paper's preset is within reach", {
   expect_identical(used$n_prior_components, 5L)
   expect_identical(used$covariate_init, "linear")
   training <- reticulate::import("json")$loads(text)$training
-  expect_identical(training$weights$cycle, 5)
+  expect_identical(training$weights[c("kl", "cycle")], list(kl = 1, cycle = 5))
+})
+
+test_that("weights that are not given are those of the default preset", {
+  folder <- tempfile()
+  quick(seurat_object(), model.dir = folder)
+  text <- paste(readLines(file.path(folder, "model.json"), warn = FALSE), collapse = "\n")
+  training <- reticulate::import("json")$loads(text)$training
+  expect_identical(training$weights[c("kl", "cycle")], list(kl = 0.85, cycle = 2))
+  expect_identical(training$optimizer, list(lr = 0.0015, eps = 1e-4))
 })
 
 test_that("the preset decides how many genes vary, unless a number is given", {
