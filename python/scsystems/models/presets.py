@@ -35,8 +35,8 @@ MODEL = {
 # what train() takes if nothing else is given: the largest number of epochs, and plan_kwargs
 TRAINING = {
     "default": {
-        "most_epochs": 200,
-        "plan": {"kl_weight": 0.85, "z_distance_cycle_weight": 2.0, "lr": 1.5e-3, "eps": 1e-4},
+        "most_epochs": 250,
+        "plan": {"kl_weight": 0.8, "z_distance_cycle_weight": 3.0, "lr": 2e-3, "eps": 1e-4},
     },
     "paper": {
         "most_epochs": 400,

@@ -69,7 +69,7 @@ class TrainingMixin(TrainedState):
         Parameters
         ----------
         max_epochs
-            Passes over the cells; default ``min(round(20000 / n_cells * 400), 200)``, with
+            Passes over the cells; default ``min(round(20000 / n_cells * 400), 250)``, with
             ``preset="paper"`` and for models that scvi-tools saved at most 400.
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
@@ -85,9 +85,9 @@ class TrainingMixin(TrainedState):
             for ``early_stopping_patience`` checks, at the earliest after
             ``early_stopping_warmup_epochs``.
         plan_kwargs
-            ``kl_weight`` (0.85), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (2; 0
+            ``kl_weight`` (0.8), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (3; 0
             switches the cycle off), ``adversary_weight`` (0),
-            ``optimizer`` ("Adam" or "AdamW"), ``lr`` (1.5e-3), ``eps`` (1e-4), ``weight_decay``
+            ``optimizer`` ("Adam" or "AdamW"), ``lr`` (2e-3), ``eps`` (1e-4), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
             With ``preset="paper"`` ``kl_weight`` is 1, ``z_distance_cycle_weight`` 5, ``lr`` 1e-3
@@ -113,7 +113,8 @@ class TrainingMixin(TrainedState):
         precision
             Number format of the products over all genes in training: ``"float32"``,
             ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
-            AMX, newer NVIDIA GPUs). Weights, losses and embeddings are always float32.
+            AMX or AVX512_BF16, newer NVIDIA GPUs). Weights, losses and embeddings are always
+            float32.
         n_threads
             Cores of the CPU to train on; default one for minibatches of less than 2^20 values
             (cells x genes), else as many threads as torch is set to. With several, each takes a

@@ -12,6 +12,9 @@ logger = logging.getLogger(__name__)
 
 _NAMES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
 
+# instructions of CPUs that multiply bfloat16, as torch names them
+_BFLOAT16_OF_CPUS = ("amx_tile", "avx512_bf16")
+
 
 def choose_device(
     accelerator: str = "auto", devices: int | str | list[int] = "auto"
@@ -81,8 +84,9 @@ def reduced_precision(precision: str, device: torch.device) -> bool:
     Parameters
     ----------
     precision
-        ``"auto"``: bfloat16 where the hardware multiplies it much faster (CPUs with AMX, NVIDIA
-        GPUs from Ampere on), else float32. ``"float32"`` or ``"bfloat16"`` decide it.
+        ``"auto"``: bfloat16 where the hardware multiplies it much faster (CPUs with AMX or
+        AVX512_BF16, NVIDIA GPUs from Ampere on), else float32. ``"float32"`` or ``"bfloat16"``
+        decide it.
     device
         Where training runs.
     """
@@ -94,5 +98,10 @@ def reduced_precision(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return device.type == "cpu" and bool(has_amx())
+    return device.type == "cpu" and any(_cpu_has(name) for name in _BFLOAT16_OF_CPUS)
+
+
+def _cpu_has(instructions: str) -> bool:
+    """Whether torch sees them; releases that cannot tell count as without."""
+    is_supported = getattr(torch.cpu, f"_is_{instructions}_supported", lambda: False)
+    return bool(is_supported())

@@ -328,7 +328,7 @@ def test_bfloat16_products_stay_close_and_end_with_training(adata):
 @pytest.mark.parametrize(
     ("preset", "most", "weights", "optimizer"),
     [
-        ("default", 200, (0.85, 2), {"lr": 1.5e-3, "eps": 1e-4}),
+        ("default", 250, (0.8, 3), {"lr": 2e-3, "eps": 1e-4}),
         ("paper", 400, (1, 5), {"lr": 1e-3, "eps": 0.01}),
     ],
 )

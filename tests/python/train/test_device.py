@@ -41,10 +41,14 @@ def test_precision(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
     assert reduced_precision("bfloat16", cpu)
     assert not reduced_precision("float32", gpu)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    for amx, avx512, expected in ((0, 0, False), (1, 0, True), (0, 1, True)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda s=amx: s, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda s=avx512: s, raising=False)
+        assert reduced_precision("auto", cpu) is expected
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert not reduced_precision("auto", cpu)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert reduced_precision("auto", cpu)
+    assert not reduced_precision("auto", torch.device("mps"))
     for capability, expected in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
         assert reduced_precision("auto", gpu) == expected

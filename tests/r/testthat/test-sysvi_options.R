@@ -68,8 +68,8 @@ test_that("weights that are not given are those of the default preset", {
   quick(seurat_object(), model.dir = folder)
   text <- paste(readLines(file.path(folder, "model.json"), warn = FALSE), collapse = "\n")
   training <- reticulate::import("json")$loads(text)$training
-  expect_identical(training$weights[c("kl", "cycle")], list(kl = 0.85, cycle = 2))
-  expect_identical(training$optimizer, list(lr = 0.0015, eps = 1e-4))
+  expect_identical(training$weights[c("kl", "cycle")], list(kl = 0.8, cycle = 3))
+  expect_identical(training$optimizer, list(lr = 0.002, eps = 1e-4))
 })
 
 test_that("the preset decides how many genes vary, unless a number is given", {
