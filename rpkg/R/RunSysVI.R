@@ -24,7 +24,7 @@
 #' @param features Genes to train on; `NULL` for the highly variable genes shared by the systems.
 #'   The markers of a rare type should be among them.
 #' @param dims Number of dimensions of the embedding.
-#' @param cycle.weight Weight of the cycle-consistency, 1 to 50; `NULL` for the preset's (2; 5 for
+#' @param cycle.weight Weight of the cycle-consistency, 1 to 50; `NULL` for the preset's (3; 5 for
 #'   `"paper"`). More of it mixes systems more, at the price of biological differences. 0 switches
 #'   it off.
 #' @param max.epochs Number of epochs; `NULL` for the default, which falls with the number of cells

@@ -51,7 +51,7 @@
 #' \dontrun{
 #' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
 #' tuned <- TuneSysVI(object, system = "species", covariates = "donor", labels = "cell_type",
-#'                    grid = list(cycle.weight = c(1, 2, 5)), report = "tuning.html")
+#'                    grid = list(cycle.weight = c(1, 3, 5)), report = "tuning.html")
 #' tuned
 #' plot(tuned)
 #' object <- RunSysVI(object, system = "species", covariates = "donor", control = tuned$control,
@@ -113,11 +113,11 @@ tuning_names <- c(cycle.weight = "z_distance_cycle_weight", dims = "n_latent",
 
 # Python's grid: the shared settings are part of every setting.
 tuning_settings <- function(grid, control, max.epochs, call = caller_env()) {
-  grid <- grid %||% list(cycle.weight = c(1, 2, 5, 10))
+  grid <- grid %||% list(cycle.weight = c(1, 3, 5, 10))
   if (!is.list(grid) || !length(grid)) {
     abort_input(c("{.arg grid} must be a named list of values, or a list of settings.",
                   x = "Found {.obj_type_friendly {grid}}.",
-                  i = "For example {.code list(cycle.weight = c(1, 2, 5))}."), call = call)
+                  i = "For example {.code list(cycle.weight = c(1, 3, 5))}."), call = call)
   }
   shared <- tuning_shared(control, max.epochs)
   if (is.null(names(grid))) {

@@ -33,9 +33,9 @@
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.
-#' @param lr,weight_decay Learning rate and weight decay of Adam; `NULL` for the preset's rate (0.0015;
+#' @param lr,weight_decay Learning rate and weight decay of Adam; `NULL` for the preset's rate (0.002;
 #'   0.001 for `"paper"`) and for a decay of 1e-6.
-#' @param kl_weight Weight of the Kullback-Leibler term; `NULL` for the preset's (0.85; 1 for
+#' @param kl_weight Weight of the Kullback-Leibler term; `NULL` for the preset's (0.8; 1 for
 #'   `"paper"`).
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
 #'   system before intersecting (`NULL` for the preset's: 2,000, with `"paper"` 3,000), and the

@@ -28,8 +28,8 @@ from .workers import train_together
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_GRID = {"z_distance_cycle_weight": [1.0, 2.0, 5.0, 10.0]}
-"""The default cycle weight, 2, and others: the setting that matters most."""
+DEFAULT_GRID = {"z_distance_cycle_weight": [1.0, 3.0, 5.0, 10.0]}
+"""The default cycle weight, 3, and others: the setting that matters most."""
 BIOLOGY = ("nmi_fixed", "moran")
 """What the paper scores biology by."""
 UNLABELLED_BIOLOGY = ("cluster_preservation", "matched_profiles", "moran")
