@@ -5,7 +5,7 @@ test_that("options reach the model", {
     prior = "gmm", n_prior_components = 3, n_hidden = 24, n_layers = 1, n_layers_decoder = 2,
     dropout_rate = 0.2,
     out_var_mode = "sample_feature", trainable_priors = FALSE, embed_categorical_covariates = TRUE,
-    batch_size = 20, n_threads = 2, kl_weight = 0.5, lr = 0.002,
+    batch_size = 20, n_threads = 2, kl_weight = 0.5, lr = 0.004,
     model = list(embedding_dim = 3, gmm_init = "random")
   )
   quick(object, covariates = "donor", control = options, model.dir = folder)
@@ -26,8 +26,8 @@ test_that("options reach the model", {
   expect_identical(used$n_latent, 4L)
   expect_identical(used$seed, 42L)
   expect_identical(arguments$training$weights$kl, 0.5)
-  expect_identical(arguments$training$weights$cycle, 2)
-  expect_identical(arguments$training$optimizer, list(lr = 0.002, eps = 1e-4))
+  expect_identical(arguments$training$weights$cycle, 3)
+  expect_identical(arguments$training$optimizer, list(lr = 0.004, eps = 1e-4))
   expect_identical(arguments$training$n_threads, 2L)
 })
 
