@@ -139,13 +139,14 @@ def setting_of(record: dict) -> str:
     return record["setting"]
 
 
-def run_ours(adata, name: str, seed: int, epochs: int | None) -> tuple[np.ndarray, dict]:
-    model_arguments, plan = OURS[name]
+def run_sysvi(
+    adata, model_arguments: dict, plan: dict, seed: int, **training
+) -> tuple[np.ndarray, dict]:
     covariates = ["batch"] if adata.obs["batch"].nunique() > adata.obs["system"].nunique() else None
     start, cpu = time.perf_counter(), time.process_time()
     scs.SysVI.setup_anndata(adata, "system", categorical_covariate_keys=covariates)
     model = scs.SysVI(adata, **model_arguments, seed=seed)
-    model.train(max_epochs=epochs, plan_kwargs=dict(plan), seed=seed, verbose=False)
+    model.train(plan_kwargs=dict(plan), seed=seed, verbose=False, **training)
     embedding = model.get_latent_representation()
     return embedding, {
         "seconds": time.perf_counter() - start,
@@ -277,7 +278,9 @@ def benchmark(options) -> None:
                     if name == "PCA":
                         embedding, facts = adata.obsm["pca"], {"seconds": 0.0, "cpu_seconds": 0.0}
                     elif name in OURS:
-                        embedding, facts = run_ours(adata, name, seed, options.epochs)
+                        embedding, facts = run_sysvi(
+                            adata, *OURS[name], seed, max_epochs=options.epochs
+                        )
                     elif name == SCSPECIES:
                         embedding, facts = run_scspecies(adata, seed, options.epochs)
                     elif name in R_PEERS:

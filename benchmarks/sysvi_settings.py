@@ -1,4 +1,4 @@
-"""SysVI with settings of your own on one data set: the trials in docs/quality.md.
+"""SysVI with settings of your own on one data set: trials like those in docs/quality.md.
 
     python benchmarks/sysvi_settings.py --out trials.jsonl --data pancreas.h5ad --label cell_type \
         --batch donor --n-top-genes 2000 --seeds 0 1 2 3 4 --plan '{"lr": 1e-3}'
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import pandas as pd
-from quality import read, sysvi_defaults
+from quality import read, run_sysvi, sysvi_defaults
 
 import scsystems as scs
 
@@ -38,14 +37,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--train", type=json.loads, default={}, help="others of train(), as JSON")
     parser.add_argument("--moran-min-cells", type=int, default=500)
     return parser.parse_args()
-
-
-def embed(adata, options, seed: int):
-    covariates = ["batch"] if adata.obs["batch"].nunique() > adata.obs["system"].nunique() else None
-    scs.SysVI.setup_anndata(adata, "system", categorical_covariate_keys=covariates)
-    model = scs.SysVI(adata, **options.model, seed=seed)
-    model.train(plan_kwargs=options.plan, seed=seed, verbose=False, **options.train)
-    return model.get_latent_representation()
 
 
 def score(adata, moran_min_cells: int) -> dict[str, float]:
@@ -74,11 +65,11 @@ def main() -> None:
     for seed in options.seeds:
         if seed in mine:
             continue
-        cpu = time.process_time()
-        adata.obsm["run"] = embed(adata, options, seed)
-        cpu = time.process_time() - cpu
+        adata.obsm["run"], facts = run_sysvi(
+            adata, options.model, options.plan, seed, **options.train
+        )
         scores = score(adata, options.moran_min_cells)
-        mine[seed] = {"settings": settings, "seed": seed, "cpu_seconds": cpu, "scores": scores}
+        mine[seed] = facts | {"settings": settings, "seed": seed, "scores": scores}
         with options.out.open("a") as file:
             file.write(json.dumps(mine[seed]) + "\n")
         print(f"seed {seed}: {', '.join(f'{name} {scores[name]:.3f}' for name in SCORES)}")
