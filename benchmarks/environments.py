@@ -21,7 +21,16 @@ PINS = {
     "scvi": ["torch==2.13.0", "scvi-tools==1.4.2", "scipy<1.17"],
     "harmony": ["harmonypy==2.1.0", "pandas<3", "scipy<1.17"],
     "scanorama": ["scanorama==1.7.4", "numpy<2", "pandas<3", "scipy<1.14"],
-}
+    "glue": ["torch==2.13.0", "scglue==0.4.1", "scanpy==1.11.5", "anndata==0.12.19"],
+    # scarches 0.6.1 does not say so, but a newer anndata has not what it imports; without the
+    # others pinned, too, pip does not find versions that go together
+    "scarches": [
+        "torch==2.13.0", "scarches==0.6.1", "scvi-tools==1.4.2", "anndata==0.11.4", "scanpy==1.10.4",
+        "scHPL==1.0.3", "muon==0.1.9", "gdown==6.5.1", "scipy<1.17",
+    ],
+    # of newer scikit-learns it gives an argument that is gone
+    "celltypist": ["celltypist==1.7.1", "scikit-learn<1.8"],
+}  # fmt: skip
 
 
 def python_of(root: Path, name: str) -> Path:

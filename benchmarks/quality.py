@@ -33,11 +33,13 @@ from scipy.io import mmwrite
 import scsystems as scs
 from scsystems.models.base import data_fingerprint
 from scsystems.models.presets import GENES, MODEL, TRAINING
+from scsystems.train.device import choose_device, reduced_precision
 from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id
 
 sys.path.insert(0, str(Path(__file__).parent))
 from environments import PINS, python_of
+from quality_names import name_rows, shared_labels
 from quality_report import report
 
 logger = logging.getLogger("quality")
@@ -65,12 +67,24 @@ PEERS = {
     "scvi-tools scVI": ("scvi", "scvi", True),
     "harmonypy": ("harmony", "harmony", True),
     "scanorama": ("scanorama", "scanorama", True),
+    "scGLUE": ("glue", "glue", True),
+    "scPoli": ("scarches", "scpoli", True),
+    "scPoli (labels)": ("scarches", "scpoli-labels", True),
+    "celltypist": ("celltypist", "celltypist", False),
 }
-# from R, in whose library Seurat must be; Seurat draws no random numbers that matter here
-R_PEERS = {"Seurat CCA": "seurat-cca", "Seurat RPCA": "seurat-rpca"}
-# it is told the cell types of one system, as no other method is
+# from R, in whose library Seurat must be; they draw no random numbers that matter here
+R_PEERS = {
+    "Seurat CCA": "seurat-cca",
+    "Seurat RPCA": "seurat-rpca",
+    "limma": "limma",
+    "ComBat": "combat",
+    "SingleR": "singler",
+}
+# they name the cells of every system by those of every other, and embed none
+NAMERS = ("celltypist", "SingleR")
+# like "scPoli (labels)", it is told the cell types of the largest system; no other method is
 SCSPECIES = "ScSpecies (labels)"
-SEEDLESS = ("PCA", *R_PEERS)
+SEEDLESS = ("PCA", *R_PEERS, *(name for name, peer in PEERS.items() if not peer[2]))
 METHODS = [*OURS, SCSPECIES, *PEERS, *R_PEERS, "PCA"]
 # what SysVI is called in tables when it ran with other defaults than the present ones
 OTHER_DEFAULTS = "SysVI (other defaults)"
@@ -180,7 +194,10 @@ def run_r(folder: Path, name: str, seed: int, options) -> tuple[np.ndarray, dict
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError("\n".join(done.stderr.strip().splitlines()[-3:]))
-    return np.loadtxt(out, delimiter=","), json.loads(out.with_suffix(".json").read_text())
+    result = pd.read_csv(out, header=None).to_numpy()
+    return result.astype(str if name in NAMERS else float), json.loads(
+        out.with_suffix(".json").read_text()
+    )
 
 
 def run_scspecies(adata, seed: int, epochs: int | None) -> tuple[np.ndarray, dict]:
@@ -234,6 +251,16 @@ def interpreters(options) -> tuple[dict[str, Path], dict[str, str]]:
     return found, missing
 
 
+def evaluate(adata, embedding: np.ndarray, run: str, moran_min_cells: int) -> list[list]:
+    """Rows of the table of metrics."""
+    adata.obsm["run"] = embedding
+    table = scs.metrics.evaluate(
+        adata, ["run"], "system", "label", "batch", unintegrated="pca",
+        moran_min_cells=moran_min_cells, verbose=False,
+    )  # fmt: skip
+    return table.assign(embedding=run).to_numpy().tolist()
+
+
 def benchmark(options) -> None:
     """Run what is missing and keep it."""
     adata = read(options)
@@ -250,7 +277,7 @@ def benchmark(options) -> None:
         folder = Path(temporary)
         sparse.save_npz(folder / "x.npz", adata.X)
         sparse.save_npz(folder / "counts.npz", adata.layers["counts"])
-        adata.obs[["system", "batch"]].to_csv(folder / "obs.csv")
+        adata.obs.assign(shared_label=shared_labels(adata.obs)).to_csv(folder / "obs.csv")
         np.save(folder / "pca.npy", adata.obsm["pca"])
         if shutil.which("Rscript"):
             mmwrite(folder / "x.mtx", adata.X.T)
@@ -268,6 +295,9 @@ def benchmark(options) -> None:
                     "arguments": OURS.get(name), "pins": PINS[PEERS[name][0]] if name in PEERS else None,
                 }  # fmt: skip
                 defaults = {}
+                if name in OURS:
+                    reduced = reduced_precision("auto", choose_device("auto"))
+                    identity["precision"] = "bfloat16" if reduced else "float32"
                 if name == "SysVI":
                     defaults = {"defaults": sysvi_defaults(adata.n_obs, options.epochs)}
                 run = run_id(identity | defaults)
@@ -296,12 +326,10 @@ def benchmark(options) -> None:
                     skipped[f"{name}, seed {seed}"] = str(error)
                     print(f"failed: {error}")
                     continue
-                adata.obsm["run"] = embedding
-                table = scs.metrics.evaluate(
-                    adata, ["run"], "system", "label", "batch", unintegrated="pca",
-                    moran_min_cells=options.moran_min_cells, verbose=False,
-                )  # fmt: skip
-                rows = table.assign(embedding=run).to_numpy().tolist()
+                if name in NAMERS:
+                    rows = name_rows(embedding, adata.obs, run)
+                else:
+                    rows = evaluate(adata, embedding, run, options.moran_min_cells)
                 record = {"dataset": dataset, "setting": name, "seed": seed, "rows": rows} | facts
                 record |= {
                     "epochs": options.epochs,

@@ -20,12 +20,7 @@ from scsystems.tune.scoring import rank_settings, score_runs
 
 # comparators that are not run, and why
 UNAVAILABLE = {
-    "scArches/scPoli": "pip resolves no set of versions for scarches 0.6.1 within 20 minutes.",
-    "scGLUE": (
-        "it joins different kinds of measurements over a graph of their features; with the same "
-        "genes in every system that graph has self-loops only. No environment is pinned for it."
-    ),
-    "celltypist": "it transfers labels without an embedding, so there is nothing to score.",
+    "scArches": "its model for annotated references, scPoli, is run instead.",
     "scspecies": "see benchmarks/scspecies.py, which gives it each species' own genes.",
 }
 SHOWN = [
@@ -88,7 +83,9 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
         "data set."
     )
     palette = colours(methods)  # the same in all figures
-    for dataset, part in runs.groupby("dataset"):
+    for dataset, everything in runs.groupby("dataset"):
+        # others only name cells
+        part = everything[everything["ilisi"].notna()]
         biology = [
             name
             for name in ("nmi_fixed", "moran")
@@ -116,13 +113,13 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
         ]
         if len(groups):
             document.text(
-                "Label transfer: balanced accuracy per direction, then recall per cell type."
+                "Label transfer: balanced accuracy per direction, then recall per cell type. Methods "
+                "that only name cells come last."
             )
             wide = groups.pivot_table(index="group", columns="setting", values="value", sort=False)
+            names = [*ranking.index, *(name for name in methods if name not in ranking.index)]
             document.table(
-                wide[[name for name in ranking.index if name in wide]].rename_axis(
-                    index="direction"
-                )
+                wide[[name for name in names if name in wide]].rename_axis(index="direction")
             )
         slug = "".join(c if c.isalnum() else "_" for c in str(dataset))
         strips = scs.pl.metric_strips(
@@ -135,7 +132,7 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
         ax.figure.set_size_inches(6.5, 3.8)
         document.figure(ax.figure, f"{slug}_tradeoff", "Mixing against biology.")
         axes = scs.pl.jaccard_by_type(
-            tidy[tidy["dataset"] == dataset], by="setting", palette=palette
+            tidy[tidy["embedding"].isin(part.index)], by="setting", palette=palette
         )
         document.figure(
             next(iter(axes.values())).figure,
