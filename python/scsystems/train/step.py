@@ -13,6 +13,7 @@ from ..data.counts import ResidentCounts
 from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
 from .adam import FlatAdam
 from .flat import FlatParameters
+from .shared import shared_zeros
 from .statistics import SharedStatistics, shared_statistics
 from .team import Team, forked_team
 
@@ -55,7 +56,8 @@ class Steps:
         self.gradients, self.flat, self.cells = gradients, flat, cells
         self.batch_size, self.optimizer = batch_size, optimizer
         self.generator, self.clip = generator, clip
-        self.epoch = 0
+        # where processes that are forked later read it, too
+        self.epoch = shared_zeros((1,), torch.int64)
         # losses added up over an epoch, in a place that a recorded step finds again
         self.names: Sequence[str] = ()
         self.sums: Tensor | None = None
@@ -67,7 +69,7 @@ class Steps:
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """All minibatches once; returns the mean losses."""
-        self.epoch = epoch
+        self.epoch.fill_(epoch)
         cells = self.cells
         schedule = epoch_schedule(len(cells), self.batch_size, self.generator, cells.device)
         if self.sums is not None:
@@ -106,7 +108,7 @@ class Steps:
             self.flat.write_gradients_to(row)
             self.statistics.write_to(row)
         cells = self.cells.gather(indices)
-        parts = self.gradients(cells, self.epoch, generator, same_weights)
+        parts = self.gradients(cells, int(self.epoch), generator, same_weights)
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.flat.vector, self.clip)
         self.names = parts._fields

@@ -43,7 +43,9 @@ def test_precision(monkeypatch):
     assert not reduced_precision("float32", gpu)
     for amx, avx512, expected in ((0, 0, False), (1, 0, True), (0, 1, True)):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda s=amx: s, raising=False)
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda s=avx512: s, raising=False)
+        monkeypatch.setattr(
+            torch.cpu, "_is_avx512_bf16_supported", lambda s=avx512: s, raising=False
+        )
         assert reduced_precision("auto", cpu) is expected
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
