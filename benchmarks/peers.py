@@ -125,8 +125,8 @@ def glue(folder: Path, seed: int, epochs: int | None) -> np.ndarray:
     for first, second in product(parts.values(), repeat=2):
         pairs = zip(first.var_names, second.var_names, strict=True)
         graph.add_edges_from(pairs, weight=1.0, sign=1)
-    with tempfile.TemporaryDirectory() as folder:
-        fit = {"directory": folder}
+    with tempfile.TemporaryDirectory() as checkpoints:
+        fit = {"directory": checkpoints}
         if epochs is not None:
             # of each of its two trainings; its own are longer, with the same share of burn-in
             fit |= {"max_epochs": epochs, "align_burnin": -(-epochs // 6)}
