@@ -147,7 +147,8 @@ def scpoli(folder: Path, seed: int, epochs: int | None, labelled: bool = False) 
     adata = cells(folder, "counts")
     adata.X = adata.X.toarray()
     batches = adata.obs["batch"].nunique() > adata.obs["system"].nunique()
-    known = np.flatnonzero(adata.obs["system"] == adata.obs["system"].value_counts().index[0])
+    # a mask: of numbers scArches takes some as the names of cells
+    known = (adata.obs["system"] == adata.obs["system"].value_counts().index[0]).to_numpy()
     types = {"cell_type_keys": "label", "labeled_indices": known} if labelled else {}
     model = scPoli(
         adata, condition_keys=["system", "batch"] if batches else "system", embedding_dims=5,

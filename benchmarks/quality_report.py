@@ -144,7 +144,14 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
         document.text(f"{name}: {reason}")
     skipped = out / "skipped.json"
     if skipped.exists():
+        # what has failed once may have been run since
+        done = {
+            (r.dataset, name)
+            for r in runs.itertuples()
+            for name in (r.setting, f"{r.setting}, seed {r.seed}")
+        }
         for dataset, reasons in json.loads(skipped.read_text()).items():
             for name, reason in reasons.items():
-                document.text(f"{dataset}: {name}: {reason}")
+                if (dataset, name) not in done:
+                    document.text(f"{dataset}: {name}: {reason}")
     print(document.write("Integration quality"))
