@@ -21,8 +21,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import scsystems as scs
-from scsystems.data.neighbours import nearest
-from scsystems.models.scspecies_training import log1p
+from scsystems.data.neighbors import nearest
+from scsystems.models.scspecies.training import log1p
 
 LEAST_CELLS = 20
 

@@ -32,7 +32,7 @@ from scipy.io import mmwrite
 
 import scsystems as scs
 from scsystems.models.base import data_fingerprint
-from scsystems.models.presets import GENES, MODEL, TRAINING
+from scsystems.models.sysvi.presets import GENES, MODEL, TRAINING
 from scsystems.train.device import choose_device, reduced_precision
 from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id

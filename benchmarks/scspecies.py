@@ -194,7 +194,7 @@ def main() -> None:
     import numpy as np
     import pandas as pd
 
-    from scsystems.models.scspecies_parts import homologues
+    from scsystems.models.scspecies.species import homologues
 
     directions = [("context", "target")]
     if args.both_directions:

@@ -35,11 +35,16 @@ def worker(n_cells: int, n_target: int, n_genes: int) -> None:
     import torch
     from scipy import sparse
 
-    from scsystems.data.minibatches import CellArrays, ResidentCells
-    from scsystems.data.neighbours import nearest
-    from scsystems.models.scspecies_training import SEARCH_CHUNK, AlignmentObjective, Weights
-    from scsystems.nn.scspecies import AlignedNet, AlignmentOptions, Candidates, ContextCells
-    from scsystems.nn.scvi import ScviNet, ScviSizes
+    from scsystems.data.resident import CellArrays, ResidentCells
+    from scsystems.data.neighbors import nearest
+    from scsystems.models.scspecies.training import SEARCH_CHUNK, AlignmentObjective, Weights
+    from scsystems.nn.scspecies.alignment import (
+        AlignedNet,
+        AlignmentOptions,
+        Candidates,
+        ContextCells,
+    )
+    from scsystems.nn.scspecies.net import ScviNet, ScviSizes
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from ._version import __version__
 
 # public name -> (module, attribute or None for the module itself)
 _LAZY = {
-    "SysVI": ("scsystems.models.sysvi", "SysVI"),
-    "ScSpecies": ("scsystems.models.scspecies", "ScSpecies"),
+    "SysVI": ("scsystems.models.sysvi.model", "SysVI"),
+    "ScSpecies": ("scsystems.models.scspecies.model", "ScSpecies"),
     "load": ("scsystems.models.base", "load"),
     "data": ("scsystems.data", None),
     "datasets": ("scsystems.data.datasets", None),

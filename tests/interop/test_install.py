@@ -101,7 +101,7 @@ def test_a_built_package_holds_the_files_not_links(run, tree, tmp_path, folder):
     names = {member.name for member in members}
     assert not [member.name for member in members if member.issym() or member.islnk()]
     assert {"scsystems/NAMESPACE", "scsystems/R/RunSysVI.R", "scsystems/man/RunSysVI.Rd"} <= names
-    assert "scsystems/inst/python/scsystems/models/sysvi.py" in names
+    assert "scsystems/inst/python/scsystems/models/sysvi/model.py" in names
     assert "scsystems/vignettes/start-here.Rmd" in names
     assert not [name for name in names if name.endswith(".pyc") or "/rpkg/" in name]
     library = tmp_path / "library"

@@ -23,7 +23,7 @@ def test_the_sdist_has_all_that_is_needed_and_no_more(built):
     with tarfile.open(path) as tar:
         names = {name.split("/", 1)[1] for name in tar.getnames()}
     assert {"README.md", "LICENSE", "pyproject.toml", "tests/python/conftest.py"} <= names
-    assert "python/scsystems/models/sysvi.py" in names
+    assert "python/scsystems/models/sysvi/model.py" in names
     assert not [name for name in names if name.startswith((".venv", "rpkg", "demo"))]
 
 
@@ -38,7 +38,7 @@ def test_the_wheel_has_every_module_and_its_marker(built, root):
     assert "scsystems/py.typed" in names
     assert not [name for name in names if name.endswith(".pyc")]
     assert b"scsystems = scsystems.cli:main" in commands
-    assert "scsystems/cli.py" in names
+    assert "scsystems/cli/parser.py" in names
 
 
 def test_pip_installs_it_from_the_sdist(built, run, tmp_path):

@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData, concat, read_h5ad
 
 from ..errors import InputError, MissingExtraError
-from .orthologues import Orthologues, pair, read
+from .orthologs.tables import Orthologues, pair, read
 from .simulate import Design, simulate
 
 __all__ = ["pancreas", "pancreas_by_species", "simulated", "simulated_by_species"]

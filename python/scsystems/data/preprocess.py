@@ -18,7 +18,6 @@ from anndata import AnnData
 from scipy import sparse
 
 from ..errors import InputError
-from . import orthologues as _orthologues
 from .checks import check_counts, check_unique, head, looks_like_counts
 from .features import (
     N_TOP_GENES,
@@ -30,6 +29,7 @@ from .features import (
     split_systems,
     variable_genes,
 )
+from .orthologs import tables as _orthologues
 
 __all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
 
@@ -94,7 +94,7 @@ def prepare(
         Column of ``obs`` with the sample; highly variable genes are chosen across samples.
     orthologues
         For a mapping of species with their own gene names: a table of
-        :mod:`scsystems.data.orthologues`, or a file or frame to read one from. Without it,
+        :mod:`scsystems.data.orthologs.tables`, or a file or frame to read one from. Without it,
         genes are shared by having the same name.
     names_from
         The system whose gene names the result carries; the first by default. Everybody's

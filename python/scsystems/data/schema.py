@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ..errors import InputError
 from .checks import check_finite_nonnegative, check_log_normalised, check_unique, head
-from .minibatches import CellArrays
+from .resident import CellArrays
 
 SETUP_KEY = "_scsystems_setup"
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ..errors import InputError
 from .checks import check_counts, check_unique, head
-from .minibatches import CellArrays
+from .resident import CellArrays
 from .schema import expression
 
 ONE_BATCH = "all"

@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 NAME = "model"
 
 # class name in model.json -> module that holds it; nothing else is ever imported on loading
-KNOWN_MODELS = {"SysVI": "scsystems.models.sysvi", "ScSpecies": "scsystems.models.scspecies"}
+KNOWN_MODELS = {
+    "SysVI": "scsystems.models.sysvi.model",
+    "ScSpecies": "scsystems.models.scspecies.model",
+}
 
 
 def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fast.sparse import SparseRows, sparse_product
+from .kernels.sparse import SparseRows, sparse_product
 
 CovariateInit = Literal["zero", "linear"]
 

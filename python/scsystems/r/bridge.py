@@ -19,7 +19,7 @@ import pandas as pd
 
 import scsystems as scs
 from scsystems.errors import InputError
-from scsystems.models import presets
+from scsystems.models.sysvi import presets
 from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.evaluation import batch_strength, evaluate, tune  # noqa: F401

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 import scsystems as scs
-from scsystems.data import orthologues as orthologue_tables
 from scsystems.data.features import n_cells_with, variable_genes
-from scsystems.models.scspecies_parts import homologues
+from scsystems.data.orthologs import tables as orthologue_tables
+from scsystems.models.scspecies.species import homologues
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from ..errors import InputError
-from ..nn.scvi import ScviNet
+from ..nn.scspecies.net import ScviNet
 
 # an LFC of genes that are hardly expressed in both species stays small (paper, Comparison of gene profiles)
 OFFSET = 1e-6

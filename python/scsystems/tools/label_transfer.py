@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..data.neighbours import vote
+from ..data.neighbors import vote
 
 
 def rank(among: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..nn.scvi import ScviNet
+from ..nn.scspecies.net import ScviNet
 from .expression import decode
 
 CHUNK = 512

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import require_extra
-from ..nn.norm_layer import NormLayer
-from ..nn.scvi import ScviNet
+from ..nn.scspecies.net import ScviNet
+from ..nn.scspecies.norm_layer import NormLayer
 
 
 class Relevance(NamedTuple):

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ..data.minibatches import CellArrays, iterate
+from ..data.resident import CellArrays, iterate
 from ..errors import InputError
-from ..nn.scspecies import candidate_log_prob
-from ..nn.scvi import ScviNet
+from ..nn.scspecies.alignment import candidate_log_prob
+from ..nn.scspecies.net import ScviNet
 
 # decoded pairs of cells that are in memory at a time
 PAIRS = 4096

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..nn.fast.compiled import compiled
-from .shared import shared_zeros
+from ..nn.kernels.compiled import compiled
+from .parallel.shared import shared_zeros
 
 BETAS = (0.9, 0.999)
 

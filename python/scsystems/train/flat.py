@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .shared import shared_zeros
+from .parallel.shared import shared_zeros
 
 # every parameter starts at a multiple of this many numbers, as vector units like it
 ALIGNMENT = 16

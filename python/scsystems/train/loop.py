@@ -16,7 +16,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.counts import ResidentCounts
-from ..data.minibatches import Minibatch, ResidentCells
+from ..data.resident import Minibatch, ResidentCells
 from ..errors import InputError, NonFiniteError
 from ..threads import torch_threads
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
@@ -24,9 +24,9 @@ from .flat import flat_parameters
 from .graph import RecordedStep, can_record
 from .memory import keep_freed_memory
 from .optimizer import make_optimizer, set_learning_rate
+from .parallel.forked import can_fork
 from .schedules import EarlyStopping, Plateau, ReduceLearningRate
 from .step import Gradients, Steps, named_losses, together
-from .team import can_fork
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def fit(
         Whether a step does the same in every epoch; it is then recorded once on a GPU.
     closed_form
         Whether ``gradients`` do without automatic differentiation. If ``fixed``, too, several
-        threads take a minibatch each (`scsystems.train.team`).
+        threads take a minibatch each (`scsystems.train.parallel.forked`).
 
     Raises
     ------

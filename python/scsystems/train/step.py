@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..data.counts import ResidentCounts
-from ..data.minibatches import Minibatch, ResidentCells, epoch_schedule
+from ..data.resident import Minibatch, ResidentCells, epoch_schedule
 from .adam import FlatAdam
 from .flat import FlatParameters
-from .shared import shared_zeros
-from .statistics import SharedStatistics, shared_statistics
-from .team import Team, forked_team
+from .parallel.forked import Team, forked_team
+from .parallel.shared import shared_zeros
+from .parallel.statistics import SharedStatistics, shared_statistics
 
 # (minibatch, epoch from 0, generator, whether the parameters are those of the last call, which may
 # save work) -> named tuple of scalar losses, having written the gradient of every parameter

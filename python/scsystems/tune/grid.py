@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 from scsystems.data.schema import Setup, expression
 from scsystems.errors import InputError
 from scsystems.metrics.evaluate import check_metrics
-from scsystems.models import presets
 from scsystems.models.base import data_fingerprint
+from scsystems.models.sysvi import presets
 from scsystems.train.device import choose_device
 
 from .result import TuneResult

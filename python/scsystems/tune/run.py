@@ -13,7 +13,7 @@ from scsystems.data.schema import Setup
 from scsystems.errors import NonFiniteError
 from scsystems.metrics.evaluate import collect, evaluate_one
 from scsystems.metrics.registry import Data
-from scsystems.models.sysvi import SysVI
+from scsystems.models.sysvi.model import SysVI
 
 from .settings import Setting
 

@@ -9,8 +9,8 @@ from itertools import product
 from typing import Any
 
 from scsystems.errors import InputError
-from scsystems.models.plan import KNOWN_PLAN_KWARGS
-from scsystems.models.sysvi import SysVI
+from scsystems.models.sysvi.model import SysVI
+from scsystems.models.sysvi.plan import KNOWN_PLAN_KWARGS
 
 RESERVED = {"self", "adata", "seed", "verbose", "callbacks", "plan_kwargs", "resume"}
 

@@ -11,7 +11,8 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from scsystems.data import datasets, orthologues
+from scsystems.data import datasets
+from scsystems.data.orthologs import tables as orthologues
 from scsystems.data.simulate import Design
 from scsystems.errors import InputError, MissingExtraError
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
-from scsystems.models import presets
+from scsystems.models.sysvi import presets
 from scsystems.r import bridge, envelope, training, values
 
 

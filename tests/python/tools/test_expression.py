@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from scsystems.errors import InputError
-from scsystems.nn.scvi import ScviNet, ScviSizes
+from scsystems.nn.scspecies.net import ScviNet, ScviSizes
 from scsystems.tools.expression import decode, draw_cells, fold_change, within_ellipse
 
 

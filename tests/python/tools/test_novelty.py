@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from scsystems.nn.scvi import ScviNet, ScviSizes
+from scsystems.nn.scspecies.net import ScviNet, ScviSizes
 from scsystems.tools.novelty import novelty, standard_scores, unexplained
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 pytest.importorskip("captum", reason="the extra 'relevance' is not installed")
 
-from scsystems.nn.scvi import ScviNet, ScviSizes
+from scsystems.nn.scspecies.net import ScviNet, ScviSizes
 from scsystems.tools.relevance import encoder_chain, relevance
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scsystems.data.minibatches import CellArrays, ResidentCells
+from scsystems.data.resident import CellArrays, ResidentCells
 from scsystems.errors import InputError, ModelFileError, NonFiniteError
 from scsystems.train.loop import FitSettings, fit
 from scsystems.train.schedules import EarlyStopping, ReduceLearningRate

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scsystems.data.minibatches import CellArrays, ResidentCells, epoch_schedule
+from scsystems.data.resident import CellArrays, ResidentCells, epoch_schedule
 from scsystems.train.adam import FlatAdam
 from scsystems.train.flat import flat_parameters
+from scsystems.train.parallel.forked import can_fork
 from scsystems.train.step import Steps, together
-from scsystems.train.team import can_fork
 
 TARGET = torch.tensor([1.0, -2.0, 0.5]).double()
 

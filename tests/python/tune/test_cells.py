@@ -5,7 +5,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import scsystems as scs
-from scsystems.models.sysvi import Schema, Setup
+from scsystems.models.sysvi.model import Schema, Setup
 from scsystems.tune.cells import read_cells, write_cells
 
 KINDS = {

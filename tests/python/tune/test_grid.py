@@ -10,7 +10,7 @@ import torch
 
 import scsystems as scs
 from scsystems.errors import InputError, ModelFileError, NonFiniteError
-from scsystems.models import presets
+from scsystems.models.sysvi import presets
 from scsystems.tune import Setting, score_runs
 from scsystems.tune.grid import choose_jobs
 

@@ -73,7 +73,7 @@ test_that("weights that are not given are those of the default preset", {
 })
 
 test_that("the preset decides how many genes vary, unless a number is given", {
-  presets <- reticulate::import("scsystems.models.presets", convert = FALSE)
+  presets <- reticulate::import("scsystems.models.sysvi.presets", convert = FALSE)
   expect_identical(reticulate::py_to_r(presets$GENES), list(default = 2000L, paper = 3000L))
   # numbers that tell the presets apart on few genes
   before <- presets$GENES

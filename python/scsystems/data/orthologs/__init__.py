@@ -1,0 +1,1 @@
+"""Which genes of two species are orthologs: reading and pairing tables of many sources."""

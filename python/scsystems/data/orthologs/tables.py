@@ -1,0 +1,360 @@
+"""Pair the genes of species: read orthologue tables, keep one-to-one pairs, match them to data.
+
+Three steps, each of which says what it lost and why::
+
+    table = read("human_mouse.tsv", species=("human", "mouse"))   # any known layout
+    pairs = one_to_one(table)                                     # unambiguous pairs
+    pairs = match(pairs, {"human": human.var_names, "mouse": mouse.var_names})
+    print(pairs.report)
+
+Tables may come from Ensembl BioMart, MGI (``HOM_MouseHumanSequence.rpt``), HCOP or
+HomoloGene, or have any two columns of gene names.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from ...errors import InputError
+from . import layouts as orthologue_layouts
+
+logger = logging.getLogger(__name__)
+
+# fewer matches than this share of the smaller side are taken for a mistake, not for biology
+FEWEST_MATCHES = 0.05
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every step kept and lost, in rows of the table or pairs of genes.
+
+    Fields that belong to a step that has not been taken are None or empty.
+    """
+
+    layout: str
+    n_rows: int
+    n_incomplete: int
+    n_low_score: int
+    n_repeated: int
+    n_pairs: int
+    n_ambiguous: Mapping[str, int] = field(default_factory=dict)
+    n_other_type: int = 0
+    n_one_to_one: int | None = None
+    n_genes: Mapping[str, int] = field(default_factory=dict)
+    n_matched: Mapping[str, int] = field(default_factory=dict)
+    n_relaxed: Mapping[str, int] = field(default_factory=dict)
+    n_in_all: int | None = None
+
+    def __str__(self) -> str:
+        lines = [f"orthologues ({self.layout} layout): {self.n_rows} rows"]
+        lines += [
+            f"  - {lost} {reason}"
+            for lost, reason in (
+                (self.n_incomplete, "without a gene in every species"),
+                (self.n_low_score, "below the smallest score"),
+                (self.n_repeated, "repeat another row"),
+            )
+            if lost
+        ]
+        lines.append(f"  = {self.n_pairs} pairs")
+        if self.n_one_to_one is not None:
+            lines += [
+                f"  - {lost} whose {species} gene has several partners"
+                for species, lost in self.n_ambiguous.items()
+            ]
+            if self.n_other_type:
+                lines.append(f"  - {self.n_other_type} that the table calls other than one-to-one")
+            lines.append(f"  = {self.n_one_to_one} one-to-one pairs (a pair may be lost twice)")
+        for species, n_genes in self.n_genes.items():
+            relaxed = self.n_relaxed[species]
+            note = f", {relaxed} of them only without case or version" if relaxed else ""
+            lines.append(f"  {species}: {self.n_matched[species]} of {n_genes} genes match{note}")
+        if self.n_in_all is not None:
+            lines.append(f"  = {self.n_in_all} pairs with both genes in the data")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Orthologues:
+    """Pairs of genes between two or more species.
+
+    Attributes
+    ----------
+    pairs
+        One row per pair (or tuple, with more than two species): a column of gene names per
+        species and, where the table has them, ``type`` and ``score``.
+    species
+        The names of the gene columns, in order.
+    report
+        What was kept and lost on the way.
+    """
+
+    pairs: pd.DataFrame
+    species: tuple[str, ...]
+    report: Report
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def read(
+    source: str | Path | pd.DataFrame,
+    species: Sequence[str] | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    gene: str = "symbol",
+    layout: str = "auto",
+    min_score: float | None = None,
+) -> Orthologues:
+    """Read an orthologue table, with all its pairs: one-to-one, one-to-many, many-to-many.
+
+    Parameters
+    ----------
+    source
+        A delimited text file (may be compressed) or a data frame.
+    species
+        The species to pair, two or more, in the names you use for them. Common, Latin and
+        short names and NCBI taxon numbers are understood. Needed for tables with many
+        species and for tables that do not name both.
+    columns
+        Species to column name, for tables in no known layout.
+    gene
+        ``"symbol"``, or ``"id"`` for Ensembl (BioMart, HCOP) or Entrez (MGI, HomoloGene)
+        identifiers.
+    layout
+        ``"biomart"``, ``"mgi"``, ``"hcop"``, ``"homologene"``, ``"columns"``, or ``"auto"``.
+    min_score
+        Keep pairs with at least this orthology confidence (BioMart: 0 or 1) or number of
+        supporting resources (HCOP: about 1 to 14).
+
+    Raises
+    ------
+    InputError
+        The table has no known layout, lacks a species, has no score to filter by, or has no
+        complete pair.
+    """
+    if gene not in ("symbol", "id"):
+        raise InputError(f"gene={gene!r} must be 'symbol' or 'id'.")
+    if species is not None and (isinstance(species, str) or len(set(species)) < 2):
+        raise InputError(f"species={species!r} must hold at least two different names.")
+    raw = orthologue_layouts.load(source)
+    found = orthologue_layouts.recognise(raw, species, columns, gene, layout)
+    names = list(found.species)
+    pairs = found.frame.copy()
+    for name in names:
+        genes = pairs[name].astype("string").str.strip()
+        # one-to-many tables may list the genes of a cell one after another
+        pairs[name] = genes.str.split(r"\s*[;|]\s*", regex=True)
+        pairs = pairs.explode(name, ignore_index=True)
+    pairs[names] = pairs[names].mask(pairs[names].isin(orthologue_layouts.MISSING))
+    complete = pairs.dropna(subset=names)
+    scored = complete
+    if min_score is not None:
+        if "score" not in complete:
+            raise InputError(
+                f"min_score={min_score}: the table has no column of confidence or support."
+            )
+        scored = complete[complete["score"] >= min_score]
+    if "score" in scored:  # of repeated pairs the best supported stays
+        scored = scored.sort_values("score", ascending=False, kind="stable")
+    kept = scored.drop_duplicates(names).sort_index().reset_index(drop=True)
+    kept[names] = kept[names].astype(object)
+    if kept.empty:
+        raise InputError(
+            f"orthologues: none of the table's {len(raw)} rows has a gene in each of {names}"
+            f"{'' if min_score is None else f' and a score of at least {min_score}'}."
+        )
+    report = Report(
+        layout=found.name,
+        n_rows=len(raw),
+        n_incomplete=len(pairs) - len(complete),
+        n_low_score=len(complete) - len(scored),
+        n_repeated=len(scored) - len(kept),
+        n_pairs=len(kept),
+    )
+    return Orthologues(kept, tuple(names), report)
+
+
+def one_to_one(
+    table: Orthologues | str | Path | pd.DataFrame, species: Sequence[str] | None = None, **options
+) -> Orthologues:
+    """Keep the pairs whose genes have exactly one partner, in every species.
+
+    A pair that the table itself calls one-to-many or many-to-many goes too, even when only
+    one of its partners has a name.
+
+    Parameters
+    ----------
+    table
+        What :func:`read` returned, or a source for it.
+    species, options
+        Handed to :func:`read` when ``table`` is a source.
+    """
+    if not isinstance(table, Orthologues):
+        table = read(table, species, **options)
+    elif species is not None or options:
+        raise InputError(f"species and {sorted(options)} belong to read(): the table is read.")
+    pairs = table.pairs
+    names = list(table.species)
+    repeated = {name: pairs[name].duplicated(keep=False) for name in names}
+    unique = ~pd.DataFrame(repeated).any(axis=1)
+    called = pd.Series(True, index=pairs.index)
+    if "type" in pairs and pairs["type"].notna().any():
+        called = pairs["type"].isna() | (pairs["type"] == "one2one")
+    kept = pairs[unique & called].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(
+            f"orthologues: none of the table's {len(pairs)} pairs of {names} is one-to-one. "
+            "Are the right columns read? With HCOP, ask for more support: read(..., min_score=5)."
+        )
+    report = replace(
+        table.report,
+        n_ambiguous={name: int(several.sum()) for name, several in repeated.items()},
+        n_other_type=int((unique & ~called).sum()),
+        n_one_to_one=len(kept),
+    )
+    return Orthologues(kept, table.species, report)
+
+
+def match(
+    table: Orthologues, genes: Mapping[str, Iterable[str]], *, complete: bool = True
+) -> Orthologues:
+    """Keep the pairs whose genes are in the data, under the names they have there.
+
+    Names match as they are; those left over match without regard to case, Ensembl version
+    suffix (``ENSG00000139618.2``) and the dots or dashes that R puts into names, as long as
+    that is unambiguous on both sides.
+
+    Parameters
+    ----------
+    table
+        The pairs, one-to-one or not.
+    genes
+        Species to the gene names of its data, for every species of the table.
+    complete
+        Whether all genes of a pair have to be in the data. If not, one is enough, and the
+        missing ones are NA.
+
+    Raises
+    ------
+    InputError
+        Duplicated gene names, species swapped, or hardly any gene found.
+    """
+    if set(genes) != set(table.species):
+        raise InputError(
+            f"orthologues: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
+            "same names: read(..., species=...) names the table's species."
+        )
+    genes = {name: pd.Index(genes[name]).astype(str) for name in table.species}
+    for name, have in genes.items():
+        if have.has_duplicates:
+            twice = list(have[have.duplicated()].unique()[:5])
+            raise InputError(
+                f"orthologues: the {name} data have duplicated gene names, such as {twice}. Make "
+                "them unique first: adata.var_names_make_unique()."
+            )
+    _refuse_swapped(table, genes)
+    pairs = table.pairs.copy()
+    n_matched, n_relaxed = {}, {}
+    for name, have in genes.items():
+        wanted = pd.Index(pairs[name].unique())
+        translation = _translate(wanted, have)
+        n_matched[name] = len(translation)
+        n_relaxed[name] = sum(theirs != ours for theirs, ours in translation.items())
+        _refuse_few(name, wanted, have, translation)
+        pairs[name] = pairs[name].map(translation)
+    names = list(table.species)
+    in_all = pairs[names].notna().all(axis=1)
+    kept = pairs[in_all if complete else pairs[names].notna().any(axis=1)]
+    kept = kept.drop_duplicates(names).reset_index(drop=True)
+    if not in_all.any():
+        raise InputError(
+            f"orthologues: no pair has all of its genes in the data ({table.report.n_pairs} "
+            f"pairs; genes found: {n_matched})."
+        )
+    report = replace(
+        table.report,
+        n_genes={name: len(have) for name, have in genes.items()},
+        n_matched=n_matched,
+        n_relaxed=n_relaxed,
+        n_in_all=int(in_all.sum()),
+    )
+    return Orthologues(kept, table.species, report)
+
+
+def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData]:
+    """Cut each species' data to its one-to-one genes, in the same order for all.
+
+    Parameters
+    ----------
+    table
+        One-to-one pairs, from :func:`one_to_one`.
+    adatas
+        Species to its data, cells x genes in its own gene space.
+
+    Returns
+    -------
+    Species to a view of its data with the genes of the pairs found by :func:`match`.
+    """
+    if table.report.n_one_to_one is None:
+        table = one_to_one(table)
+    pairs = match(table, {name: adata.var_names for name, adata in adatas.items()}).pairs
+    return {name: adata[:, pairs[name]] for name, adata in adatas.items()}
+
+
+def _translate(wanted: pd.Index, have: pd.Index) -> dict[str, str]:
+    """Map the table's names to the data's: exact first, then by a relaxed key, if unique."""
+    exact = wanted.intersection(have)
+    translation = dict(zip(exact, exact, strict=True))
+    rest, free = wanted.difference(exact), have.difference(exact)
+    theirs = pd.Series(rest, index=rest.map(_relaxed))
+    ours = pd.Series(free, index=free.map(_relaxed))
+    theirs = theirs[~theirs.index.duplicated(keep=False)]
+    ours = ours[~ours.index.duplicated(keep=False)]
+    both = theirs.index.intersection(ours.index)
+    return translation | dict(zip(theirs[both], ours[both], strict=True))
+
+
+def _relaxed(name: str) -> str:
+    name = re.sub(r"^(ENS[A-Z]*G\d{6,})\.\d+$", r"\1", name)
+    return re.sub(r"[._:]", "-", name.lower())
+
+
+def _refuse_swapped(table: Orthologues, genes: Mapping[str, pd.Index]) -> None:
+    found = pd.DataFrame(
+        {
+            data: {column: have.isin(table.pairs[column]).sum() for column in table.species}
+            for data, have in genes.items()
+        }
+    )
+    best = found.idxmax()
+    wrong = [name for name in genes if best[name] != name]
+    if len(wrong) > 1 and all(found.loc[best[n], n] > 2 * found.loc[n, n] for n in wrong):
+        raise InputError(
+            "orthologues: the species look swapped: "
+            + "; ".join(f"most genes of the data '{n}' are '{best[n]}' genes" for n in wrong)
+            + ". Exchange the data, or the species of the table."
+        )
+
+
+def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mapping) -> None:
+    share = len(translation) / max(min(len(wanted), len(have)), 1)
+    if share >= 0.3:
+        return
+    message = (
+        f"orthologues: only {len(translation)} of {len(have)} {name} genes are among the table's "
+        f"{len(wanted)}. The data have names like {list(have[:3])}, the table like "
+        f"{list(wanted[:3])}."
+    )
+    if have.str.match(r"^ENS[A-Z]*G\d").mean() > 0.5 > wanted.str.match(r"^ENS[A-Z]*G\d").mean():
+        message += " The data have identifiers: read the table with gene='id'."
+    if share < FEWEST_MATCHES:
+        raise InputError(message + " Is it the right table, species and kind of name?")
+    logger.warning(message)

@@ -1,0 +1,1 @@
+"""ScSpecies for AnnData: the class, and what it does after training."""

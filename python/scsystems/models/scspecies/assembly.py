@@ -1,0 +1,181 @@
+"""The inside of `ScSpecies`: its parts made, looked up, and trained one by one."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+
+from ...data.species import Species
+from ...errors import InputError, NotTrainedError
+from ...nn.scspecies.alignment import AlignmentOptions, ContextCells
+from ...train.loop import FitResult, FitSettings
+from . import training as training
+from .prototypes import PrototypeRecord, prototypes
+from .species import Part, make_net, warn_small
+
+logger = logging.getLogger(__name__)
+
+
+class Assembly:
+    """State and private steps of :class:`ScSpecies`."""
+
+    def _prepare(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        self._context: Part
+        self._targets: dict[str, Part] = {}
+        self._prototypes: np.ndarray | None = None
+
+    def _generator(self, name: str, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator of the model's seed and of a species' name, so that its order does not matter."""
+        salt = sum((i + 1) * ord(letter) for i, letter in enumerate(name))
+        return torch.Generator(device).manual_seed(self._settings["seed"] * 1_000_003 + salt)
+
+    def _part(self, species: Species, adata: AnnData, generator: torch.Generator) -> Part:
+        cells = species.arrays(adata)
+        net = make_net(species, cells, self._settings, generator)
+        label = None if species.label_key is None else species.label_codes(adata)
+        return Part(species, net, adata.obs_names.astype(str), cells, label, adata.obs)
+
+    def _add(
+        self, name: str, adata: AnnData, pairs: pd.DataFrame, layer, batch_key, label_key
+    ) -> None:
+        species = Species.from_anndata(
+            name, adata, list(pairs["target"]), layer, batch_key, label_key
+        )
+        part = self._part(species, adata, self._generator(name))
+        there = pd.Index(self._context.species.genes).get_indexer(pairs["context"])
+        part.pairs = np.stack([there, np.arange(len(pairs))], 1)
+        warn_small(part, self._settings["n_neighbors"])
+        self._targets[name] = part
+
+    def _parts(self) -> list[Part]:
+        return [self._context, *self._targets.values()]
+
+    def _part_of(self, name: str) -> Part:
+        found = {part.name: part for part in self._parts()}
+        if name not in found:
+            raise InputError(
+                f"species={name!r} is not part of this model. Expected one of {list(found)}."
+            )
+        return found[name]
+
+    def _target(self, name: str | None) -> Part:
+        """A trained target; with a single one its name may be left out."""
+        if name is None and len(self._targets) == 1:
+            name = next(iter(self._targets))
+        if name not in self._targets:
+            raise InputError(
+                f"target={name!r} is not a target of this model. Expected one of {list(self._targets)}."
+            )
+        return self._trained(self._targets[name])
+
+    def _trained(self, part: Part) -> Part:
+        if part.embedded is None:
+            raise NotTrainedError(f"{part.name!r} has not been trained. Call train() first.")
+        return part
+
+    def _weights(self) -> training.Weights:
+        s = self._settings
+        return training.Weights(s["kl_weight"], s["eta"], (0.0, s["mixing_weight"]), s["n_warmup"])
+
+    def _fit(
+        self, part: Part, device, settings: FitSettings, reduced: bool, callbacks
+    ) -> FitResult:
+        """Step 1 for the context, steps 2 and 3 for a target."""
+        generator = self._generator(part.name, device)
+        identity = {
+            "species": part.species.name,
+            "cells": len(part.cells),
+            "settings": str(self._settings),
+        }
+        is_target = part is not self._context
+        if is_target:
+            context = self._trained(self._context)
+            part.neighbours = self._find_neighbours(part, device)
+            if self._settings["alignment"] == "intermediate":
+                part.net.inner = copy.deepcopy(context.net.inner).requires_grad_(False)
+        part.net.to(device)
+        part.net.reduce_precision(reduced)
+        try:
+            if not is_target:
+                return training.pretrain(
+                    part.net,
+                    part.cells,
+                    device,
+                    settings,
+                    self._weights(),
+                    generator,
+                    callbacks,
+                    identity,
+                )
+            record = self._prototype_record(part, device)
+            result = training.align(
+                part.net,
+                part.cells,
+                self._context_cells(),
+                part.neighbours,
+                AlignmentOptions(self._settings["alignment"], self._settings["search_every"]),
+                device,
+                settings,
+                self._weights(),
+                generator,
+                [*callbacks, record],
+                identity,
+            )
+            part.prototypes = record.frame()
+            return result
+        finally:
+            part.net.reduce_precision(False)
+
+    def _context_cells(self) -> ContextCells:
+        e = self._context.embedded
+        return ContextCells(
+            *(torch.as_tensor(a) for a in (e.features, e.mean, e.std, self._context.label))
+        )
+
+    def _context_prototypes(self) -> None:
+        """Latent means of the context's median cells, one per label."""
+        part = self._context
+        _, counts, batch = prototypes(part.cells, part.label, len(part.species.labels))
+        where = next(part.net.parameters()).device
+        with torch.no_grad():
+            z = part.net.encode(
+                torch.as_tensor(counts, device=where), torch.as_tensor(batch, device=where)
+            ).mean
+        self._prototypes = z.cpu().numpy()
+
+    def _prototype_record(self, part: Part, device) -> PrototypeRecord:
+        """Follows the target's prototypes: of its own labels if known, else of the preliminary ones."""
+        own = part.label is not None
+        names = part.species.labels if own else self._context.species.labels
+        label = part.label if own else part.neighbours.label
+        codes, counts, batch = prototypes(part.cells, label, len(names))
+        named = [names[code] for code in codes]
+        return PrototypeRecord(
+            part.net, counts, batch, self._prototypes, named, self._context.species.labels, device
+        )
+
+    def _find_neighbours(self, part: Part, device) -> training.Neighbourhood:
+        context, settings = self._context, self._settings
+        there, here = part.pairs.T
+        if context.cells is None:
+            logger.info("%s: neighbours are found among decoded context cells", part.name)
+            known = training.decoded_counts(
+                context.net, context.embedded.mean, context.embedded.log_library, there, device
+            )
+        else:
+            known = context.cells.x[:, there]
+        k = settings["n_neighbors"]
+        quantile = settings["quantile"]
+        if quantile is None:
+            quantile = training.default_quantile(len(part.cells))
+        n_labels = len(context.species.labels)
+        return training.find_neighbours(
+            part.cells.x[:, here], known, context.label, n_labels, k, quantile, k, device
+        )

@@ -1,0 +1,1 @@
+"""SysVI for AnnData: the class, and what it does after training."""

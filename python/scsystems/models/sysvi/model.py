@@ -1,0 +1,360 @@
+"""SysVI: integrate data sets of different systems in one latent space."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from anndata import AnnData
+
+from ...data.resident import CellArrays, iterate
+from ...data.schema import Schema, Setup, expression
+from ...errors import InputError
+from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
+from ...nn.layers import CovariateInit, CovariateSizes
+from ...nn.sysvi.imported import ImportedSysVINet
+from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
+from ...nn.sysvi.priors import Density
+from ..base import (
+    data_fingerprint,
+    resolve_indices,
+)
+from . import presets
+from .arguments import SIZE_ARGUMENTS, check_arguments, embedding_arguments
+from .differential_abundance import DifferentialAbundanceMixin
+from .differential_expression import DifferentialExpressionMixin
+from .expression import ExpressionMixin
+from .io import FilesMixin
+from .likelihood import ScoresMixin
+from .prior import start_prior
+from .query import QueryMixin
+from .scvi_import import ARITHMETIC
+from .surgery import QueryTraining
+from .training import TrainingMixin
+
+logger = logging.getLogger(__name__)
+
+INFERENCE_CHUNK = 4096
+
+
+class SysVI(
+    ScoresMixin,
+    ExpressionMixin,
+    DifferentialExpressionMixin,
+    DifferentialAbundanceMixin,
+    QueryMixin,
+    TrainingMixin,
+    FilesMixin,
+):
+    """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
+
+    Names and defaults follow ``scvi.external.SysVI``; call :meth:`setup_anndata` first.
+
+    Parameters
+    ----------
+    adata
+        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalised.
+    prior
+        ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
+        ``"gmm"`` (mixture of free Gaussians).
+    n_prior_components
+        Components of the ``"vamp"`` and ``"gmm"`` priors; default 20 (paper 5). More of them
+        keep rare cell types apart.
+    pseudoinputs_data_indices
+        Cells that the prior's components start from, one index per component; without
+        ``n_prior_components`` there are as many components. Default: see
+        ``pseudoinput_choice``.
+    trainable_priors
+        Whether pseudoinputs (or the Gaussians) are learned.
+    prior_density
+        ``"joint"``: a mixture over all latent dimensions together; ``"factorised"``: a mixture
+        in each dimension, see :func:`scsystems.nn.sysvi.priors.mixture_log_density`. Default
+        ``"joint"``.
+    pseudoinput_choice
+        How those cells are chosen: ``"spread"`` (default) over the expression of every system
+        alike, so that rare cell types tend to get one, too
+        (:func:`scsystems.data.spread.spread_cells`);
+        ``"random"`` (paper).
+    gmm_init
+        Start of the ``"gmm"`` prior: ``"data"`` (encoded cells) or ``"random"`` (means in
+        [0, 1), variance 1).
+    n_latent, n_hidden, n_layers, dropout_rate
+        Latent dimensions, and width, number and dropout rate of the hidden layers. Other widths
+        integrated the pancreas worse or lost a rare type, and so did a deeper encoder, see
+        ``docs/quality.md``.
+    n_layers_decoder
+        Hidden layers of the decoder; default 3 (paper: as many as of the encoder, ``n_layers``).
+        With 3 systems mix more than with 2, see ``docs/quality.md``.
+    out_var_mode
+        Variance of the decoder: ``"constant"`` (default; 1 for every gene, so that the
+        reconstruction loss is half the squared error), ``"feature"`` (paper; one per gene,
+        learned) or ``"sample_feature"`` (predicted per cell and gene). A learned variance counts
+        a gene of noise as much as a marker of a cell type, see ``docs/quality.md``.
+    embed_categorical_covariates
+        Let categorical covariates enter as learned vectors, for many samples.
+    embedding_dim
+        Length of these vectors.
+    embedding_kwargs
+        ``{"embedding_dim": n}``, as scvi-tools takes it.
+    covariate_init
+        Start of the covariates' weights: ``"zero"`` (default), or ``"linear"`` (paper) as one
+        linear layer over expression and one-hot covariates would have them.
+    encode_covariates
+        Whether the encoder sees system and covariates; the decoder always does. Default no
+        (paper: yes).
+    cycle_covariates
+        Covariates of the counterfactual cells of the cycle: ``"keep"`` (default) or ``"zero"``
+        (paper).
+    adversarial
+        Add a system classifier on the latent space (the paper's ADV ablation); its weight is
+        ``plan_kwargs={"adversary_weight": kappa}``.
+    preset
+        Which defaults to use, those of `train` included: ``"default"``, the best known, or
+        ``"paper"``. An argument that is given always wins. The paper's 3000 variable genes per
+        system are for :func:`scsystems.pp.prepare`.
+    seed
+        Seed of the initial weights and of the cells the prior starts from.
+
+    Examples
+    --------
+    >>> import scsystems as scs
+    >>> adata = scs.datasets.simulated(n_cells=300, seed=0)
+    >>> adata = scs.pp.prepare(adata, system_key="system", n_top_genes=200)
+    >>> scs.SysVI.setup_anndata(adata, batch_key="system", categorical_covariate_keys=["donor"])
+    >>> model = scs.SysVI(adata)
+    >>> model.train(max_epochs=5, verbose=False)
+    >>> adata.obsm["X_sysvi"] = model.get_latent_representation()
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        prior: Literal["standard_normal", "vamp", "gmm"] = "vamp",
+        n_prior_components: int | None = None,
+        pseudoinputs_data_indices: Sequence[int] | np.ndarray | None = None,
+        *,
+        trainable_priors: bool = True,
+        prior_density: Density | None = None,
+        pseudoinput_choice: Literal["spread", "random"] | None = None,
+        gmm_init: Literal["data", "random"] = "data",
+        n_latent: int = 15,
+        n_hidden: int = 256,
+        n_layers: int = 2,
+        n_layers_decoder: int | None = None,
+        dropout_rate: float = 0.1,
+        out_var_mode: OutVarMode | None = None,
+        embed_categorical_covariates: bool = False,
+        embedding_dim: int = 5,
+        embedding_kwargs: dict[str, Any] | None = None,
+        covariate_init: CovariateInit | None = None,
+        encode_covariates: bool | None = None,
+        cycle_covariates: Literal["keep", "zero"] | None = None,
+        adversarial: bool = False,
+        preset: Literal["default", "paper"] = "default",
+        seed: int = 0,
+    ):
+        skip = ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs")
+        arguments = {k: v for k, v in locals().items() if k not in skip}
+        if n_prior_components is None and pseudoinputs_data_indices is not None:
+            given = np.asarray(pseudoinputs_data_indices)
+            arguments["n_prior_components"] = int(
+                given.sum() if given.dtype == bool else given.size
+            )
+        arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
+        arguments |= embedding_arguments(embedding_kwargs)
+        check_arguments(arguments)
+        schema = Schema.from_anndata(adata, Setup.read(adata))
+        self._prepare(schema, arguments)
+        self.adata = adata
+        self._cells = schema.arrays(adata)
+        self._fingerprint = data_fingerprint(expression(adata, schema.setup.layer), adata.obs_names)
+        self._n_cells = len(self._cells)
+        start_prior(self.net, self._cells, arguments, pseudoinputs_data_indices, self._generator)
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        batch_key: str,
+        layer: str | None = None,
+        categorical_covariate_keys: Sequence[str] | None = None,
+        continuous_covariate_keys: Sequence[str] | None = None,
+        weight_batches: bool = False,
+    ) -> None:
+        """Say which parts of ``adata`` a model uses, and check them.
+
+        Parameters
+        ----------
+        adata
+            n cells x G genes; size-factor normalised, log1p-transformed expression.
+        batch_key
+            Column of ``adata.obs`` with the system: the strong batch effect (species; organoid
+            and tissue; cells and nuclei). Two or more levels.
+        layer
+            Layer with the expression; ``None`` takes ``adata.X``.
+        categorical_covariate_keys
+            Columns with weaker batch effects, such as sample or donor.
+        continuous_covariate_keys
+            Numeric columns to correct for; they are standardised.
+        weight_batches
+            Weight the cycle loss of a cell by the inverse of its system's size (mean weight 1).
+
+        Raises
+        ------
+        InputError
+            For counts, negative values, one system, missing columns or values, duplicated names,
+            levels of a single cell.
+        NonFiniteError
+            For NaN or infinite expression.
+        """
+        for name, keys in (
+            ("categorical_covariate_keys", categorical_covariate_keys),
+            ("continuous_covariate_keys", continuous_covariate_keys),
+        ):
+            if isinstance(keys, str):
+                raise InputError(
+                    f"{name}={keys!r} is a string. Expected a list of column names: [{keys!r}]."
+                )
+        setup = Setup(
+            batch_key=batch_key,
+            layer=layer,
+            categorical_covariate_keys=tuple(categorical_covariate_keys or ()),
+            continuous_covariate_keys=tuple(continuous_covariate_keys or ()),
+            weight_batches=bool(weight_batches),
+        )
+        if batch_key in setup.categorical_covariate_keys:
+            raise InputError(
+                f"categorical_covariate_keys holds {batch_key!r}, which is the batch_key already. Leave it out."
+            )
+        Schema.from_anndata(adata, setup)
+        if weight_batches:
+            warnings.warn(
+                "The use of inverse batch proportion weights is experimental.",
+                UserWarning,
+                stacklevel=2,
+            )
+        setup.write(adata)
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        give_mean: bool = True,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+        seed: int | None = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """The integrated embedding.
+
+        Parameters
+        ----------
+        adata
+            Cells to embed, with the model's genes and known systems and covariates; default the
+            model's own.
+        indices
+            Which cells, as indices or a boolean mask; default all.
+        give_mean
+            Posterior mean; ``False`` draws one sample per cell.
+        batch_size
+            Cells at a time; default 2,048.
+        return_dist
+            Return posterior mean and variance instead.
+        seed
+            Seed of the samples with ``give_mean=False``; default the model's seed.
+
+        Returns
+        -------
+        n x L array (float32), or two of them with ``return_dist``.
+        """
+        self._require_trained()
+        chunks = [
+            (m.cpu().numpy(), v.cpu().numpy())
+            for _, m, v in self._posterior(adata, indices, batch_size)
+        ]
+        n_latent = self._arguments["n_latent"]
+        mean = (
+            np.concatenate([m for m, _ in chunks])
+            if chunks
+            else np.zeros((0, n_latent), np.float32)
+        )
+        var = (
+            np.concatenate([v for _, v in chunks])
+            if chunks
+            else np.zeros((0, n_latent), np.float32)
+        )
+        if return_dist:
+            return mean, var
+        if give_mean:
+            return mean
+        rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
+        return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
+
+    def __repr__(self) -> str:
+        a = self._arguments
+        state = (
+            f"trained ({len(self._history.get('train_loss', []))} epochs)"
+            if self.is_trained
+            else "not trained"
+        )
+        return (
+            f"SysVI: {self._n_cells} cells, {len(self.schema.genes)} genes, systems {', '.join(self.schema.systems)}; "
+            f"prior {a['prior']}, {a['n_latent']} latent dimensions; {state}"
+        )
+
+    @property
+    def module(self) -> SysVINet:
+        """The network, under the name that scripts for scvi-tools use."""
+        return self.net
+
+    # -- construction, shared by __init__ and load ------------------------------------------
+
+    def _prepare(self, schema: Schema, arguments: dict[str, Any]) -> None:
+        """Network and empty state from the schema and the constructor's arguments."""
+        self.schema = schema
+        self._arguments = dict(arguments)
+        a = arguments
+        covariates = CovariateSizes(
+            n_systems=len(schema.systems),
+            n_categories=tuple(map(len, schema.categories)),
+            n_continuous=len(schema.centre),
+            embedding_dim=a["embedding_dim"] if a["embed_categorical_covariates"] else None,
+        )
+        sizes = SysVISizes(
+            n_genes=len(schema.genes),
+            covariates=covariates,
+            **{k: a[k] for k in SIZE_ARGUMENTS},
+        )
+        self._generator = torch.Generator().manual_seed(a["seed"])
+        net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet
+        self.net = net_class(sizes, self._generator, a["adversarial"]).eval()
+        self.adata: AnnData | None = None
+        self._cells = None
+        self._n_cells = 0
+        self._history: dict[str, list[tuple[int, float]]] = {}
+        self._stopped: str | None = None
+        self._train_facts: dict[str, Any] = {}
+        # what trains when this model maps a query; None for a model of its own
+        self._query: QueryTraining | None = None
+
+    @torch.inference_mode()
+    def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
+        """Minibatch (its ``x`` not for use), posterior mean and variance of the chosen cells, chunk by chunk."""
+        if adata is None:
+            if self._cells is None:
+                raise InputError("The model was loaded without data. Give adata.")
+            cells = self._cells
+        else:
+            cells = adata if isinstance(adata, CellArrays) else self.schema.arrays(adata)
+        chosen = resolve_indices(indices, len(cells))
+        if chosen is not None:
+            cells = cells.take(chosen)
+        self.net.eval()
+        fast = type(self.net) is SysVINet and self.device.type == "cpu"
+        wrap = sparse_rows if fast and is_sparse_enough(cells.x) else None
+        for batch in iterate(cells, self.device, batch_size or INFERENCE_CHUNK, wrap):
+            mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
+            yield batch, mean, var

@@ -1,0 +1,101 @@
+"""``plan_kwargs`` and the other arguments of ``train()``, translated for the training loop."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InputError
+from ...nn.sysvi.net import SysVIWeights
+from ...train.schedules import EarlyStopping, ReduceLearningRate
+
+_WARMUP = ("n_epochs_kl_warmup", "n_steps_kl_warmup", "min_kl_weight")
+_OPTIMIZER = ("optimizer", "lr", "eps", "weight_decay")
+_LOSS = {
+    "reconstruction_weight": "reconstruction",
+    "kl_weight": "kl",
+    "max_kl_weight": "kl",
+    "z_distance_cycle_weight": "cycle",
+    "adversary_weight": "adversary",
+}
+_NUMBERS = ("lr", "eps", "weight_decay", *_LOSS)
+_REDUCE = {
+    "lr_scheduler_metric": "monitor",
+    "lr_factor": "factor",
+    "lr_patience": "patience",
+    "lr_threshold": "threshold",
+    "lr_min": "minimum",
+}
+KNOWN_PLAN_KWARGS = (*_OPTIMIZER, *_LOSS, "reduce_lr_on_plateau", *_REDUCE, *_WARMUP)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``plan_kwargs`` says: weights of the loss, optimiser options, learning-rate reduction."""
+
+    weights: SysVIWeights
+    optimizer: dict[str, Any]
+    reduce_lr: ReduceLearningRate | None
+
+
+def read_plan(
+    plan_kwargs: dict[str, Any] | None, defaults: dict[str, float], stacklevel: int = 3
+) -> Plan:
+    """Check ``plan_kwargs`` and sort its entries; a missing one has its default, if it is in ``defaults``."""
+    given = dict(plan_kwargs or {})
+    unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
+    if unknown:
+        raise InputError(
+            f"plan_kwargs has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
+        )
+    if any(given.pop(name, 0) for name in _WARMUP):
+        warnings.warn(
+            "The use of KL weight warmup is not recommended in SysVI. It hurts integration with the cycle loss; "
+            "n_epochs_kl_warmup, n_steps_kl_warmup and min_kl_weight are reset to 0.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+    if "kl_weight" in given and "max_kl_weight" in given:
+        raise InputError(
+            "plan_kwargs has both kl_weight and max_kl_weight, which mean the same. Give one."
+        )
+    given |= {name: _number(name, given[name]) for name in _NUMBERS if name in given}
+    weights = {field: given[name] for name, field in _LOSS.items() if name in given}
+    reduce_lr = None
+    if given.get("reduce_lr_on_plateau"):
+        reduce_lr = ReduceLearningRate(**{f: given[n] for n, f in _REDUCE.items() if n in given})
+    elif named := sorted(set(given) & set(_REDUCE)):
+        raise InputError(
+            f"plan_kwargs has {named} without reduce_lr_on_plateau=True, so they would do nothing."
+        )
+    usual = {field: defaults[name] for name, field in _LOSS.items() if name in defaults}
+    everything = defaults | given
+    optimizer = {k: everything[k] for k in _OPTIMIZER if k in everything}
+    return Plan(SysVIWeights(**usual | weights), optimizer, reduce_lr)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number < float("inf"):
+        raise InputError(
+            f"plan_kwargs[{name!r}] is {value!r}. Expected a finite number of at least 0."
+        )
+    return number
+
+
+def read_early_stopping(
+    early_stopping: bool,
+    monitor: str,
+    min_delta: float,
+    patience: int,
+    warmup_epochs: int,
+    mode: str,
+) -> EarlyStopping | None:
+    """The early-stopping rule, if asked for."""
+    if not early_stopping:
+        return None
+    return EarlyStopping(monitor, min_delta, patience, warmup_epochs, mode)

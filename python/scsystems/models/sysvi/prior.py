@@ -1,0 +1,91 @@
+"""The prior of `SysVI`: its starting components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...data.resident import CellArrays, iterate
+from ...data.spread import spread_cells
+from ...errors import InputError
+from ...nn.sysvi.net import SysVINet
+from ...nn.sysvi.priors import GaussianMixturePrior, VampPrior
+from ..base import resolve_indices
+
+
+def start_prior(
+    net: SysVINet,
+    cells: CellArrays,
+    arguments: dict[str, Any],
+    indices: Sequence[int] | np.ndarray | None,
+    generator: torch.Generator,
+) -> None:
+    """Give the network's prior components to start from.
+
+    Parameters
+    ----------
+    net
+        The network; for a Gaussian mixture its encoder places the components.
+    cells
+        The model's cells, from which components start.
+    arguments
+        Of the model's constructor.
+    indices
+        The cells to start from; ``None`` chooses them as the arguments say.
+    generator
+        For components that start at random places.
+
+    Raises
+    ------
+    InputError
+        If indices are given to a prior that does not use cells, or not one per component.
+    """
+    a, k = arguments, arguments["n_prior_components"]
+    if a["prior"] == "standard_normal":
+        if indices is not None:
+            raise InputError(
+                "pseudoinputs_data_indices is given, but prior='standard_normal' has no components."
+            )
+        return
+    how = a["trainable_priors"], a["prior_density"]
+    if a["prior"] == "gmm" and a["gmm_init"] == "random":
+        if indices is not None:
+            raise InputError(
+                "pseudoinputs_data_indices is given, but gmm_init='random' does not use cells."
+            )
+        mean = torch.rand(k, a["n_latent"], generator=generator)
+        net.prior = GaussianMixturePrior(mean, torch.ones_like(mean), *how)
+        return
+    if indices is None and a["pseudoinput_choice"] == "spread":
+        chosen = spread_cells(cells.x, cells.system, k, a["seed"])
+    elif indices is None:
+        n = len(cells)
+        chosen = np.random.default_rng(a["seed"]).choice(n, size=k, replace=k > n)
+    else:
+        chosen = resolve_indices(indices, len(cells))
+        if len(chosen) != k:
+            raise InputError(
+                f"pseudoinputs_data_indices has {len(chosen)} cells. Expected n_prior_components={k} of them."
+            )
+    batch = next(iterate(cells.take(chosen), torch.device("cpu"), k))
+    with torch.no_grad():
+        covariates = net.covariates(batch.system, batch.categorical, batch.continuous)
+        if a["prior"] == "vamp":
+            net.prior = VampPrior(batch.x, net.covariates.design(covariates), *how)
+        else:
+            net.prior = GaussianMixturePrior(*net.encode(batch.x, covariates), *how)
+
+
+def empty_prior(net: SysVINet, arguments: dict[str, Any]) -> None:
+    """A prior of the right shape, for weights to be loaded into."""
+    a, sizes = arguments, net.sizes
+    k, how = a["n_prior_components"], (a["trainable_priors"], a["prior_density"])
+    if a["prior"] == "vamp":
+        x, design = torch.zeros(k, sizes.n_genes), torch.zeros(k, sizes.covariates.n_total)
+        net.prior = net.vamp_prior(x, design, *how)
+    elif a["prior"] == "gmm":
+        ones = torch.ones(k, sizes.n_latent)
+        net.prior = GaussianMixturePrior(ones, ones, *how)

@@ -1,0 +1,375 @@
+"""Map new samples onto a trained sysVI model, and hand labels over to them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
+
+from ...data.checks import check_unique, head
+from ...data.schema import expression
+from ...errors import InputError
+from ...tools.label_transfer import transfer
+from ...train.device import choose_device
+from ..base import load_weights
+from .likelihood import check_count
+from .prior import empty_prior
+from .surgery import QueryTraining, grow, new_rows, new_vectors
+
+logger = logging.getLogger(__name__)
+
+# missing more of the model's genes than this is warned of
+MANY_MISSING = 0.2
+
+
+class QueryMixin:
+    """``prepare_query_anndata``, ``load_query_data`` and ``transfer_labels`` of `SysVI`."""
+
+    @classmethod
+    def prepare_query_anndata(
+        cls,
+        adata: AnnData,
+        reference_model: Any,
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+        *,
+        max_missing: float = 0.5,
+        fill: Literal["mean", "zero"] = "mean",
+    ) -> AnnData | pd.Index | None:
+        """Give a query the genes of the reference model, in its order.
+
+        Genes that the model lacks are dropped. Genes that the query lacks are added, and their
+        share is logged: the matrix that the model reads gets the gene's mean in the reference,
+        all other matrices zeros. ``adata.var["padded"]`` marks them.
+
+        Parameters
+        ----------
+        adata
+            Query: n cells, log-normalised as the reference was, genes under the same names.
+        reference_model
+            Trained model, or the folder of one.
+        return_reference_var_names
+            Only return the names of the model's genes.
+        inplace
+            Change ``adata``; ``False`` returns a new object and leaves ``adata`` alone.
+        max_missing
+            Largest share of the model's genes that the query may lack.
+        fill
+            ``"mean"``, or ``"zero"`` as scvi-tools does, which tells the encoder that the gene
+            is not expressed. On human and mouse pancreas with one donor left out, the mean
+            recall of cell types handed over to that donor was 0.91 with all genes; with a
+            tenth, three tenths and half of them missing it was 0.89, 0.89 and 0.80 with means,
+            0.87, 0.81 and 0.64 with zeros.
+
+        Returns
+        -------
+        ``None``, the new object, or the names.
+
+        Raises
+        ------
+        InputError
+            If more genes are missing than ``max_missing`` allows, gene names are not unique, or
+            the layer that the model uses is missing.
+        """
+        model = cls._reference(reference_model)
+        genes = pd.Index(model.schema.genes)
+        if return_reference_var_names:
+            return genes
+        if fill not in ("mean", "zero"):
+            raise InputError(f"fill={fill!r}. Expected 'mean' or 'zero'.")
+        if not 0 <= max_missing <= 1:
+            raise InputError(f"max_missing={max_missing!r}. Expected a share from 0 to 1.")
+        check_unique(
+            adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique()."
+        )
+        expression(adata, model.schema.setup.layer)
+        missing = genes.difference(adata.var_names, sort=False)
+        share = len(missing) / len(genes)
+        facts = (
+            f"The query lacks {len(missing)} of the model's {len(genes)} genes ({share:.1%}): "
+            f"{head(missing)}."
+        )
+        if share > max_missing or share == 1:
+            raise InputError(
+                f"{facts} Expected at most {max_missing:.0%}. Check that both use the same gene names (symbols or "
+                f"identifiers, orthologues of one species): the query has {head(adata.var_names, 3)}. Pass all genes "
+                "of the query rather than a selection of its own, or set max_missing higher."
+            )
+        if share > MANY_MISSING:
+            warnings.warn(f"{facts} The mapping may be poor.", UserWarning, stacklevel=2)
+        elif len(missing):
+            logger.info(
+                "%s They are filled with %s.", facts, "their means" if fill == "mean" else "zeros"
+            )
+        else:
+            logger.info("The query has all %d genes of the model.", len(genes))
+        if adata.var_names.equals(genes):
+            return None if inplace else adata.copy()
+        means = model.schema.gene_means if fill == "mean" else ()
+        if len(missing) and fill == "mean" and not means:
+            logger.warning(
+                "The model does not know the genes' means (it was read from scvi-tools without cells): zeros are "
+                "filled in. Load it with its cells to have means."
+            )
+        values = np.asarray(means or np.zeros(len(genes)), dtype=np.float32)
+        prepared = _with_genes(adata, genes, model.schema.setup.layer, values)
+        if not inplace:
+            return prepared
+        adata._init_as_actual(prepared)
+        return None
+
+    @classmethod
+    def load_query_data(
+        cls,
+        adata: AnnData,
+        reference_model: Any,
+        inplace_subset_query_vars: bool = False,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+        unfrozen: bool = False,
+        freeze_dropout: bool = False,
+        freeze_expression: bool = True,
+        freeze_decoder_first_layer: bool = True,
+        freeze_batchnorm_encoder: bool = True,
+        freeze_batchnorm_decoder: bool = True,
+        freeze_classifier: bool = True,
+        **kwargs: Any,
+    ):
+        """A model for new samples that leaves the reference as it is (architecture surgery).
+
+        Levels of categorical covariates that the reference does not have (new samples, donors)
+        get weights of their own, which start as the mean of the known levels; ``train()`` then
+        learns these and nothing else, unless the options free more. Reference cells keep their
+        place: the model returned embeds both. It can be used before it is trained, with new
+        samples taken for average ones. Without new levels nothing is left to train; and when the
+        reference's encoder does not see covariates (``encode_covariates=False``), training
+        improves the decoded expression of new samples and leaves the embedding as it is.
+
+        Parameters
+        ----------
+        adata
+            Query with the model's genes, see `prepare_query_anndata`, and its obs columns.
+        reference_model
+            Trained model, or the folder of one; it is not changed.
+        inplace_subset_query_vars
+            Cut ``adata`` to the model's genes, in its order.
+        accelerator, device
+            Where the weights go.
+        unfrozen
+            Train the whole network; the reference's cells move as well.
+        freeze_dropout
+            Switch dropout off in training.
+        freeze_expression
+            Keep the expression weights of the encoder's first layer.
+        freeze_decoder_first_layer
+            Keep the latent weights of the decoder's first layer.
+        freeze_batchnorm_encoder, freeze_batchnorm_decoder
+            Keep BatchNorm's scale and shift, and normalise with its running statistics, which
+            stay as they are; ``False`` trains them on the query.
+        freeze_classifier
+            Keep the system classifier of the adversarial variant.
+
+        Raises
+        ------
+        InputError
+            If the query has a system that the reference has not: train a new model with all
+            systems instead.
+        """
+        if "transfer_batch" in kwargs:
+            kwargs.pop("transfer_batch")
+            warnings.warn(
+                "The setting of transfer_batch is disabled in SysVI and is automatically set to False.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if kwargs:
+            raise InputError(f"load_query_data() does not know {sorted(kwargs)}.")
+        reference = cls._reference(reference_model)
+        reference._require_trained()
+        if inplace_subset_query_vars:
+            reference.schema.check_genes(adata)
+            adata._inplace_subset_var(list(reference.schema.genes))
+        schema = reference.schema.extended(adata)
+        model = cls.__new__(cls)
+        model._prepare(schema, reference._arguments)
+        empty_prior(model.net, model._arguments)
+        old, new = reference.net.sizes.covariates, model.net.sizes.covariates
+        state = {k: v.detach().cpu() for k, v in reference.net.state_dict().items()}
+        load_weights(model.net, grow(state, old, new), "the reference model")
+        model.net.to(choose_device(accelerator, [device] if isinstance(device, int) else device))
+        model._attach(adata)
+        model._query = QueryTraining(
+            new_rows=new_rows(old, new),
+            new_vectors=new_vectors(old, new),
+            unfrozen=bool(unfrozen),
+            freeze_dropout=bool(freeze_dropout),
+            freeze_expression=bool(freeze_expression),
+            freeze_decoder_first_layer=bool(freeze_decoder_first_layer),
+            freeze_batchnorm_encoder=bool(freeze_batchnorm_encoder),
+            freeze_batchnorm_decoder=bool(freeze_batchnorm_decoder),
+            freeze_classifier=bool(freeze_classifier),
+        )
+        _report_new_levels(reference.schema, schema)
+        model._stopped = reference._stopped
+        logger.debug("Query training: %s", asdict(model._query))
+        return model
+
+    def transfer_labels(
+        self,
+        labels_key: str,
+        reference: AnnData,
+        query: AnnData | None = None,
+        n_neighbors: int = 25,
+        min_confidence: float = 0.0,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Name query cells by their nearest reference cells in the latent space.
+
+        Parameters
+        ----------
+        labels_key
+            Column of ``reference.obs`` with the labels; reference cells without one do not vote.
+        reference
+            Labelled cells that this model can embed.
+        query
+            Cells to name; default the model's own.
+        n_neighbors
+            Reference cells that vote.
+        min_confidence
+            Cells with less confidence get no label (NA).
+        batch_size
+            Cells at a time.
+
+        Returns
+        -------
+        A row per query cell: ``label``; ``confidence``, the share of its neighbours with that
+        label; ``distance``, the mean distance to its neighbours in units of what is usual among
+        reference cells, so that values well above one tell of cells unlike any in the reference.
+        """
+        self._require_trained()
+        if labels_key not in reference.obs:
+            raise InputError(
+                f"labels_key={labels_key!r} is not a column of reference.obs. Found: {head(reference.obs.columns, 20)}."
+            )
+        if not 0 <= min_confidence <= 1:
+            raise InputError(f"min_confidence={min_confidence!r}. Expected a share from 0 to 1.")
+        labels = reference.obs[labels_key].astype("string")
+        labelled = np.flatnonzero(labels.notna())
+        k = check_count("n_neighbors", n_neighbors)
+        if len(labelled) <= k:
+            raise InputError(
+                f"reference.obs[{labels_key!r}] names {len(labelled)} cells. Expected more than n_neighbors={k}."
+            )
+        found = nearest_labels(
+            self.get_latent_representation(reference, labelled, batch_size=batch_size),
+            labels.to_numpy(dtype=object)[labelled],
+            self.get_latent_representation(query, batch_size=batch_size),
+            k,
+        )
+        found.index = self._cell_names(query)
+        found.loc[found["confidence"] < min_confidence, "label"] = None
+        levels = reference.obs[labels_key]
+        order = (
+            [str(level) for level in levels.cat.categories]
+            if isinstance(levels.dtype, pd.CategoricalDtype)
+            else sorted(labels.dropna().unique())
+        )
+        found["label"] = pd.Categorical(found["label"], categories=order)
+        return found
+
+    @classmethod
+    def _reference(cls, model: Any):
+        """A model, or the one in a folder."""
+        if isinstance(model, (str, Path)):
+            return cls.load(model)
+        if not isinstance(model, cls):
+            raise InputError(
+                f"reference_model is of type {type(model).__name__}. Expected a {cls.__name__} model or its folder."
+            )
+        return model
+
+
+def nearest_labels(
+    reference: np.ndarray, labels: np.ndarray, query: np.ndarray, n_neighbors: int
+) -> pd.DataFrame:
+    """The most common label among the nearest reference cells, and how near these are.
+
+    Parameters
+    ----------
+    reference
+        Embedding of the labelled cells, R x L.
+    labels
+        Their labels, R.
+    query
+        Embedding of the cells to name, Q x L.
+    n_neighbors
+        Cells that vote, fewer than R.
+
+    Returns
+    -------
+    Q rows: ``label``, ``confidence`` (share of the votes) and ``distance`` (mean distance to
+    the neighbours; 1 is the median of the same among reference cells).
+    """
+    search = NearestNeighbors(n_neighbors=n_neighbors).fit(reference)
+    usual = np.median(search.kneighbors()[0].mean(1))
+    distance, at = search.kneighbors(query)
+    found = transfer(at, labels)
+    found["distance"] = distance.mean(1) / max(usual, 1e-30)
+    return found
+
+
+def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.ndarray) -> AnnData:
+    """A copy of the cells with exactly ``genes``; missing ones get ``values`` in the model's matrix."""
+    at = adata.var_names.get_indexer(genes)
+
+    def arrange(matrix, fill):
+        if matrix is None:
+            return None
+        if not sparse.issparse(matrix):
+            arranged = np.asarray(matrix)[:, at]
+            if not np.issubdtype(arranged.dtype, np.floating) and fill.any():
+                arranged = arranged.astype(np.float32)
+            arranged[:, at < 0] = fill[at < 0]
+            return arranged
+        n = matrix.shape[0]
+        added = sparse.csr_matrix(np.tile(fill[at < 0], (n, 1)))
+        joined = sparse.hstack(
+            [matrix, added], format="csr", dtype=added.dtype if fill.any() else matrix.dtype
+        )
+        order = at.copy()
+        order[at < 0] = matrix.shape[1] + np.arange((at < 0).sum())
+        return joined[:, order]
+
+    zeros = np.zeros(len(genes), np.float32)
+    var = adata.var.reindex(genes)
+    var["padded"] = at < 0
+    prepared = AnnData(
+        X=arrange(adata.X, values if layer is None else zeros),
+        obs=adata.obs.copy(),
+        var=var,
+        uns=dict(adata.uns),
+        obsm=dict(adata.obsm),
+        layers={k: arrange(m, values if k == layer else zeros) for k, m in adata.layers.items()},
+        obsp=dict(adata.obsp),
+        shape=None if adata.X is not None else (adata.n_obs, len(genes)),
+    )
+    if adata.raw is not None:
+        prepared.raw = adata.raw.to_adata()
+    return prepared
+
+
+def _report_new_levels(old, new) -> None:
+    for key, known, levels in zip(
+        new.setup.categorical_covariate_keys, old.categories, new.categories, strict=True
+    ):
+        added = levels[len(known) :]
+        if added:
+            logger.info("New levels of %r that get weights of their own: %s", key, head(added))

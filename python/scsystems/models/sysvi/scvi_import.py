@@ -1,0 +1,272 @@
+"""Read models that scvi-tools' SysVI saved, without scvi-tools and without executing their pickle.
+
+scvi-tools writes one file, ``model.pt``, which holds weights, gene names and a registry of the
+data, as a pickle. Only tensors and plain numpy arrays are rebuilt from it; every other object in
+the pickle (training history as data frames, for example) becomes an inert placeholder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.schema import Schema, Setup
+from ...errors import ModelFileError, NotSupportedError
+
+FILE = "model.pt"
+ARITHMETIC = "scvi-tools"
+
+
+def _empty_dict(*_) -> dict:
+    """For collections.defaultdict, which torch does not fill."""
+    return {}
+
+
+def _empty_bytes() -> bytes:
+    """For bytes(), the content of arrays without elements; other bytes need no call."""
+    return b""
+
+
+_REBUILT = {
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "numpy._core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
+    "numpy.core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
+    "numpy._core.multiarray.scalar": np.float64(0).__reduce__()[0],
+    "numpy.core.multiarray.scalar": np.float64(0).__reduce__()[0],
+    "collections.defaultdict": _empty_dict,
+    "builtins.bytes": _empty_bytes,
+}
+
+# classes of numpy's dtype objects, which a pickle names by numpy.dtype alone
+_DTYPES = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
+
+
+class _Inert:
+    """Stands for any object of the pickle that is not needed; keeps nothing, does nothing."""
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+def holds_scvi_model(dir_path: str | Path, prefix: str = "") -> bool:
+    """Whether a folder is one that scvi-tools saved a model in."""
+    return (Path(dir_path) / f"{prefix}{FILE}").is_file()
+
+
+def read_scvi_file(path: str | Path) -> dict[str, Any]:
+    """The content of scvi-tools' ``model.pt``: ``model_state_dict``, ``var_names``, ``attr_dict``.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, or not of this kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path} does not exist. Expected the model.pt that scvi-tools saved.")
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        stand_ins = [(_REBUILT.get(name) or _inert(), name) for name in names]
+        with torch.serialization.safe_globals([*stand_ins, *_DTYPES]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch's own message also advises to execute the pickle, which nobody should
+        lines = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()
+        useful = [line for line in lines if line.strip() and "weights_only" not in line]
+        reason = useful[0].strip() if useful else type(error).__name__
+        raise ModelFileError(
+            f"{path} could not be read as a model of scvi-tools ({reason}). Expected an undamaged model.pt of "
+            "scvi-tools 1.2 or newer."
+        ) from None
+    wanted = {"model_state_dict", "var_names", "attr_dict"}
+    if not isinstance(content, dict) or not wanted <= set(content):
+        raise ModelFileError(
+            f"{path} is not a model that scvi-tools saved. Expected the entries {sorted(wanted)}."
+        )
+    return content
+
+
+def convert(content: dict[str, Any]) -> tuple[Schema, dict[str, Any], dict[str, Tensor], dict]:
+    """Schema, constructor arguments, weights and facts of a SysVI model read by `read_scvi_file`."""
+    facts = content["attr_dict"]
+    registry = facts.get("registry_", {})
+    name = registry.get("model_name")
+    if name != "SysVI":
+        raise ModelFileError(
+            f"The file holds a model of class {name!r} of scvi-tools. Expected a SysVI model."
+        )
+    state = content["model_state_dict"]
+    try:
+        schema = _schema(registry, content["var_names"])
+        arguments = _arguments(state, _options(facts))
+        weights = _weights(state, schema, arguments)
+    except (KeyError, IndexError, AttributeError, TypeError, RuntimeError) as error:
+        if isinstance(error, NotSupportedError):
+            raise
+        raise ModelFileError(
+            f"The file does not have the layout of scvi-tools' SysVI ({error!r}). Expected a model of scvi-tools "
+            "1.2 to 1.5."
+        ) from error
+    about = {
+        "trained": bool(facts.get("is_trained_", False)),
+        "n_cells": int(_fields(registry, "X").get("n_obs", 0)),
+        "scvi_version": registry.get("scvi_version"),
+    }
+    return schema, arguments, weights, about
+
+
+def _inert() -> type:
+    # one class per name: torch refuses the same stand-in under two names
+    return type("Inert", (_Inert,), {})
+
+
+def _fields(registry: dict, key: str) -> dict[str, Any]:
+    return registry.get("field_registries", {}).get(key, {}).get("state_registry", {}) or {}
+
+
+def _schema(registry: dict, var_names) -> Schema:
+    setup = registry["setup_args"]
+    system = _fields(registry, "batch")
+    categorical = _fields(registry, "extra_categorical_covs")
+    continuous = _fields(registry, "extra_continuous_covs")
+    keys = tuple(map(str, categorical.get("field_keys", ())))
+    columns = tuple(map(str, continuous.get("columns", ())))
+    return Schema(
+        setup=Setup(
+            batch_key=str(setup["batch_key"]),
+            layer=setup.get("layer"),
+            categorical_covariate_keys=keys,
+            continuous_covariate_keys=columns,
+            weight_batches=bool(setup.get("weight_batches", False)),
+        ),
+        genes=tuple(map(str, var_names)),
+        systems=tuple(map(str, system["categorical_mapping"])),
+        categories=tuple(tuple(map(str, categorical["mappings"][key])) for key in keys),
+        # scvi-tools gives the network the values as they are
+        centre=(0.0,) * len(columns),
+        scale=(1.0,) * len(columns),
+    )
+
+
+def _options(facts: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments that were given, flat."""
+    given = facts.get("init_params_", {})
+    options = dict(given.get("non_kwargs", {}))
+    for extra in given.get("kwargs", {}).values():
+        options.update(extra)
+    changed = options.get("encoder_decoder_kwargs")
+    if changed:
+        raise NotSupportedError(
+            f"The model was made with encoder_decoder_kwargs={changed!r}, layers that this package does not have. "
+            "Expected a model without them; train it anew, or go on with it in scvi-tools."
+        )
+    return options
+
+
+def _arguments(state: dict[str, Tensor], options: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments; shapes are read off the weights."""
+    vamp = "prior.u" in state
+    tables = [v for k, v in state.items() if k.startswith("_embeddings_dict.")]
+    return {
+        "prior": "vamp" if vamp else "standard_normal",
+        "n_prior_components": len(state["prior.u"]) if vamp else 1,
+        "trainable_priors": bool(options.get("trainable_priors", True)),
+        "prior_density": "factorised",
+        "pseudoinput_choice": "random",
+        "gmm_init": "data",
+        "n_latent": len(state["encoder.mean_encoder.bias"]),
+        "n_hidden": state["encoder.mean_encoder.weight"].shape[1],
+        "n_layers": sum(
+            k.startswith("encoder.decoder_y.fc_layers.") and k.endswith(".0.bias") for k in state
+        ),
+        "n_layers_decoder": None,
+        "dropout_rate": float(options.get("dropout_rate", 0.1)),
+        "out_var_mode": "feature" if "decoder.var_encoder.var_param" in state else "sample_feature",
+        "embed_categorical_covariates": bool(tables),
+        "embedding_dim": tables[0].shape[1] if tables else 5,
+        "covariate_init": "linear",
+        "encode_covariates": True,
+        "cycle_covariates": "keep",
+        "adversarial": False,
+        "seed": 0,
+        "arithmetic": ARITHMETIC,
+    }
+
+
+def _weights(
+    state: dict[str, Tensor], schema: Schema, arguments: dict[str, Any]
+) -> dict[str, Tensor]:
+    """The same weights under this package's names, covariates split off."""
+    embedded = arguments["embed_categorical_covariates"]
+    dim = arguments["embedding_dim"]
+    # scvi-tools concatenates [x, continuous and embedded values, one-hot system, one-hot others]
+    n_dense = len(schema.centre) + (dim * len(schema.categories) if embedded else 0)
+    blocks = [len(schema.systems)]
+    blocks += [] if embedded else [len(c) for c in schema.categories]
+    weights: dict[str, Tensor] = {}
+    for half, n_in in (("encoder", len(schema.genes)), ("decoder", arguments["n_latent"])):
+        for i in range(arguments["n_layers"]):
+            width = n_in if i == 0 else arguments["n_hidden"]
+            source, target = (
+                f"{half}.decoder_y.fc_layers.Layer {i}",
+                f"{half}.hidden.layers.{i}",
+            )
+            whole = state[f"{source}.0.weight"]
+            weights[f"{target}.weight"] = whole[:, :width].clone()
+            weights[f"{target}.bias"] = state[f"{source}.0.bias"]
+            weights[f"{target}.covariate_weight"] = _covariate_weight(
+                whole[:, width:], n_dense, blocks
+            )
+            for part in (
+                "weight",
+                "bias",
+                "running_mean",
+                "running_var",
+                "num_batches_tracked",
+            ):
+                weights[f"{target}.norm.{part}"] = state[f"{source}.1.{part}"]
+        for part in ("weight", "bias"):
+            weights[f"{half}.mean.{part}"] = state[f"{half}.mean_encoder.{part}"]
+            if half == "encoder" or arguments["out_var_mode"] == "sample_feature":
+                weights[f"{half}.log_var.{part}"] = state[f"{half}.var_encoder.encoder.{part}"]
+    if arguments["out_var_mode"] == "feature":
+        weights["decoder.log_var"] = state["decoder.var_encoder.var_param"][0]
+    if embedded:
+        for i in range(len(schema.categories)):
+            weights[f"covariates.tables.{i}"] = state[f"_embeddings_dict.cov{i}.weight"]
+    if arguments["prior"] == "vamp":
+        weights["prior.x"] = state["prior.u"]
+        weights["prior.logits"] = state["prior.w"].flatten()
+        # levels are drawn with these probabilities, which never move away from one-hot
+        design = [
+            torch.nn.functional.one_hot(state[f"prior.u_cat.{i}"].argmax(1), n).float()
+            for i, n in enumerate(blocks)
+        ]
+        if n_dense:
+            design.append(state["prior.u_cont"].float())
+        weights["prior.design"] = torch.cat(design, 1)
+    return weights
+
+
+def _covariate_weight(columns: Tensor, n_dense: int, blocks: list[int]) -> Tensor:
+    """Rows as `HiddenLayer` has them: levels of each block, then dense values."""
+    # a covariate of one level has no columns there
+    rows, start = [], n_dense
+    for n in blocks:
+        if n > 1:
+            rows.append(columns[:, start : start + n].T)
+            start += n
+        else:
+            rows.append(columns.new_zeros(1, len(columns)))
+    return torch.cat([*rows, columns[:, :n_dense].T]).contiguous()

@@ -1,1 +1,0 @@
-"""Training steps with hand-written gradients, tested equal to the eager ones."""

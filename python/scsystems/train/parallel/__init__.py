@@ -1,0 +1,1 @@
+"""Gradients of several minibatches at a time, in several processes."""
