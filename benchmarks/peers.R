@@ -3,7 +3,7 @@
 #
 #     Rscript benchmarks/peers.R METHOD FOLDER OUT.csv SEED
 #
-# FOLDER holds x.mtx (genes x cells, log-normalised), counts.mtx and obs.csv (system, batch,
+# FOLDER holds x.mtx (genes x cells, log-normalized), counts.mtx and obs.csv (system, batch,
 # shared_label). Writes the embedding (cells x dimensions) or names of the cells (one column per
 # system that is the reference, in the order of the systems' names) and, beside it, OUT.json:
 # versions and seconds.

@@ -2,7 +2,7 @@
 
     ENV/bin/python benchmarks/peers.py METHOD FOLDER OUT.npy --seed 0 [--epochs 50]
 
-``FOLDER`` holds ``x.npz`` (log-normalised), ``counts.npz``, ``obs.csv`` (system, batch, label,
+``FOLDER`` holds ``x.npz`` (log-normalized), ``counts.npz``, ``obs.csv`` (system, batch, label,
 shared_label) and ``pca.npy``. Writes the embedding (cells x dimensions) and, beside it, ``OUT.json``: versions
 and seconds. A method that names cells and embeds none writes the names instead of an embedding:
 one column per system that is the reference, in the order of the systems' names.
@@ -137,8 +137,8 @@ def glue(folder: Path, seed: int, epochs: int | None) -> np.ndarray:
     return embedding
 
 
-def scpoli(folder: Path, seed: int, epochs: int | None, labelled: bool = False) -> np.ndarray:
-    """scPoli with the settings of its tutorial; ``labelled``: it knows the largest system's types."""
+def scpoli(folder: Path, seed: int, epochs: int | None, labeled: bool = False) -> np.ndarray:
+    """scPoli with the settings of its tutorial; ``labeled``: it knows the largest system's types."""
     import torch
     from scarches.models.scpoli import scPoli
 
@@ -149,7 +149,7 @@ def scpoli(folder: Path, seed: int, epochs: int | None, labelled: bool = False) 
     batches = adata.obs["batch"].nunique() > adata.obs["system"].nunique()
     # a mask: of numbers scArches takes some as the names of cells
     known = (adata.obs["system"] == adata.obs["system"].value_counts().index[0]).to_numpy()
-    types = {"cell_type_keys": "label", "labeled_indices": known} if labelled else {}
+    types = {"cell_type_keys": "label", "labeled_indices": known} if labeled else {}
     model = scPoli(
         adata, condition_keys=["system", "batch"] if batches else "system", embedding_dims=5,
         recon_loss="nb", **types,
@@ -184,7 +184,7 @@ METHODS = {
     "scanorama": (scanorama, ("scanorama",)),
     "glue": (glue, ("scglue", "torch")),
     "scpoli": (scpoli, ("scarches", "torch")),
-    "scpoli-labels": (partial(scpoli, labelled=True), ("scarches", "torch")),
+    "scpoli-labels": (partial(scpoli, labeled=True), ("scarches", "torch")),
     "celltypist": (celltypist, ("celltypist",)),
 }
 

@@ -4,7 +4,7 @@
     python benchmarks/quality.py --out RESULTS --envs ENVS --name pancreas \
         --data pancreas.h5ad --system species --label cell_type --batch donor --seeds 0 1 2
 
-The data file holds raw counts in ``X`` (then prepared as in the paper), or log-normalised
+The data file holds raw counts in ``X`` (then prepared as in the paper), or log-normalized
 values in ``X`` and counts in ``layers["counts"]``. Every finished run is kept in ``RESULTS``:
 a benchmark that was cut off, or that gets more methods, seeds or data sets, goes on from
 there. Tables and figures are written to ``RESULTS/quality.md`` and ``RESULTS/quality.json``.
@@ -112,7 +112,7 @@ def arguments() -> argparse.Namespace:
 
 
 def read(options) -> ad.AnnData:
-    """Log-normalised cells with the columns ``system``, ``label``, ``batch``."""
+    """Log-normalized cells with the columns ``system``, ``label``, ``batch``."""
     adata = ad.read_h5ad(options.data)
     if scs.pp.looks_like_counts(adata.X):
         genes = options.n_top_genes or PAPER_GENES

@@ -14,7 +14,7 @@ import pandas as pd
 
 import scsystems as scs
 from scsystems.metrics.evaluate import COLUMNS
-from scsystems.plots.axes import colours
+from scsystems.plots.axes import colors
 from scsystems.tune.report import Document
 from scsystems.tune.scoring import rank_settings, score_runs
 
@@ -43,7 +43,7 @@ def collect(out: Path, setting_of: Callable[[dict], str]) -> tuple[pd.DataFrame,
         },
         orient="index",
     )
-    runs = facts.join(scs.metrics.summarise(tidy))
+    runs = facts.join(scs.metrics.summarize(tidy))
     # the pooled figures hide the loss of rare types: show the worst recall of any type, too
     recall = tidy.query("metric == 'label_transfer' and level == 'group'")
     recall = recall[recall["group"].str.contains(": ")]
@@ -59,7 +59,7 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
     out
         Folder of the results.
     methods
-        Names in tables, in the order in which they get their colours.
+        Names in tables, in the order in which they get their colors.
     setting_of
         Record of a kept run -> its name in tables.
     """
@@ -82,7 +82,7 @@ def report(out: Path, methods: Sequence[str], setting_of: Callable[[dict], str])
         "and, where groups are large enough, Moran's I) + 0.4 iLISI, scaled over the runs of a "
         "data set."
     )
-    palette = colours(methods)  # the same in all figures
+    palette = colors(methods)  # the same in all figures
     for dataset, everything in runs.groupby("dataset"):
         # others only name cells
         part = everything[everything["ilisi"].notna()]

@@ -93,7 +93,7 @@ def ours(args) -> None:
     clock.stage("pre-training")
     model._targets = targets
     model.train(max_epochs=args.epochs, accelerator="cpu", verbose=False)
-    clock.stage("neighbours and alignment")
+    clock.stage("neighbors and alignment")
     predicted = model.transfer_labels()["label"]
     clock.stage("label transfer")
     z = [model.get_latent_representation(name) for name in model.species]
@@ -134,7 +134,7 @@ def peer(args) -> None:
         data.setup_target_adata(
             target, args.batch, args.labels, dataset_name="target", NCBI_Taxon_ID=9606
         )
-        clock.stage("neighbours")
+        clock.stage("neighbors")
         container = mu.MuData(data.dataset_collection)
         model = scSpecies("cpu", container, folder, args.seeds[0], "context", "target")
         model.train_context(args.epochs, save_model=False)

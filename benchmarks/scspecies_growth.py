@@ -1,7 +1,7 @@
 """How time and memory of scSpecies' searches grow with the number of cells, on simulated counts.
 
-For every size N, in a process of its own: the neighbours in the data of 10,000 target cells among N
-context cells (cosine, all homologous genes), their neighbours in the latent space, and the search
+For every size N, in a process of its own: the neighbors in the data of 10,000 target cells among N
+context cells (cosine, all homologous genes), their neighbors in the latent space, and the search
 for the best of 25 candidates of 2,000 of them (the paper's best fifth). Time is linear in both
 numbers of cells; ``peak_mib`` is the peak of the process's memory, making and holding the simulated
 counts included. Example::
@@ -65,9 +65,9 @@ def worker(n_cells: int, n_target: int, n_genes: int) -> None:
         row[f"{name}_cpu"], start = round(cpu_seconds() - start, 1), cpu_seconds()
 
     index, _ = nearest(target.log1p(), context.log1p(), K, "cosine")
-    stage("data_neighbours")
+    stage("data_neighbors")
     nearest(*z, 2 * K)
-    stage("latent_neighbours")
+    stage("latent_neighbors")
     sizes = ScviSizes(n_genes, n_genes, 1, 1.0)
     net = ScviNet(sizes, torch.Generator().manual_seed(0), torch.zeros(1, 2)).eval()
     kept = torch.arange(n_target) < min(N_ALIGNED, n_target)

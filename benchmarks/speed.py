@@ -9,7 +9,7 @@ minibatches, on one thread; a ratio is the median over pairs of peer / ours. The
 process (imports, memory) is not timed. ``--parts`` picks some of: ``train`` (with the quality of
 both results), ``inference``, ``quality`` (until the peer's final quality is reached), ``memory`` and ``growth``
 (simulated cells), ``import``, ``gpu``.
-The data file has log-normalised ``X`` and columns for system, batch and label.
+The data file has log-normalized ``X`` and columns for system, batch and label.
 """
 
 from __future__ import annotations

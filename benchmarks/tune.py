@@ -5,7 +5,7 @@
 Both ways train and measure the same runs of the same cells (one setting, several seeds), turn and
 turn about, each in a fresh Python; imports of that Python are not timed, those of the processes
 that train are. A factor is the median over pairs of one after the other / together. Results of
-both ways are compared, too. The data file has log-normalised ``X`` and columns for system, batch
+both ways are compared, too. The data file has log-normalized ``X`` and columns for system, batch
 and label; without one, simulated cells are used.
 """
 

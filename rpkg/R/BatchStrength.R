@@ -10,7 +10,7 @@
 #' @param labels Column with cell types; cells without one (`NA`) are left out.
 #' @param batch Column with samples; each belongs to one system.
 #' @param reduction Name of an unintegrated reduction; `NULL` computes 15 principal components of
-#'   standardised expression.
+#'   standardized expression.
 #' @param features Genes for these components; `NULL` for the variable features (Seurat), or else
 #'   all.
 #' @param min.cells Smallest group of a cell type and a sample.
@@ -75,7 +75,7 @@ print.batch_strength <- function(x, ...) {
   invisible(x)
 }
 
-#' @param palette Colours of `within` and `between`, by name or in this order.
+#' @param palette Colors of `within` and `between`, by name or in this order.
 #' @rdname BatchStrength
 #' @export
 plot.batch_strength <- function(x, palette = c(within = "#33658a", between = "#f26419"), ...) {

@@ -2,7 +2,7 @@
 #'
 #' Decodes cells from the latent space: expression with noise removed and, with `system`, as if all
 #' cells came from one system, or from several, averaged. Values are on the scale of the data that
-#' the model was trained on, log-normalised expression (a few may lie slightly below zero). They
+#' the model was trained on, log-normalized expression (a few may lie slightly below zero). They
 #' are the same in every call.
 #'
 #' @inheritParams MapSysVI
@@ -14,7 +14,7 @@
 #' @param features Genes to decode, of those of the model; `NULL` for all of them. The result is a
 #'   dense matrix, 8 bytes per cell and gene.
 #' @param new.assay Name of the assay that is made.
-#' @param assay.type Name of the assay with the log-normalised expression.
+#' @param assay.type Name of the assay with the log-normalized expression.
 #' @param name Name of the alternative experiment that is made.
 #' @param overwrite Whether an existing assay or alternative experiment of that name may be
 #'   replaced.

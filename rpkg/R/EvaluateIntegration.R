@@ -25,10 +25,10 @@
 #'   labels); `NULL` for those that a reduction was made with by scsystems, or else the variable
 #'   features (Seurat), or else all.
 #' @param unintegrated Name of the reduction before integration, for `pcr`; `NULL` computes 15
-#'   principal components of standardised expression.
-#' @param assay Assay with log-normalised expression: a Seurat object's assay, `NULL` for the
-#'   default, or a SingleCellExperiment's `"logcounts"` or another. Counts are normalised.
-#' @param n.neighbors,min.cells Neighbours and smallest label of the label transfer.
+#'   principal components of standardized expression.
+#' @param assay Assay with log-normalized expression: a Seurat object's assay, `NULL` for the
+#'   default, or a SingleCellExperiment's `"logcounts"` or another. Counts are normalized.
+#' @param n.neighbors,min.cells Neighbors and smallest label of the label transfer.
 #' @param moran.min.cells Smallest group of a sample and a cell type for Moran's I.
 #' @param max.cells Larger data are cut to that many cells at random; `NULL` keeps all.
 #' @param seed.use Seed of the choice of cells, of clustering and of principal components.
@@ -176,7 +176,7 @@ summary.scsystems_evaluation <- function(object, level = c("overall", "micro", "
 #'   and for `"nmi_fixed"`, or without labels `"cluster_preservation"`. The pooled value is drawn as
 #'   a dot, the average over cell types, where there is one, as a ring joined to it.
 #' @param metric Metric to draw by cell type, such as `"jaccard"`, `"ilisi"` or `"label_transfer"`.
-#' @param palette Colours of the reductions, by name or in order; `NULL` for ggplot2's.
+#' @param palette Colors of the reductions, by name or in order; `NULL` for ggplot2's.
 #' @param ... Ignored.
 #' @rdname EvaluateIntegration
 #' @export

@@ -6,7 +6,7 @@
 #' can be systems themselves (within one cell type, say).
 #'
 #' Fold changes are log2 fold changes of `1 + expression`, in units of the library size that the
-#' data were normalised to: smaller than those of counts for genes that are hardly expressed.
+#' data were normalized to: smaller than those of counts for genes that are hardly expressed.
 #'
 #' @inheritParams CorrectedExpression
 #' @param group.by Column of the metadata with the groups.

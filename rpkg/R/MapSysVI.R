@@ -17,7 +17,7 @@
 #'   [RunSysVI()] has written to.
 #' @param labels Column of the reference's metadata with labels to hand over, such as `"cell_type"`;
 #'   needs `reference`.
-#' @param reference A Seurat object or a SingleCellExperiment with the labelled cells, which fit the
+#' @param reference A Seurat object or a SingleCellExperiment with the labeled cells, which fit the
 #'   model. Its default assay (Seurat) or `"logcounts"` is read.
 #' @param n.neighbors Number of the nearest reference cells that vote for a label.
 #' @param min.confidence Cells whose share of votes is smaller get no label (`NA`).
@@ -27,7 +27,7 @@
 #' @param assay Assay with the expression; `NULL` for the default assay.
 #' @param reduction.name,reduction.key Name and key of the reduction that is made; the key is
 #'   derived from the name when `NULL`.
-#' @param name,assay.type Name of the reducedDim that is made, and of the assay with log-normalised
+#' @param name,assay.type Name of the reducedDim that is made, and of the assay with log-normalized
 #'   expression.
 #' @param max.epochs Number of epochs; `NULL` for the default, 0 for no training: new samples are
 #'   then taken for average ones.
@@ -40,12 +40,12 @@
 #'
 #' @return `query` with the embedding, as [RunSysVI()] writes it. With `labels`, the metadata have
 #'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.confidence` (the share of the
-#'   neighbours with that label) and `predicted.<labels>.distance` (to the neighbours, in units of
+#'   neighbors with that label) and `predicted.<labels>.distance` (to the neighbors, in units of
 #'   what is usual within the reference: values well above one tell of cells unlike any in it).
 #' @export
 #' @examples
 #' \dontrun{
-#' # needs Python (install_scsystems()); reference, query: labelled cells and new ones
+#' # needs Python (install_scsystems()); reference, query: labeled cells and new ones
 #' reference <- RunSysVI(reference, system = "species", covariates = "donor")
 #' query <- MapSysVI(query, reference, labels = "cell_type", reference = reference)
 #' table(query$predicted.cell_type)
@@ -138,7 +138,7 @@ check_map_settings <- function(settings, reference, columns, call = caller_env()
   if (is.null(settings$labels) != is.null(reference)) {
     abort_input(c("{.arg labels} and {.arg reference} belong together.",
                   x = "Only {.arg {if (is.null(reference)) 'labels' else 'reference'}} is given.",
-                  i = "Give the object with the labelled cells and the name of its column."),
+                  i = "Give the object with the labeled cells and the name of its column."),
                 call = call)
   }
   if (is.null(reference)) return(invisible())
@@ -163,7 +163,7 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
   facts <- opened$facts
   target_sum <- settings$control$target_sum
   if (!is.null(reference)) {
-    labelled <- model_cells(reference, facts, extra = settings$labels, target_sum = target_sum,
+    labeled <- model_cells(reference, facts, extra = settings$labels, target_sum = target_sum,
                             call = call)
   }
   adata <- model_cells(query, facts, assay, query = TRUE, target_sum = target_sum,
@@ -191,7 +191,7 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
   )
   rownames(embedding) <- cells
   predictions <- if (!is.null(reference)) {
-    predict_labels(mapped, labelled, cells, settings, call = call)
+    predict_labels(mapped, labeled, cells, settings, call = call)
   }
   described <- reticulate::py_to_r(call_bridge("describe", mapped, .call = call))
   path <- reticulate::py_to_r(
@@ -203,9 +203,9 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
        record = list(model = path, history = history, features = facts$genes))
 }
 
-predict_labels <- function(mapped, labelled, cells, settings, call = caller_env()) {
+predict_labels <- function(mapped, labeled, cells, settings, call = caller_env()) {
   parts <- reticulate::py_to_r(call_bridge(
-    "transfer_labels", mapped, settings$labels, labelled, as.integer(settings$n.neighbors),
+    "transfer_labels", mapped, settings$labels, labeled, as.integer(settings$n.neighbors),
     as.double(settings$min.confidence), .call = call
   ))
   found <- frame_from_parts(parts, row.names = cells)

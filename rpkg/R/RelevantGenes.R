@@ -10,7 +10,7 @@
 #' @param result What [RunScSpecies()] or [LoadScSpecies()] returned.
 #' @param species Names of species; `NULL` for all.
 #' @param n.genes Number of genes per species and type; `NULL` for all.
-#' @param gamma How much positive contributions are favoured.
+#' @param gamma How much positive contributions are favored.
 #' @param n.cells Cells drawn of every type.
 #' @param seed.use Seed of this draw.
 #'

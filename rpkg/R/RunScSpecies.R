@@ -1,6 +1,6 @@
 #' Align species with scSpecies
 #'
-#' Aligns one or more target species with a labelled context species (Schächter et al. 2025).
+#' Aligns one or more target species with a labeled context species (Schächter et al. 2025).
 #' Every object keeps its own genes; one-to-one orthologues connect them. A model is trained on
 #' the context's raw counts first, then one per target, whose cells are pulled to the context cells
 #' that explain them best.
@@ -8,12 +8,12 @@
 #' @section Species and orthologues:
 #' The names of the species have to be those that the orthologue table uses for them; common,
 #' Latin and short names and NCBI taxon numbers are understood. Tables of Ensembl BioMart, MGI,
-#' HCOP and HomoloGene are recognised, and any other with a column per species. Of a data frame
+#' HCOP and HomoloGene are recognized, and any other with a column per species. Of a data frame
 #' with two columns that name neither species, the first is the context's.
 #'
 #' @section The merged object:
 #' It holds the cells of all species and the genes that have a one-to-one orthologue in all of
-#' them, under the context's names, with counts and log-normalised values (10,000 counts per cell
+#' them, under the context's names, with counts and log-normalized values (10,000 counts per cell
 #' over all of its genes); the shared reduction; and the metadata of all objects with a column
 #' `species` and `predicted.<labels>`, which holds the context's own labels for its cells. Where
 #' cells of two species have the same name, all names get the species in front (`human_cell1`).

@@ -27,8 +27,8 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
   check_system(system, obs, "the AnnData's obs")
   check_covariates(covariates, control$continuous_covariates, system, obs, "the AnnData's obs")
   if (reticulate::py_to_r(call_bridge("looks_like_counts", adata))) {
-    inform(verbose, c(i = "The AnnData holds counts: training on log-normalised values, the AnnData stays as it is."))
-    call_bridge("normalise", adata, object, layer, target_sum = as.double(control$target_sum))
+    inform(verbose, c(i = "The AnnData holds counts: training on log-normalized values, the AnnData stays as it is."))
+    call_bridge("normalize", adata, object, layer, target_sum = as.double(control$target_sum))
   }
   result <- fit_anndata(adata, as.character(unlist(facts$cells)), settings)
   record <- result$record

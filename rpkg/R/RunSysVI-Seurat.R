@@ -38,7 +38,7 @@ make_reduction <- function(result, assay, key) {
 
 # `needs` says what an assay made by SCTransform does not give.
 seurat_assay <- function(object, assay, call = caller_env(),
-                         needs = "sysVI needs size-factor normalised, log-transformed expression") {
+                         needs = "sysVI needs size-factor normalized, log-transformed expression") {
   check_string(assay, "assay", null = TRUE, call = call)
   assay <- assay %||% SeuratObject::DefaultAssay(object)
   found <- SeuratObject::Assays(object)
@@ -94,7 +94,7 @@ assay_matrix <- function(assay, layer) {
 # A function of Seurat v5.
 seurat5 <- function(name) newer("SeuratObject", name)
 
-# Log-normalised expression if there is any, else counts with their totals.
+# Log-normalized expression if there is any, else counts with their totals.
 log_or_counts <- function(get, wanted, counts, features, verbose, where, call = caller_env()) {
   matrix <- get(wanted)
   is_counts <- is.null(matrix)
@@ -103,11 +103,11 @@ log_or_counts <- function(get, wanted, counts, features, verbose, where, call = 
     abort_input(c("There is no expression in {where}.",
                   x = "Looked for {.val {wanted}} and {.val {counts}}."), call = call)
   }
-  # an unnormalised v4 object has its counts in both places
+  # an unnormalized v4 object has its counts in both places
   is_counts <- is_counts || looks_like_counts(matrix)
   totals <- NULL
   if (is_counts) {
-    inform(verbose, c(i = "{where} holds counts only: training on log-normalised values, the object stays as it is."))
+    inform(verbose, c(i = "{where} holds counts only: training on log-normalized values, the object stays as it is."))
     matrix <- plain_matrix(matrix, call = call)
     totals <- colSums(matrix)
   }

@@ -1,7 +1,7 @@
 #' @rdname RunSysVI
 #' @param name Name of the reducedDim or of the entry of `obsm` that is made.
-#' @param assay.type Name of the assay with the log-normalised expression. When it is absent but
-#'   there are `"counts"`, these are normalised.
+#' @param assay.type Name of the assay with the log-normalized expression. When it is absent but
+#'   there are `"counts"`, these are normalized.
 #' @param subset_row Like `features`, in Bioconductor's words: names, positions or a logical vector.
 #' @export
 RunSysVI.SingleCellExperiment <- function(object, system = "system", covariates = NULL,

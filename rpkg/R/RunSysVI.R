@@ -5,7 +5,7 @@
 #' cycle-consistency (Hrovatin et al. 2025).
 #'
 #' Systems need shared gene names: map orthologues first. Expression has to be size-factor
-#' normalised and log-transformed; where an object has only counts, they are normalised for the
+#' normalized and log-transformed; where an object has only counts, they are normalized for the
 #' training, with a message, and the object is left as it is.
 #'
 #' With `features = NULL` the highly variable genes of every system are chosen, with the first

@@ -5,10 +5,10 @@
 #'
 #' @inheritParams RunSysVI
 #' @param object,assay,layers,features What `IntegrateLayers()` gives: the assay and its name, the
-#'   names of its layers with log-normalised expression, and the genes: the variable features, as
+#'   names of its layers with log-normalized expression, and the genes: the variable features, as
 #'   far as they have been scaled.
 #' @param orig,scale.layer Given by `IntegrateLayers()` too, and not needed: sysVI starts from
-#'   log-normalised expression.
+#'   log-normalized expression.
 #' @param metadata Data frame of the cells with the columns `system` and `covariates`: give
 #'   `object[[]]`, as `IntegrateLayers()` hands over the assay alone. `NULL` takes every layer for
 #'   a system of its own.
@@ -45,7 +45,7 @@ SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, s
   check_settings(settings)
   check_string(new.reduction, "new.reduction")
   if (!is(object, "StdAssay")) {
-    abort_input(c("{.fn SysVIIntegration} needs an assay of Seurat v5 with log-normalised expression.",
+    abort_input(c("{.fn SysVIIntegration} needs an assay of Seurat v5 with log-normalized expression.",
                   x = "Found {.cls {class(object)}}.",
                   i = "{.fn RunSysVI} takes the assays of Seurat v4."))
   }

@@ -215,7 +215,7 @@ print.sysvi_tuning <- function(x, ...) {
   invisible(x)
 }
 
-#' @param palette Colours of the settings, by name or in the order of the ranking; `NULL` for
+#' @param palette Colors of the settings, by name or in the order of the ranking; `NULL` for
 #'   ggplot2's.
 #' @rdname TuneSysVI
 #' @export

@@ -151,7 +151,7 @@ check_expression <- function(matrix, call = caller_env()) {
     cli::cli_abort(c(
       "The expression matrix has {length(bad)} value{?s} that {?is/are} NaN, NA or infinite.",
       x = "The first is {.val {values[[bad[[1]]]]}}, gene {.val {place$gene}} in cell {.val {place$cell}}.",
-      i = "Cells without any counts become NaN when they are normalised: remove them first."
+      i = "Cells without any counts become NaN when they are normalized: remove them first."
     ), class = c("scsystems_non_finite_error", "scsystems_error"), call = call)
   }
   if (extremes[[1]] < 0) {
@@ -160,7 +160,7 @@ check_expression <- function(matrix, call = caller_env()) {
     abort_input(c(
       "The expression matrix has {length(bad)} negative value{?s}.",
       x = "The first is {.val {values[[bad[[1]]]]}}, gene {.val {place$gene}} in cell {.val {place$cell}}.",
-      i = "sysVI needs log-normalised expression, not scaled data."
+      i = "sysVI needs log-normalized expression, not scaled data."
     ), call = call)
   }
   invisible()

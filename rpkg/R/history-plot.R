@@ -1,6 +1,6 @@
 # The picture of a training history: a panel per quantity, a line per set or species.
 
-# table: a row per epoch and quantity, as as.data.frame() gives it; colour: the column that tells
+# table: a row per epoch and quantity, as as.data.frame() gives it; color: the column that tells
 # lines apart; metrics: what the caller chose.
 plot_losses <- function(table, colour, metrics = NULL, call = caller_env()) {
   rlang::check_installed("ggplot2", reason = "to plot a training history")

@@ -148,7 +148,7 @@ species_counts <- function(source, species, call = caller_env()) {
       "{.val {species}}: {source$where} does not hold raw counts, which scSpecies needs.",
       x = if (length(broken)) "There are values with fractions, such as {signif(broken, 4)}."
           else "No count is above one.",
-      i = "Name the assay that holds the counts as they came, before any normalisation."
+      i = "Name the assay that holds the counts as they came, before any normalization."
     ), call = call)
   }
   counts

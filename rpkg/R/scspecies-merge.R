@@ -13,7 +13,7 @@ merge_species <- function(result, sources, call = caller_env()) {
     if (is.matrix(part)) part <- as(part, "CsparseMatrix")
     dimnames(part) <- list(result$genes[[names[[1]]]], label)
     counts[[name]] <- part
-    data[[name]] <- normalised(part, colSums(all))
+    data[[name]] <- normalized(part, colSums(all))
     embedding <- species_embedding(objects[[name]], result$reduction)
     embeddings[[name]] <- embedding[colnames(all), , drop = FALSE]
     rownames(embeddings[[name]]) <- label
@@ -41,7 +41,7 @@ species_embedding <- function(object, name) {
 }
 
 # log1p of counts scaled to 10,000 per cell.
-normalised <- function(counts, totals) {
+normalized <- function(counts, totals) {
   scale <- ifelse(totals > 0, 1e4 / totals, 0)
   counts@x <- log1p(counts@x * rep(scale, diff(counts@p)))
   counts

@@ -14,16 +14,16 @@
 #'   what [RelevantGenes()] returned.
 #' @param target Names of targets; `NULL` for all.
 #' @param annotate Whether to write shares of 5 % and more into the fields.
-#' @param colours Colours of the scale, from low to high.
+#' @param colors Colors of the scale, from low to high.
 #' @param n.best Number of similar types to mark.
 #' @param cell.types Cell types to draw; `NULL` for all.
 #' @param kind Fold changes of expression relative to all orthologues, in molecules per cell
 #'   (`"absolute"`), or against a random gene (`"null"`).
 #' @param n.genes Number of genes to name (at either end), or to draw.
-#' @param probability Genes at least this probable to differ are coloured; their share is in the
+#' @param probability Genes at least this probable to differ are colored; their share is in the
 #'   panel's title.
-#' @param colour Colour of points or bars.
-#' @param palette Colours of the context's types, by name or in their order; `NULL` for ggplot2's.
+#' @param color Color of points or bars.
+#' @param palette Colors of the context's types, by name or in their order; `NULL` for ggplot2's.
 #' @param species Names of species; `NULL` for all.
 #' @param ncol Number of panels in a row; `NULL` lets ggplot2 choose.
 #'
@@ -252,7 +252,7 @@ by_target <- function(plot, target) {
   plot + ggplot2::facet_wrap(ggplot2::vars(.data$target), scales = "free")
 }
 
-# Colours of names, as the user gave them.
+# Colors of names, as the user gave them.
 named_colours <- function(palette, names, aesthetic = "colour", call = caller_env()) {
   if (is.null(palette)) return(NULL)
   absent <- setdiff(names, names(palette))

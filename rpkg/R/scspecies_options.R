@@ -8,8 +8,8 @@
 #'   Schächter et al. (2025).
 #' @param alignment What is aligned: `"intermediate"` features through the context's inner encoder,
 #'   or `"latent"` samples.
-#' @param n_neighbors Number of context neighbours that are candidates of a target cell.
-#' @param quantile Cells whose neighbours' agreement reaches this quantile of their label are
+#' @param n_neighbors Number of context neighbors that are candidates of a target cell.
+#' @param quantile Cells whose neighbors' agreement reaches this quantile of their label are
 #'   aligned.
 #' @param kl_weight,eta Weight of the Kullback-Leibler terms and of the alignment: one number, or
 #'   two, at the start and after `n_warmup` epochs.

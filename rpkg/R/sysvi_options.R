@@ -41,7 +41,7 @@
 #'   system before intersecting (`NULL` for the preset's: 2,000, with `"paper"` 3,000), and the
 #'   smallest number of cells per system a gene has to be found in.
 #' @param give_mean Whether a cell is represented by the mean of its posterior or by one draw.
-#' @param target_sum When counts have to be normalised: the total every cell is scaled to.
+#' @param target_sum When counts have to be normalized: the total every cell is scaled to.
 #' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
 #' @param model,train,plan,features Named lists of any further arguments of Python's
 #'   `SysVI(...)`, `SysVI.train(...)`, its `plan_kwargs`, and `pp.select_features(...)`.

@@ -21,7 +21,7 @@ def pytest_runtest_setup(item):
 
 
 def make_adata(n_cells=240, n_genes=40, systems=("human", "mouse"), seed=0, dense=False):
-    """Log-normalised cells of three types in several systems, with donors and a score."""
+    """Log-normalized cells of three types in several systems, with donors and a score."""
     rng = np.random.default_rng(seed)
     system = np.arange(n_cells) % len(systems)
     kind = rng.integers(0, 3, n_cells)

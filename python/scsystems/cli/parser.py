@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .._version import __version__
 from ..errors import ScsystemsError
+from ..words import spoken_by
 from .options import add_common, add_expression, add_training
 from .scspecies import add_scspecies
 
@@ -57,7 +58,7 @@ def _add_sysvi(commands) -> None:
         "sysvi",
         help="integrate systems into one embedding",
         description="Train sysVI on the cells of a file and write them, with the embedding added, into a file of "
-        "the same kind. Raw counts are normalised and log-transformed first; genes that vary in every "
+        "the same kind. Raw counts are normalized and log-transformed first; genes that vary in every "
         "system are chosen.",
         epilog="example:\n  scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -86,7 +87,7 @@ def _add_sysvi(commands) -> None:
         metavar="COLUMN",
         help="numeric cell columns to correct for",
     )
-    add_expression(command, "the counts, else log-normalised values")
+    add_expression(command, "the counts, else log-normalized values")
     command.add_argument(
         "--genes",
         type=int,
@@ -136,7 +137,7 @@ def _add_evaluate(commands) -> None:
     command.add_argument("--labels", metavar="COLUMN", help="column with the cell types")
     command.add_argument("--batch", metavar="COLUMN", help="column with the samples")
     command.add_argument("--metrics", nargs="+", metavar="NAME", help="metrics (default: all)")
-    add_expression(command, "log-normalised values, else counts")
+    add_expression(command, "log-normalized values, else counts")
     command.add_argument("--output", metavar="FILE", help="write every value into this .csv file")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     command.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -206,7 +207,7 @@ def run_sysvi(options: argparse.Namespace) -> None:
 
 
 def _prepared(adata, options: argparse.Namespace):
-    """Log-normalised expression of the genes to train on."""
+    """Log-normalized expression of the genes to train on."""
     from ..data.checks import looks_like_counts
     from ..data.features import select_features
     from ..data.preprocess import prepare
@@ -215,7 +216,7 @@ def _prepared(adata, options: argparse.Namespace):
     sample = options.covariates[0] if options.covariates else None
     n_top_genes = presets.n_top_genes(options.preset) if options.genes is None else options.genes
     if looks_like_counts(adata.X):
-        logger.info("The expression is raw counts: normalising and log-transforming")
+        logger.info("The expression is raw counts: normalizing and log-transforming")
         features = list(adata.var_names) if options.all_genes else None
         return prepare(
             adata,
@@ -225,7 +226,7 @@ def _prepared(adata, options: argparse.Namespace):
             n_top_genes=n_top_genes,
             **({"min_cells": 0} if options.all_genes else {}),
         )
-    logger.info("The expression is log-normalised already")
+    logger.info("The expression is log-normalized already")
     if options.all_genes:
         return adata.copy()
     genes = select_features(adata, options.system, sample, n_top_genes=n_top_genes)
@@ -351,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ..r.boot import load_torch
 
         load_torch()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), spoken_by("cli"):
             warnings.showwarning = lambda message, *_: logger.warning("Warning: %s", message)
             options.run(options)
     except KeyboardInterrupt:

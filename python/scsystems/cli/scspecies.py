@@ -1,4 +1,4 @@
-"""The command ``scsystems scspecies``: align species with a labelled one."""
+"""The command ``scsystems scspecies``: align species with a labeled one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_scspecies(commands) -> None:
     """Add the command to the others."""
     command = commands.add_parser(
         "scspecies",
-        help="align species, each with its own genes, with a labelled one",
+        help="align species, each with its own genes, with a labeled one",
         description="Train scSpecies on raw counts of a context species, whose cells have labels, and of target "
         "species; write every species' cells, with the aligned embedding, the labels handed over and how novel each "
         "cell looks, into files of the same kind.",
@@ -42,7 +42,7 @@ def add_scspecies(commands) -> None:
         "--context",
         required=True,
         metavar="NAME=FILE",
-        help="labelled species: .h5ad, .zarr, or an .rds with a Seurat or SingleCellExperiment",
+        help="labeled species: .h5ad, .zarr, or an .rds with a Seurat or SingleCellExperiment",
     )
     command.add_argument(
         "--targets", required=True, nargs="+", metavar="NAME=FILE", help="species to align"

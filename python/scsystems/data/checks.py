@@ -10,7 +10,7 @@ from scipy import sparse
 
 from ..errors import InputError, NonFiniteError
 
-# log1p of size-factor normalised counts stays well below this (log1p(1e6) is 13.8); without the
+# log1p of size-factor normalized counts stays well below this (log1p(1e6) is 13.8); without the
 # logarithm, the most expressed genes lie well above it (the cells that scvi-tools tests SysVI with
 # reach 80)
 LARGEST_LOG_VALUE = 200.0
@@ -37,20 +37,20 @@ def check_finite_nonnegative(matrix, where: str) -> None:
         row, column = _first(matrix, ~np.isfinite(values))
         raise NonFiniteError(
             f"{where} holds NaN or infinite values (first at cell {row}, gene {column}, counting "
-            "from 0). Expected finite log-normalised expression. Remove or impute these values; "
+            "from 0). Expected finite log-normalized expression. Remove or impute these values; "
             "division by a library size of zero is a common cause: drop empty cells first."
         )
     if values.min() < 0:
         row, column = _first(matrix, values < 0)
         raise InputError(
             f"{where} holds negative values (smallest {values.min():.3g}, first at cell {row}, gene "
-            f"{column}, counting from 0). Expected log-normalised expression, which is never "
+            f"{column}, counting from 0). Expected log-normalized expression, which is never "
             "negative. Give data before scaling (not the output of scale() or of regression)."
         )
 
 
-def check_log_normalised(matrix, where: str) -> None:
-    """Refuse raw counts and values that were normalised but not log-transformed."""
+def check_log_normalized(matrix, where: str) -> None:
+    """Refuse raw counts and values that were normalized but not log-transformed."""
     values = stored_values(matrix)
     if values.size == 0:
         return
@@ -58,14 +58,14 @@ def check_log_normalised(matrix, where: str) -> None:
     if looks_like_counts(matrix):
         raise InputError(
             f"{where} looks like raw counts (whole numbers up to {largest:g}). Expected size-factor "
-            "normalised, log1p-transformed expression. Prepare the data with scsystems.pp.prepare(), or "
+            "normalized, log1p-transformed expression. Prepare the data with scsystems.pp.prepare(), or "
             "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata), or name the layer that holds "
-            "log-normalised values with the argument `layer`."
+            "log-normalized values with the argument `layer`."
         )
     if largest > LARGEST_LOG_VALUE:
         raise InputError(
             f"{where} has values up to {largest:g}, too large for log-transformed expression. Expected "
-            "size-factor normalised, log1p-transformed values. Apply scanpy.pp.log1p(adata) first."
+            "size-factor normalized, log1p-transformed values. Apply scanpy.pp.log1p(adata) first."
         )
 
 

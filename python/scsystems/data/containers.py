@@ -111,7 +111,7 @@ def open_cells(
     layer
         Layer with the expression; see :class:`scsystems.r.rds.RdsFile` for ``.rds`` files.
     counts_first
-        Whether the default layer of ``.rds`` files is the counts or the log-normalised values.
+        Whether the default layer of ``.rds`` files is the counts or the log-normalized values.
 
     Raises
     ------

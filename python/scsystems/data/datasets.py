@@ -22,7 +22,7 @@ __all__ = ["pancreas", "pancreas_by_species", "simulated", "simulated_by_species
 CAME = "came==0.1.13"
 SOURCE = (
     "Baron et al. 2016 (GSE84133), inDrop, pancreas of 4 human donors and 2 mice: the cells and "
-    "Ensembl orthologues that come with the Python package came 0.1.13 (MIT licence)"
+    "Ensembl orthologues that come with the Python package came 0.1.13 (MIT license)"
 )
 # the one name of a cell type in both species
 CELL_TYPES = {

@@ -38,11 +38,11 @@ def select_features(
     Parameters
     ----------
     adata
-        Log-normalised expression of all systems, cells x shared genes.
+        Log-normalized expression of all systems, cells x shared genes.
     system_key, batch_key, min_cells, n_top_genes, flavor, min_batch_cells
         As in :func:`prepare`.
     layer
-        Layer with the log-normalised values; ``X`` by default.
+        Layer with the log-normalized values; ``X`` by default.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def select_features(
     check_finite_nonnegative(values, place(layer))
     if looks_like_counts(values):
         raise InputError(
-            f"select_features needs log-normalised values, but {place(layer)} looks like counts. "
+            f"select_features needs log-normalized values, but {place(layer)} looks like counts. "
             "Use scs.pp.prepare(), or scanpy's pp.normalize_total() and pp.log1p() first."
         )
     chosen = {}
@@ -89,7 +89,7 @@ def n_cells_with(matrix) -> np.ndarray:
 
 @torch_threads_kept()
 def variable_genes(part, name, batch_key, n_top_genes, flavor, min_batch_cells) -> pd.Index:
-    """Names of one system's highly variable genes, given its log-normalised values."""
+    """Names of one system's highly variable genes, given its log-normalized values."""
     import scanpy as sc
 
     if flavor not in ("cell_ranger", "seurat"):

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours between two sets of cells, block by block, and the votes of their labels."""
+"""Exact nearest neighbors between two sets of cells, block by block, and the votes of their labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nearest(
     query, reference
         Cells x dimensions: arrays, tensors or scipy sparse matrices.
     k
-        Number of neighbours, at most the number of reference cells.
+        Number of neighbors, at most the number of reference cells.
     metric
         ``"cosine"`` (1 - cosine of the angle; a cell without any value is at distance 1 from
         all) or ``"euclidean"``.
@@ -48,7 +48,7 @@ def nearest(
     """
     if not 1 <= k <= reference.shape[0]:
         raise InputError(
-            f"k={k} neighbours were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}."
+            f"k={k} neighbors were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}."
         )
     indices = np.empty((query.shape[0], k), np.int64)
     distances = np.empty((query.shape[0], k), np.float32)
@@ -85,14 +85,14 @@ def _blocks(cells, size: int, metric: Metric, device) -> Iterator[tuple[int, Ten
 
 
 def vote(codes: np.ndarray, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """The most common label among every cell's neighbours, and its share.
+    """The most common label among every cell's neighbors, and its share.
 
     Of equally common labels the one whose first cell is nearest wins.
 
     Parameters
     ----------
     codes
-        Label codes of the neighbours, nearest first, n x k.
+        Label codes of the neighbors, nearest first, n x k.
     n_labels
         Number of labels.
 
@@ -103,9 +103,9 @@ def vote(codes: np.ndarray, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(len(codes))
     counts = np.zeros((len(codes), n_labels), np.int32)
     np.add.at(counts, (rows[:, None], codes), 1)
-    of_neighbour = np.take_along_axis(counts, codes, 1)
-    winner = codes[rows, of_neighbour.argmax(1)]
-    return winner, (of_neighbour.max(1) / codes.shape[1]).astype(np.float32)
+    of_neighbor = np.take_along_axis(counts, codes, 1)
+    winner = codes[rows, of_neighbor.argmax(1)]
+    return winner, (of_neighbor.max(1) / codes.shape[1]).astype(np.float32)
 
 
 def agreeing(
@@ -118,10 +118,10 @@ def agreeing(
     label
         Predicted label of every cell.
     agreement
-        Share of the neighbours that have this label.
+        Share of the neighbors that have this label.
     level
         Level of the quantile: 0.8 keeps the best fifth of every label. Cells that equal the
-        quantile are kept, else a label on which all neighbours agree would lose all its cells.
+        quantile are kept, else a label on which all neighbors agree would lose all its cells.
     at_least
         Keep at least so many cells of every label, the best ones, however high the level.
 

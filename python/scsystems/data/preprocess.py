@@ -1,7 +1,7 @@
 """Prepare expression for integration, as the sysVI paper does ("Data preprocessing").
 
 Per system: keep the genes found in enough cells and, across species, with a one-to-one
-orthologue; normalise to a common total and take logs; choose highly variable genes with the
+orthologue; normalize to a common total and take logs; choose highly variable genes with the
 sample as batch. Then keep the genes chosen in every system.
 """
 
@@ -104,7 +104,7 @@ def prepare(
     min_cells
         In every system keep genes found in more than this many cells.
     target_sum
-        Total per cell after normalisation; None for the system's median total.
+        Total per cell after normalization; None for the system's median total.
     features
         Use these genes (in the names of the result) rather than choose any. To be sure of a rare
         type's marker, add it to the ``var_names`` of a first result and prepare again.
@@ -121,7 +121,7 @@ def prepare(
 
     Returns
     -------
-    A new AnnData, cells x kept genes: log-normalised float32 values in ``X`` (CSR), counts in
+    A new AnnData, cells x kept genes: log-normalized float32 values in ``X`` (CSR), counts in
     ``layers[counts_layer]``, and what was lost in ``uns["preparation"]``.
 
     Raises
@@ -155,7 +155,7 @@ def prepare(
             f"per system: { ({name: len(genes) for name, genes in expressed.items()}) }). Lower "
             "min_cells, or give orthologues= for species with their own gene names."
         )
-    normalised, chosen = {}, {}
+    normalized, chosen = {}, {}
     for name, adata in systems.items():
         # totals and variable genes rest on all genes the system expresses that have a partner,
         # whether the other systems express it or not
@@ -169,7 +169,7 @@ def prepare(
         _check_not_empty(part, name)
         sc.pp.normalize_total(part, target_sum=target_sum)
         sc.pp.log1p(part)
-        normalised[name] = part
+        normalized[name] = part
         if features is None:
             chosen[name] = variable_genes(
                 part, name, batch_key, n_top_genes, flavor, min_batch_cells
@@ -180,7 +180,7 @@ def prepare(
     else:
         kept = chosen_by_all(shared.index, chosen)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
-    values = [part[:, kept].X for part in normalised.values()]
+    values = [part[:, kept].X for part in normalized.values()]
     result = _stack(systems, values, pairs, layer, counts_layer)
     if isinstance(data, AnnData):
         result = result[data.obs_names].copy()  # the cells as they came
@@ -252,7 +252,7 @@ def _find(features: Sequence[str], shared: pd.Index) -> pd.Index:
 
 
 def _stack(systems, values, pairs, layer, counts_layer) -> AnnData:
-    """All systems' cells on the kept genes: log-normalised values, and counts in a layer."""
+    """All systems' cells on the kept genes: log-normalized values, and counts in a layer."""
     counts = [
         sparse.csr_matrix(matrix_of(adata[:, pairs[name]], layer))
         for name, adata in systems.items()

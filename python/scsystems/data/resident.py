@@ -103,7 +103,7 @@ class ResidentCells:
         return self.n_cells
 
     def gather(self, indices: Tensor) -> Minibatch:
-        """The minibatch of the cells at ``indices`` (on the device, without synchronisation)."""
+        """The minibatch of the cells at ``indices`` (on the device, without synchronization)."""
         if self.storage == "dense":
             x = self._dense.index_select(0, indices)
         else:

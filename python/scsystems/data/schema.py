@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from ..errors import InputError
-from .checks import check_finite_nonnegative, check_log_normalised, check_unique, head
+from .checks import check_finite_nonnegative, check_log_normalized, check_unique, head
 from .resident import CellArrays
 
 SETUP_KEY = "_scsystems_setup"
@@ -62,9 +62,9 @@ class Schema:
         Levels of the system column.
     categories
         Levels of each categorical covariate.
-    centre, scale
+    center, scale
         Mean and standard deviation of each continuous covariate; the network sees
-        ``(value - centre) / scale``.
+        ``(value - center) / scale``.
     gene_means
         Mean expression of each gene, which stands for a gene that a query lacks; empty if it is
         not known.
@@ -74,7 +74,7 @@ class Schema:
     genes: tuple[str, ...]
     systems: tuple[str, ...]
     categories: tuple[tuple[str, ...], ...] = ()
-    centre: tuple[float, ...] = ()
+    center: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     gene_means: tuple[float, ...] = ()
 
@@ -108,7 +108,7 @@ class Schema:
             genes=tuple(map(str, adata.var_names)),
             systems=systems,
             categories=categories,
-            centre=tuple(float(v.mean()) for v in values),
+            center=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
             gene_means=gene_means(expression(adata, setup.layer)),
@@ -130,7 +130,7 @@ class Schema:
         continuous = [
             (_numbers(adata, key, "continuous_covariate_keys") - c) / s
             for key, c, s in zip(
-                self.setup.continuous_covariate_keys, self.centre, self.scale, strict=True
+                self.setup.continuous_covariate_keys, self.center, self.scale, strict=True
             )
         ]
         weight = None
@@ -174,7 +174,7 @@ class Schema:
             genes=tuple(raw["genes"]),
             systems=tuple(raw["systems"]),
             categories=tuple(tuple(c) for c in raw["categories"]),
-            centre=tuple(raw["centre"]),
+            center=tuple(raw["center"]),
             scale=tuple(raw["scale"]),
             gene_means=tuple(raw["gene_means"]),
         )
@@ -258,10 +258,10 @@ def gene_means(matrix) -> tuple[float, ...]:
 
 
 def check_expression(matrix, layer: str | None) -> None:
-    """Refuse matrices that are not log-normalised expression."""
+    """Refuse matrices that are not log-normalized expression."""
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     check_finite_nonnegative(matrix, where)
-    check_log_normalised(matrix, where)
+    check_log_normalized(matrix, where)
 
 
 def _column(adata: AnnData, key: str, argument: str) -> pd.Series:

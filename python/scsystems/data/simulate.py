@@ -48,7 +48,7 @@ class Design:
 def simulate(design: Design) -> AnnData:
     """Draw negative binomial counts, cells x genes, and their labels.
 
-    The log mean of a gene is the sum of its baseline, the cell type's programme, a gradient
+    The log mean of a gene is the sum of its baseline, the cell type's program, a gradient
     within the type, the system's effect on the gene (a little of it differs by type), and the
     donor's effect; totals per cell are log-normal and deeper in some systems.
     """
@@ -56,7 +56,7 @@ def simulate(design: Design) -> AnnData:
     n_genes, n_systems = design.n_genes, design.n_systems
     n_all_types = design.n_types + (n_systems if design.own_types else 0)
     baseline = rng.normal(0.0, 1.5, n_genes)
-    programmes = _sparse_effects(rng, (n_all_types, n_genes), share=0.06, strength=2.0)
+    programs = _sparse_effects(rng, (n_all_types, n_genes), share=0.06, strength=2.0)
     gradients = _sparse_effects(rng, (n_all_types, n_genes), share=0.03, strength=0.8)
     of_system = rng.normal(0.0, design.system_effect, (n_systems, n_genes))
     of_both = rng.normal(0.0, 0.25 * design.system_effect, (n_systems, n_all_types, n_genes))
@@ -70,7 +70,7 @@ def simulate(design: Design) -> AnnData:
     for start in range(0, len(obs), CHUNK):
         cells = obs.iloc[start : start + CHUNK]
         kind, system = cells["type_code"].to_numpy(), cells["system_code"].to_numpy()
-        log_mean = baseline + programmes[kind] + of_system[system] + of_both[system, kind]
+        log_mean = baseline + programs[kind] + of_system[system] + of_both[system, kind]
         log_mean += gradients[kind] * cells["gradient"].to_numpy()[:, None]
         log_mean += of_donor[system, cells["donor_code"].to_numpy()]
         share = np.exp(log_mean)

@@ -13,7 +13,7 @@ N_COMPONENTS = 20
 def spread_cells(x, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Indices of k cells, shared out evenly over groups, spread over the expression of each.
 
-    Within a group the cells are the starting centres of k-means++ (Arthur & Vassilvitskii 2007)
+    Within a group the cells are the starting centers of k-means++ (Arthur & Vassilvitskii 2007)
     on principal components: each next one is drawn with a probability that grows with its
     squared distance to those chosen. Drawing all cells alike would give most places to the most
     common kind.

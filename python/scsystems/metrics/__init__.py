@@ -7,7 +7,7 @@ of an AnnData object.
 from .batch_strength import BatchStrength, batch_strength, compare_distances, sample_distances
 from .clustering import ari, best_nmi_ari, jaccard, leiden, name_clusters, nmi
 from .connectivity import graph_connectivity
-from .evaluate import evaluate, integrated_scores, summarise
+from .evaluate import evaluate, integrated_scores, summarize
 from .kbet import kbet
 from .label_free import cluster_preservation, clusters_before, matched_profiles
 from .label_transfer import LabelTransfer, label_transfer
@@ -63,5 +63,5 @@ __all__ = [
     "prior_component",
     "sample_distances",
     "silhouettes",
-    "summarise",
+    "summarize",
 ]

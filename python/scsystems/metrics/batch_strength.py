@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
-from scsystems.data.checks import check_log_normalised
+from scsystems.data.checks import check_log_normalized
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -83,12 +83,12 @@ def batch_strength(
     Parameters
     ----------
     adata
-        Cells with log-normalised expression.
+        Cells with log-normalized expression.
     system_key, label_key, sample_key
         Columns of ``obs``. Cells without a label are left out.
     embedding
         Key in ``obsm`` of an unintegrated embedding; default: 15 principal components of
-        standardised expression, as in the paper.
+        standardized expression, as in the paper.
     layer
         Layer with the expression, instead of ``X``.
     min_cells
@@ -124,7 +124,7 @@ def batch_strength(
     labels, systems, samples = (obs[key].to_numpy() for key in (label_key, system_key, sample_key))
     if embedding is None:
         matrix = (adata.X if layer is None else adata.layers[layer])[known]
-        check_log_normalised(matrix, "adata.X" if layer is None else f"adata.layers[{layer!r}]")
+        check_log_normalized(matrix, "adata.X" if layer is None else f"adata.layers[{layer!r}]")
         space = principal_components(matrix, seed=seed)
     else:
         space = np.asarray(adata.obsm[embedding])[known]

@@ -16,9 +16,9 @@ from .neighbors import Neighbors
 from .score import Score, mean
 
 K = 15
-"""Neighbours per cell of the graph to cluster."""
+"""Neighbors per cell of the graph to cluster."""
 RESOLUTIONS = tuple(np.round(np.arange(1, 11) * 0.2, 1))
-"""Resolutions tried by the optimised scores, as in scib-metrics."""
+"""Resolutions tried by the optimized scores, as in scib-metrics."""
 FIXED_RESOLUTION = 2.0
 """Resolution of the paper's NMI-fixed and Jaccard."""
 
@@ -26,12 +26,12 @@ FIXED_RESOLUTION = 2.0
 def leiden(
     neighbors: Neighbors, resolutions: Sequence[float] = (FIXED_RESOLUTION,), seed: int = 0
 ) -> dict[float, np.ndarray]:
-    """Leiden clusters (modularity) of the neighbour graph at every resolution.
+    """Leiden clusters (modularity) of the neighbor graph at every resolution.
 
     Parameters
     ----------
     neighbors
-        Nearest neighbours of every cell; the first 15 are used, with UMAP's weights.
+        Nearest neighbors of every cell; the first 15 are used, with UMAP's weights.
     resolutions
         Resolutions of modularity.
     seed
@@ -74,7 +74,7 @@ def name_clusters(clusters, labels) -> np.ndarray:
 
 
 def nmi(clusters, labels) -> float:
-    """Normalised mutual information of clusters and labels, 0 .. 1."""
+    """Normalized mutual information of clusters and labels, 0 .. 1."""
     return float(normalized_mutual_info_score(_text(labels, clusters), clusters))
 
 

@@ -10,16 +10,16 @@ from .neighbors import Neighbors
 from .score import Score, mean, weighted_mean
 
 K = 15
-"""Neighbours per cell of the graph, as in scib-metrics."""
+"""Neighbors per cell of the graph, as in scib-metrics."""
 
 
 def graph_connectivity(neighbors: Neighbors, labels) -> Score:
-    """Share of a label's cells in the largest component of its neighbour graph.
+    """Share of a label's cells in the largest component of its neighbor graph.
 
     Parameters
     ----------
     neighbors
-        Nearest neighbours of every cell; the first 15 are used.
+        Nearest neighbors of every cell; the first 15 are used.
     labels
         Label of every cell.
 

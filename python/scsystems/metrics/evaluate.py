@@ -43,13 +43,13 @@ def evaluate(
 ) -> pd.DataFrame:
     """Compute integration metrics for embeddings, every one both pooled and per cell type.
 
-    Memory is bound by 90 neighbours per cell and one block of distances; 100,000 cells take
+    Memory is bound by 90 neighbors per cell and one block of distances; 100,000 cells take
     minutes per embedding on two cores.
 
     Parameters
     ----------
     adata
-        Cells with their embeddings in ``obsm`` (and ``X`` or ``layer`` log-normalised, for the
+        Cells with their embeddings in ``obsm`` (and ``X`` or ``layer`` log-normalized, for the
         metrics ``pcr`` and ``moran``).
     embeddings
         Keys of ``obsm``.
@@ -67,12 +67,12 @@ def evaluate(
         Names out of ``scsystems.metrics.METRICS``; default: all that the data allow, a
         message (logging) naming those left out and why.
     layer
-        Layer with log-normalised expression, instead of ``X``.
+        Layer with log-normalized expression, instead of ``X``.
     unintegrated
         Key in ``obsm`` of the embedding before integration, for ``pcr``; default: 15 principal
-        components of standardised expression.
+        components of standardized expression.
     k, min_cells
-        Neighbours and smallest label of the label transfer.
+        Neighbors and smallest label of the label transfer.
     moran_min_cells
         Smallest group of a sample and a cell type for Moran's I.
     max_cells
@@ -180,7 +180,7 @@ def evaluate_one(
     return rows
 
 
-def summarise(table: pd.DataFrame, level: str = "overall") -> pd.DataFrame:
+def summarize(table: pd.DataFrame, level: str = "overall") -> pd.DataFrame:
     """Turn the table of :func:`evaluate` into embeddings x metrics, best read by people.
 
     Parameters
@@ -220,7 +220,7 @@ def integrated_scores(table: pd.DataFrame) -> pd.DataFrame:
     -------
     A row per embedding: ``mixing``, ``biology``, ``integrated``; best first.
     """
-    wide = summarise(table)
+    wide = summarize(table)
     absent = [name for name in (*MIXING, *BIOLOGY) if name not in wide]
     if absent:
         raise InputError(f"'table' lacks the metrics {absent}; compute them with evaluate().")
@@ -240,9 +240,9 @@ def check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
         raise InputError(f"Unknown 'metrics': {unknown}; expected some of {list(METRICS)}.")
-    unlabelled = [name for name in names if METRICS[name].labels == "needed" and label_key is None]
-    if unlabelled:
-        raise InputError(f"The metrics {unlabelled} need cell types: give 'label_key'.")
+    unlabeled = [name for name in names if METRICS[name].labels == "needed" and label_key is None]
+    if unlabeled:
+        raise InputError(f"The metrics {unlabeled} need cell types: give 'label_key'.")
     return names
 
 

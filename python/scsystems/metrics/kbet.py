@@ -16,14 +16,14 @@ FEWEST_CELLS = 10
 
 
 def kbet(embedding, labels, systems, alpha: float = 0.05) -> Score:
-    """Share of cells whose neighbourhood passes kBET's chi-squared test, within labels.
+    """Share of cells whose neighborhood passes kBET's chi-squared test, within labels.
 
-    Among the cells of a label, every cell's nearest neighbours are counted by system and
-    compared with the label's own composition. The number of neighbours follows scib: a
+    Among the cells of a label, every cell's nearest neighbors are counted by system and
+    compared with the label's own composition. The number of neighbors follows scib: a
     quarter of the label's mean number of cells per system, but 10 to 70.
 
-    scib-metrics' ``kbet_per_label`` seeks the neighbours in a diffusion map of the label's
-    graph; here they are the exact neighbours in the embedding, which is quicker and does not
+    scib-metrics' ``kbet_per_label`` seeks the neighbors in a diffusion map of the label's
+    graph; here they are the exact neighbors in the embedding, which is quicker and does not
     depend on an eigensolver's start.
 
     Parameters
@@ -64,12 +64,12 @@ def kbet(embedding, labels, systems, alpha: float = 0.05) -> Score:
 
 
 def pvalues(around: np.ndarray, systems: np.ndarray) -> np.ndarray:
-    """Chi-squared test of every neighbourhood's composition against that of all cells.
+    """Chi-squared test of every neighborhood's composition against that of all cells.
 
     Parameters
     ----------
     around
-        System codes of the neighbours, cells x k.
+        System codes of the neighbors, cells x k.
     systems
         System code of every cell; every code up to the largest occurs.
     """

@@ -1,4 +1,4 @@
-"""Preservation of biology without cell types: three substitutes for the labelled metrics.
+"""Preservation of biology without cell types: three substitutes for the labeled metrics.
 
 They take clusters that the cells of one sample (or system) form before integration for what
 cell types would be. Between samples such clusters are never compared by name.
@@ -26,12 +26,12 @@ RESOLUTION = 1.0
 def clusters_before(expression, samples, *, seed: int = 0) -> np.ndarray:
     """Cluster every sample on its own, before integration.
 
-    Leiden at resolution 1 on 15 principal components of standardised expression.
+    Leiden at resolution 1 on 15 principal components of standardized expression.
 
     Parameters
     ----------
     expression
-        Log-normalised, cells x genes.
+        Log-normalized, cells x genes.
     samples
         Sample (or system) of every cell.
     seed
@@ -98,7 +98,7 @@ def matched_profiles(embedding, expression, before, systems, k: int = 25) -> Sco
     """Do the cells that meet across systems express the same genes?
 
     For every cluster before integration, its mean expression is correlated with that of its
-    cells' ``k`` nearest cells in every other system; genes are standardised within systems, so
+    cells' ``k`` nearest cells in every other system; genes are standardized within systems, so
     that what differs between systems as a whole does not count. It falls when integration
     matches cells of different kinds, which neither iLISI nor the preservation within samples
     notices.
@@ -108,13 +108,13 @@ def matched_profiles(embedding, expression, before, systems, k: int = 25) -> Sco
     embedding
         Integrated, cells x dimensions.
     expression
-        Log-normalised, cells x genes.
+        Log-normalized, cells x genes.
     before
         Result of :func:`clusters_before`.
     systems
         System of every cell.
     k
-        Neighbours in the other system.
+        Neighbors in the other system.
 
     Returns
     -------

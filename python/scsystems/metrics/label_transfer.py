@@ -56,7 +56,7 @@ def label_transfer(
     *,
     all_references: bool = False,
 ) -> LabelTransfer:
-    """Name the cells of each system by their nearest neighbours in each other system.
+    """Name the cells of each system by their nearest neighbors in each other system.
 
     A cell gets the most common label among its ``k`` nearest cells of the source system; of
     labels equally common, the one whose cell is nearest. Only labels with more than
@@ -71,7 +71,7 @@ def label_transfer(
     systems
         System of every cell.
     k
-        Number of neighbours that vote.
+        Number of neighbors that vote.
     min_cells
         A label counts for a pair of systems if both have more cells of it than this.
     all_references
@@ -88,7 +88,7 @@ def label_transfer(
     labels = check_groups(labels, len(embedding), "labels", allow_missing=True)
     systems = check_groups(systems, len(embedding), "systems", min_groups=2)
     if k < 1:
-        raise InputError(f"'k' is {k}; expected at least 1 neighbour.")
+        raise InputError(f"'k' is {k}; expected at least 1 neighbor.")
 
     known, n_labels = labels.known, len(labels.names)
     sizes = np.zeros((len(systems.names), n_labels), dtype=int)
@@ -140,7 +140,7 @@ def majority(votes: np.ndarray, n_labels: int) -> np.ndarray:
     Parameters
     ----------
     votes
-        Label codes of the neighbours, nearest first, shape ``(n_cells, k)``.
+        Label codes of the neighbors, nearest first, shape ``(n_cells, k)``.
     n_labels
         Number of labels.
     """

@@ -12,31 +12,31 @@ from .scib import scib, scib_neighbors
 from .score import Score, mean
 
 K = 90
-"""Neighbours that LISI looks at, as scib-metrics does; perplexity is a third of it."""
+"""Neighbors that LISI looks at, as scib-metrics does; perplexity is a third of it."""
 
 
 def lisi(neighbors: Neighbors, groups, k: int = K) -> np.ndarray:
-    """LISI of every cell: the effective number of groups in its neighbourhood.
+    """LISI of every cell: the effective number of groups in its neighborhood.
 
     Parameters
     ----------
     neighbors
-        Nearest neighbours, at least ``k`` (of a small data set, all cells).
+        Nearest neighbors, at least ``k`` (of a small data set, all cells).
     groups
         System, batch or label of every cell.
 
     Returns
     -------
     Values from 1 (one group) to the number of groups, shape ``(n_cells,)``; NaN for a cell
-    whose neighbours are all equally far.
+    whose neighbors are all equally far.
     """
     groups = check_groups(groups, neighbors.n_cells, "groups")
     near = neighbors.first(k)
     # the cell itself has no vote: with too few others the perplexity cannot be reached
     if near.k < 4:
-        raise InputError(f"LISI needs at least 4 neighbours; found {near.k}.")
+        raise InputError(f"LISI needs at least 4 neighbors; found {near.k}.")
     values = np.asarray(scib().lisi_knn(scib_neighbors(near, k), groups.codes), dtype=float)
-    # scib-metrics marks a neighbourhood without weights by an index of -1
+    # scib-metrics marks a neighborhood without weights by an index of -1
     return np.clip(np.where(values < 0, np.nan, values), 1, len(groups.names))
 
 
@@ -46,13 +46,13 @@ def ilisi(neighbors: Neighbors, systems, labels=None, k: int = K) -> Score:
     Parameters
     ----------
     neighbors
-        Nearest neighbours of every cell.
+        Nearest neighbors of every cell.
     systems
         System of every cell.
     labels
         Label of every cell, if the value per label is wanted, too.
     k
-        Neighbours to look at.
+        Neighbors to look at.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def condition_ilisi(embedding, systems, similar, dissimilar, k: int = K) -> dict
     similar, dissimilar
         Masks of the cells of either comparison, both with cells of two or more systems.
     k
-        Neighbours, searched among the comparison's cells only.
+        Neighbors, searched among the comparison's cells only.
 
     Returns
     -------

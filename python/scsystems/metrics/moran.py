@@ -16,7 +16,7 @@ from .pcs import principal_components
 from .score import Score, mean
 
 K = 15
-"""Neighbours per cell, within a group."""
+"""Neighbors per cell, within a group."""
 FEWEST, MOST = 12, 150
 """Genes per group that the automatic cutoff aims at ("around a dozen to around 150")."""
 
@@ -96,7 +96,7 @@ def moran_reference(
     Parameters
     ----------
     expression
-        Log-normalised, cells x genes.
+        Log-normalized, cells x genes.
     labels, samples
         Cell type and sample of every cell (doublets should be left out).
     min_cells
@@ -157,7 +157,7 @@ def moran_preservation(reference: MoranReference, expression, embedding) -> Scor
     """Share of the variation within cell types that an embedding keeps.
 
     Per group the mean over genes of ((after + 1) / 2) / ((before + 1) / 2), where Moran's I
-    after integration is computed on neighbours in the embedding among the group's cells.
+    after integration is computed on neighbors in the embedding among the group's cells.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours in an embedding: computed once, shared by all metrics."""
+"""Exact nearest neighbors in an embedding: computed once, shared by all metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .arrays import check_embedding
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The nearest neighbours of every cell, nearest first; the cell itself comes first.
+    """The nearest neighbors of every cell, nearest first; the cell itself comes first.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Neighbors:
 
     @property
     def k(self) -> int:
-        """Number of neighbours, the cell itself included."""
+        """Number of neighbors, the cell itself included."""
         return self.indices.shape[1]
 
     def first(self, k: int) -> Neighbors:
@@ -46,14 +46,14 @@ class Neighbors:
 
     @cached_property
     def graph(self) -> csr_matrix:
-        """Directed graph without self-edges: 1 from every cell to each of its neighbours."""
+        """Directed graph without self-edges: 1 from every cell to each of its neighbors."""
         n, k = self.n_cells, self.k - 1
         indptr = np.arange(0, n * k + 1, k)
         return csr_matrix((np.ones(n * k), self.indices[:, 1:].ravel(), indptr), shape=(n, n))
 
     @cached_property
     def connectivities(self) -> csr_matrix:
-        """Symmetric neighbour graph with UMAP's weights, as scanpy uses for clustering."""
+        """Symmetric neighbor graph with UMAP's weights, as scanpy uses for clustering."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # umap warns that tensorflow is not installed
             from umap.umap_ import fuzzy_simplicial_set
@@ -70,7 +70,7 @@ class Neighbors:
 
 
 def nearest_neighbors(embedding, k: int = 90) -> Neighbors:
-    """Find the ``k`` nearest neighbours of every cell, the cell itself included.
+    """Find the ``k`` nearest neighbors of every cell, the cell itself included.
 
     The search is exact and so needs no seed. Memory grows as ``n_cells * k``.
 
@@ -79,7 +79,7 @@ def nearest_neighbors(embedding, k: int = 90) -> Neighbors:
     embedding
         Cells x dimensions.
     k
-        Number of neighbours, the cell itself included; cut to the number of cells.
+        Number of neighbors, the cell itself included; cut to the number of cells.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def nearest_neighbors(embedding, k: int = 90) -> Neighbors:
     n = len(embedding)
     if n < 3 or k < 2:
         raise InputError(
-            f"Nearest neighbours need at least 3 cells and k >= 2; found {n} cells and k={k}."
+            f"Nearest neighbors need at least 3 cells and k >= 2; found {n} cells and k={k}."
         )
     k = min(k, n)
     distances, indices = search(embedding, embedding, k)
@@ -105,7 +105,7 @@ def search(reference: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray
 
 
 def _self_first(indices: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put every cell first among its own neighbours, also where others coincide with it."""
+    """Put every cell first among its own neighbors, also where others coincide with it."""
     n, k = indices.shape
     own = np.arange(n, dtype=indices.dtype)[:, None]
     is_self = indices == own

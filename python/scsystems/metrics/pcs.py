@@ -11,7 +11,7 @@ from scsystems.threads import torch_threads_kept
 
 @torch_threads_kept()
 def principal_components(matrix, n_components: int = 15, *, scale: bool = True, seed: int = 0):
-    """Principal components of log-normalised expression, by default of standardised genes.
+    """Principal components of log-normalized expression, by default of standardized genes.
 
     A sparse matrix stays sparse: genes are divided by their standard deviation, and centred
     inside the decomposition only.
@@ -19,7 +19,7 @@ def principal_components(matrix, n_components: int = 15, *, scale: bool = True, 
     Parameters
     ----------
     matrix
-        Cells x genes, log-normalised.
+        Cells x genes, log-normalized.
     n_components
         Number of components; cut to what the matrix allows.
     scale

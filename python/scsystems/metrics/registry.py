@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from scsystems.data.checks import check_log_normalised
+from scsystems.data.checks import check_log_normalized
 
 from .clustering import (
     FIXED_RESOLUTION,
@@ -52,10 +52,10 @@ class Data:
 
     @cached_property
     def expression(self):
-        """Log-normalised expression of the cells, cells x genes."""
+        """Log-normalized expression of the cells, cells x genes."""
         every = len(self.cells) == self.matrix.shape[0]
         matrix = self.matrix if every else self.matrix[self.cells]
-        check_log_normalised(matrix, self.matrix_name)
+        check_log_normalized(matrix, self.matrix_name)
         return matrix
 
     @cached_property
@@ -97,7 +97,7 @@ class Embedded:
 
     @cached_property
     def neighbors(self) -> Neighbors:
-        """The one neighbour search."""
+        """The one neighbor search."""
         return nearest_neighbors(self.embedding)
 
     @cached_property

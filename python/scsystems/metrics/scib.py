@@ -22,7 +22,7 @@ def scib() -> ModuleType:
 
 
 def scib_neighbors(neighbors: Neighbors, k: int):
-    """The first ``k`` neighbours as scib-metrics' type."""
+    """The first ``k`` neighbors as scib-metrics' type."""
     near = neighbors.first(k)
     module = scib()
     return module.nearest_neighbors.NeighborsResults(indices=near.indices, distances=near.distances)

@@ -1,4 +1,4 @@
-"""The gamma function's logarithm and derivative in few vectorised passes."""
+"""The gamma function's logarithm and derivative in few vectorized passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building blocks of the networks: covariates, hidden layers, dropout, initialisation."""
+"""Building blocks of the networks: covariates, hidden layers, dropout, initialization."""
 
 from __future__ import annotations
 

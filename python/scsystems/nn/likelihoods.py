@@ -199,7 +199,7 @@ class PositiveCounts:
         return values.clone() if self.flat is None else values.take(self.flat)
 
     def of_groups(self, values: Tensor, sizes: list[int]) -> Tensor:
-        """Of B x groups values those of the entries' cells and groups of neighbouring columns."""
+        """Of B x groups values those of the entries' cells and groups of neighboring columns."""
         if self.flat is None:
             return values.repeat_interleave(torch.tensor(sizes, device=values.device), 1)
         ends = torch.tensor(sizes).cumsum(0)[:-1]
@@ -231,7 +231,7 @@ class PositiveCounts:
 
 
 def _digamma(z: Tensor) -> Tensor:
-    """digamma(z), z > 0, in some vectorised passes: torch's own goes entry by entry on the CPU.
+    """digamma(z), z > 0, in some vectorized passes: torch's own goes entry by entry on the CPU.
 
     Six steps of the recurrence, then the asymptotic series, whose first term left out is below
     1e-9 there.

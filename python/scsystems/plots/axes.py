@@ -1,4 +1,4 @@
-"""What all figures share: axes, colours, legends."""
+"""What all figures share: axes, colors, legends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from scsystems.errors import InputError, require_extra
 
 MISSING = "#d0d0d0"
-"""Colour of cells without a group."""
+"""Color of cells without a group."""
 
 
 def pyplot():
@@ -52,24 +52,24 @@ def wrapped_axes(axes, n_panels: int, n_columns: int, panel=(2.6, 2.4)) -> list:
     return list(grid.flat[:n_panels])
 
 
-def colours(
+def colors(
     names: Sequence[str], palette: Mapping[str, str] | Sequence[str] | None = None
 ) -> dict[str, object]:
-    """Colour of every name.
+    """Color of every name.
 
     Parameters
     ----------
     names
-        Names of groups, in the order of the colours.
+        Names of groups, in the order of the colors.
     palette
-        Colours by name, or in order; default: matplotlib's ``tab10`` or ``tab20``, and evenly
+        Colors by name, or in order; default: matplotlib's ``tab10`` or ``tab20``, and evenly
         spaced hues for more than 20 names.
     """
     names = list(names)
     if isinstance(palette, Mapping):
         absent = [name for name in names if name not in palette]
         if absent:
-            raise InputError(f"'palette' has no colour for {absent}; found {list(palette)}.")
+            raise InputError(f"'palette' has no color for {absent}; found {list(palette)}.")
         return {name: palette[name] for name in names}
     if palette is None:
         pyplot()
@@ -80,7 +80,7 @@ def colours(
         else:
             palette = colormaps["hsv"](np.linspace(0, 1, len(names), endpoint=False))
     if len(palette) < len(names):
-        raise InputError(f"'palette' has {len(palette)} colours; expected {len(names)}.")
+        raise InputError(f"'palette' has {len(palette)} colors; expected {len(names)}.")
     return dict(zip(names, palette, strict=False))
 
 
@@ -97,8 +97,8 @@ def legend_outside(ax, names: Mapping[str, object], title: str | None = None, wh
     from matplotlib.lines import Line2D
 
     dots = [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=name)
-        for name, colour in names.items()
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=name)
+        for name, color in names.items()
     ]
     style = {"handles": dots, "title": title, "frameon": False, "fontsize": "small"}
     style["ncols"] = -(-len(dots) // 15)

@@ -6,7 +6,7 @@ import numpy as np
 
 from scsystems.errors import InputError
 
-from .axes import colours, legend_outside, one_axes, plain
+from .axes import colors, legend_outside, one_axes, plain
 
 KINDS = ("within", "between")
 
@@ -22,7 +22,7 @@ def batch_strength(strength, *, palette=None, ax=None):
     strength
         Result of :func:`scsystems.metrics.batch_strength`.
     palette
-        Colours of ``within`` and ``between``, by name or in order.
+        Colors of ``within`` and ``between``, by name or in order.
     ax
         Axes to draw on.
 
@@ -37,7 +37,7 @@ def batch_strength(strength, *, palette=None, ax=None):
             "Give batch_strength() a smaller 'min_cells'."
         )
     names = sorted(distances["label"].unique())
-    of_kind = colours(KINDS, palette)
+    of_kind = colors(KINDS, palette)
     ax = one_axes(ax, (0.55 * len(names) + 2.4, 3.2))
     rng = np.random.default_rng(0)
     for i, name in enumerate(names):

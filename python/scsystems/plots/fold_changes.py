@@ -19,7 +19,7 @@ def fold_change_scatter(
     n_genes: int = 5,
     probability: float = 0.9,
     n_columns: int = 4,
-    colour="#33658a",
+    color="#33658a",
     axes=None,
 ):
     """Draw median log2 fold changes against their probability, naming the genes that differ most.
@@ -35,11 +35,11 @@ def fold_change_scatter(
     n_genes
         Genes to name at either end.
     probability
-        Genes at least this probable are coloured; their share is in the title.
+        Genes at least this probable are colored; their share is in the title.
     n_columns
         Panels in a row.
-    colour
-        Colour of these genes.
+    color
+        Color of these genes.
     axes
         Axes to draw on, one per type.
 
@@ -66,7 +66,7 @@ def fold_change_scatter(
         x, y = rows[columns[0]], rows[columns[1]]
         likely = y >= probability
         ax.scatter(x[~likely], y[~likely], s=3, color="#b0b0b0", linewidths=0, rasterized=True)
-        ax.scatter(x[likely], y[likely], s=3, color=colour, linewidths=0, rasterized=True)
+        ax.scatter(x[likely], y[likely], s=3, color=color, linewidths=0, rasterized=True)
         ax.axvline(0, color="black", linewidth=0.5)
         ends = {"left": rows.head(n_genes), "right": rows.tail(n_genes).iloc[::-1]}
         for (side, ends_rows), at in zip(ends.items(), (0.02, 0.98), strict=True):

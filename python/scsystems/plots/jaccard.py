@@ -7,7 +7,7 @@ import pandas as pd
 
 from scsystems.errors import InputError
 
-from .axes import colours, group_names, legend_outside, plain, wrapped_axes
+from .axes import colors, group_names, legend_outside, plain, wrapped_axes
 
 
 def jaccard_by_type(
@@ -30,7 +30,7 @@ def jaccard_by_type(
         Result of :func:`scsystems.metrics.evaluate` with the metrics ``jaccard`` and
         ``ilisi``, possibly with columns added that describe the embeddings.
     by
-        Column of ``table`` to colour by, such as the method.
+        Column of ``table`` to color by, such as the method.
     scale
         Whether to scale the index to 0 .. 1 within every cell type, as the paper does.
     sizes
@@ -39,7 +39,7 @@ def jaccard_by_type(
     n_columns
         Panels in a row.
     palette
-        Colours by name, or in order.
+        Colors by name, or in order.
     axes
         Axes to draw on, one per cell type.
 
@@ -58,7 +58,7 @@ def jaccard_by_type(
     rows = table.query("metric == 'jaccard' and level == 'group'").copy()
     rows["ilisi"] = rows["embedding"].map(mixing["value"])
     names = sorted(rows["group"].unique())
-    of_name = colours(group_names(rows[by]), palette)
+    of_name = colors(group_names(rows[by]), palette)
     new_figure = axes is None
     axes = wrapped_axes(axes, len(names), n_columns)
     for ax, name in zip(axes, names, strict=True):

@@ -22,7 +22,7 @@ def prior_components(components, labels, systems, *, cmap: str = "viridis", axes
     labels, systems
         Cell type and system of every cell.
     cmap
-        Colour map.
+        Color map.
     axes
         Two axes to draw on.
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scsystems.errors import InputError
 
-from .axes import colours, group_names, legend_outside, plain, wrapped_axes
+from .axes import colors, group_names, legend_outside, plain, wrapped_axes
 
 
 def prototype_curves(
@@ -28,7 +28,7 @@ def prototype_curves(
     target_types
         Types to draw, a panel each (default: all). The context type of the same name is bold.
     palette
-        Colours of the context types, by name or in order.
+        Colors of the context types, by name or in order.
     n_columns
         Panels in a row.
     axes
@@ -51,7 +51,7 @@ def prototype_curves(
         raise InputError(
             f"target_types: {unknown or 'none'} are in the record. Expected some of {found}."
         )
-    colour = colours(group_names(record["context_type"]), palette)
+    color = colors(group_names(record["context_type"]), palette)
     axes = wrapped_axes(axes, len(chosen), n_columns)
     for ax, name in zip(axes, chosen, strict=True):
         table = record[record["target_type"] == name].pivot(
@@ -62,7 +62,7 @@ def prototype_curves(
             ax.plot(
                 values.index,
                 values,
-                color=colour[str(context_type)],
+                color=color[str(context_type)],
                 linewidth=2.5 if same else 0.9,
                 zorder=3 if same else 2,
             )
@@ -70,5 +70,5 @@ def prototype_curves(
         ax.set_yscale("symlog", linthresh=10)
         ax.set(title=name, xlabel="epoch", ylabel="log-likelihood difference")
         plain(ax)
-    legend_outside(axes[-1], colour, "context type", whole=True)
+    legend_outside(axes[-1], color, "context type", whole=True)
     return dict(zip(chosen, axes, strict=True))

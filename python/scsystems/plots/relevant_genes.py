@@ -17,7 +17,7 @@ def relevant_genes(
     *,
     n_genes: int = 10,
     n_columns: int = 5,
-    colour="#33658a",
+    color="#33658a",
     axes=None,
 ):
     """Draw bars of the most relevant genes of every type, by absolute relevance.
@@ -32,8 +32,8 @@ def relevant_genes(
         Genes per type.
     n_columns
         Panels in a row.
-    colour
-        Colour of the bars.
+    color
+        Color of the bars.
     axes
         Axes to draw on, one per type.
 
@@ -51,7 +51,7 @@ def relevant_genes(
     for ax, name in zip(axes, chosen, strict=True):
         values = relevance[name]
         top = values.loc[values.abs().sort_values(ascending=False).index[:n_genes]][::-1]
-        ax.barh(range(len(top)), top, color=colour)
+        ax.barh(range(len(top)), top, color=color)
         ax.set_yticks(range(len(top)), list(map(str, top.index)), fontsize=7)
         ax.axvline(0, color="black", linewidth=0.5)
         ax.set(title=str(name), xlabel="relevance")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scsystems.errors import InputError
 
-from .axes import colours, grid_of_axes, group_names, legend_outside, one_axes, plain
+from .axes import colors, grid_of_axes, group_names, legend_outside, one_axes, plain
 
 
 def tradeoff(
@@ -30,18 +30,18 @@ def tradeoff(
     ----------
     runs
         A row per run with metrics as columns, for example
-        ``scsystems.metrics.summarise(table)`` or ``TuneResult.runs``.
+        ``scsystems.metrics.summarize(table)`` or ``TuneResult.runs``.
     x, y
         Columns of ``runs``.
     by
         Column that runs of one setting share (default: every row is a setting of its own).
     color
-        Column to colour by (default: ``by``, or the index): categories get a colour each,
+        Column to color by (default: ``by``, or the index): categories get a color each,
         numbers a scale.
     palette
-        Colours by name, or in order; or the name of a colour map for numbers.
+        Colors by name, or in order; or the name of a color map for numbers.
     legend
-        Whether to draw the legend or colour bar.
+        Whether to draw the legend or color bar.
     ax
         Axes to draw on.
 
@@ -63,7 +63,7 @@ def tradeoff(
         if legend:
             ax.figure.colorbar(points, ax=ax, label=color)
     else:
-        of_name = colours(group_names(frame[color]), palette)
+        of_name = colors(group_names(frame[color]), palette)
         dots = frame[color].astype(str).map(of_name).tolist()
         ax.scatter(frame[x], frame[y], c=dots, s=16, alpha=0.7, linewidths=0)
         crosses = shade_of.astype(str).map(of_name).tolist()
@@ -94,7 +94,7 @@ def metric_strips(
     by
         Column with the model or setting, a row of dots each (default: the index).
     palette
-        Colours by name, or in order.
+        Colors by name, or in order.
     axes
         Axes to draw on, one per metric.
 
@@ -109,7 +109,7 @@ def metric_strips(
     by = by or frame.columns[0]
     _require(frame, [*metrics, by])
     names = list(dict.fromkeys(frame[by].astype(str)))
-    of_name = colours(names, palette)
+    of_name = colors(names, palette)
     figsize = (1.9 * len(metrics) + 0.09 * max(map(len, names)), 0.32 * len(names) + 0.9)
     axes = grid_of_axes(axes, 1, len(metrics), figsize, sharey=True)[0]
     for ax, metric in zip(axes, metrics, strict=True):

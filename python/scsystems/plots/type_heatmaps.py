@@ -22,7 +22,7 @@ def label_transfer_heatmap(known, transferred, *, annotate: bool = True, cmap="v
     annotate
         Whether to write shares of 5% and more into the fields.
     cmap
-        Colour map.
+        Color map.
     ax
         Axes to draw on.
 
@@ -49,8 +49,8 @@ def label_transfer_heatmap(known, transferred, *, annotate: bool = True, cmap="v
     if annotate:
         for (i, j), value in np.ndenumerate(share.to_numpy()):
             if value >= 0.05:
-                colour = "black" if value > 0.6 else "white"
-                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+                color = "black" if value > 0.6 else "white"
+                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
     return ax
 
 
@@ -64,7 +64,7 @@ def similarity_heatmap(similarity: pd.DataFrame, *, n_best: int = 2, cmap="virid
     n_best
         How many to mark.
     cmap
-        Colour map.
+        Color map.
     ax
         Axes to draw on.
 

@@ -1,4 +1,4 @@
-"""UMAP panels: embeddings side by side, coloured by systems, cell types or expression."""
+"""UMAP panels: embeddings side by side, colored by systems, cell types or expression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scsystems.errors import InputError
 from scsystems.metrics.arrays import check_embedding
 from scsystems.threads import torch_threads_kept
 
-from .axes import MISSING, colours, grid_of_axes, group_names, legend_outside
+from .axes import MISSING, colors, grid_of_axes, group_names, legend_outside
 
 
 @torch_threads_kept()
@@ -58,7 +58,7 @@ def umap_panels(
     seed: int = 0,
     axes=None,
 ):
-    """Draw embeddings before and after integration: a column each, a row per colouring.
+    """Draw embeddings before and after integration: a column each, a row per coloring.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ def umap_panels(
     embeddings
         Keys of ``obsm``.
     color
-        Columns of ``obs``: categories get a colour each, numbers a scale.
+        Columns of ``obs``: categories get a color each, numbers a scale.
     titles
         Titles of the columns, by key (default: the key).
     palettes
-        Colours, by column of ``obs``: colours by name, or in order.
+        Colors, by column of ``obs``: colors by name, or in order.
     max_cells
         More cells are thinned out at random.
     point_size
@@ -85,7 +85,7 @@ def umap_panels(
 
     Returns
     -------
-    Array of axes, rows (colourings) x columns (embeddings).
+    Array of axes, rows (colorings) x columns (embeddings).
     """
     embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
     color = [color] if isinstance(color, str) else list(color)
@@ -116,7 +116,7 @@ def umap_panels(
                 if last:
                     ax.figure.colorbar(points, ax=ax, label=column)
             else:
-                of_name = colours(group_names(adata.obs[column]), palette)
+                of_name = colors(group_names(adata.obs[column]), palette)
                 shade = [of_name.get(str(v), MISSING) if pd.notna(v) else MISSING for v in values]
                 ax.scatter(*xy.T, c=shade, s=size, linewidths=0, rasterized=True)
                 if last:

@@ -87,7 +87,7 @@ def make_anndata(
 
     x = values.matrix_from_parts(matrix)
     if totals is not None:
-        _normalise(x, np.asarray(totals, dtype=np.float64), target_sum)
+        _normalize(x, np.asarray(totals, dtype=np.float64), target_sum)
     with warnings.catch_warnings():
         # Doubled names are refused by the model with a message of our own.
         warnings.filterwarnings("ignore", message=".*names are not unique")
@@ -98,7 +98,7 @@ def make_anndata(
         )
 
 
-def _normalise(x: Any, totals: np.ndarray, target_sum: float) -> None:
+def _normalize(x: Any, totals: np.ndarray, target_sum: float) -> None:
     scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
     scale = scale.astype(np.float32)
     if isinstance(x, np.ndarray):
@@ -141,11 +141,11 @@ def looks_like_counts(adata: Any) -> bool:
 
 
 @guarded
-def normalise(adata: Any, source: Any, layer: str | None, target_sum: float = 1e4) -> None:
+def normalize(adata: Any, source: Any, layer: str | None, target_sum: float = 1e4) -> None:
     """Scale and log1p-transform counts in place; totals are over all genes of ``source``."""
     counts = source.X if layer is None else source.layers[layer]
     adata.X = adata.X.astype(np.float32)
-    _normalise(adata.X, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), target_sum)
+    _normalize(adata.X, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), target_sum)
 
 
 @guarded

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scsystems.errors import InputError
+from scsystems.words import spoken_by
 
 logger = logging.getLogger("scsystems")
 
@@ -42,7 +43,8 @@ def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             try:
-                value = function(*args, **kwargs)
+                with spoken_by("r"):
+                    value = function(*args, **kwargs)
             except BaseException as raised:
                 error = {
                     "kinds": [kind.__name__ for kind in type(raised).__mro__],

@@ -93,7 +93,7 @@ def tune(
         "embedding": np.asfortranarray(result.embedding(), dtype=np.float64),
         "scored": {"biology": list(result.biology), "batch": list(result.batch)},
         "failed": dict(result.failed),
-        "labelled": bool(result.labelled),
+        "labeled": bool(result.labeled),
         "report": path,
     }
 

@@ -35,9 +35,9 @@ class RdsFile:
         object's own.
     layer
         ``"counts"`` or ``"data"`` of a Seurat assay, the assay's name of a
-        SingleCellExperiment; default counts where there are any, else log-normalised values.
+        SingleCellExperiment; default counts where there are any, else log-normalized values.
     counts_first
-        ``False``: by default log-normalised values where there are any, else counts.
+        ``False``: by default log-normalized values where there are any, else counts.
 
     Attributes
     ----------

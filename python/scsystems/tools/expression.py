@@ -100,7 +100,7 @@ class FoldChange(NamedTuple):
 def fold_change(
     target: np.ndarray, context: np.ndarray, threshold: float = 1.0, offset: float = OFFSET
 ) -> FoldChange:
-    """Summarise log2 fold changes over samples (paper, equation 24).
+    """Summarize log2 fold changes over samples (paper, equation 24).
 
     Parameters
     ----------

@@ -23,18 +23,18 @@ def rank(among: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
 
 
 def transfer(among: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """Majority of the neighbours' labels, and its share of the votes.
+    """Majority of the neighbors' labels, and its share of the votes.
 
     Parameters
     ----------
     among
-        Neighbours of every cell, best first, n x k.
+        Neighbors of every cell, best first, n x k.
     labels
         Labels of the cells they are taken from; missing ones do not vote.
 
     Returns
     -------
-    ``label`` and ``confidence``, n rows. A cell of whose neighbours none has a label has none.
+    ``label`` and ``confidence``, n rows. A cell of whose neighbors none has a label has none.
     """
     codes, names = pd.factorize(np.asarray(labels, dtype=object))
     names = np.append(np.asarray(names, dtype=object), None)

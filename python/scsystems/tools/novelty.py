@@ -82,10 +82,10 @@ def standard_scores(values: np.ndarray) -> np.ndarray:
     New cells hardly move either, as long as they are few. Scores are cut at -3 and 10.
     """
     values = np.asarray(values, np.float64)
-    centre = np.median(values)
+    center = np.median(values)
     # 1.4826: the median absolute deviation of a normal distribution becomes its standard deviation
-    spread = 1.4826 * np.median(np.abs(values - centre))
-    return np.clip((values - centre) / max(spread, 1e-9 * (abs(centre) + 1)), -3, 10)
+    spread = 1.4826 * np.median(np.abs(values - center))
+    return np.clip((values - center) / max(spread, 1e-9 * (abs(center) + 1)), -3, 10)
 
 
 def novelty(unexplained: np.ndarray, distance: np.ndarray) -> np.ndarray:

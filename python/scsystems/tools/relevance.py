@@ -38,7 +38,7 @@ def relevance(net: ScviNet, x: Tensor, batch: Tensor, gamma: float = 0.25) -> Re
     x, batch
         Counts (B x G) and batch codes (B).
     gamma
-        How much positive contributions are favoured.
+        How much positive contributions are favored.
 
     Raises
     ------

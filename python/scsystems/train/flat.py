@@ -1,4 +1,4 @@
-"""All trainable parameters as one vector: the optimiser's pass becomes a single kernel."""
+"""All trainable parameters as one vector: the optimizer's pass becomes a single kernel."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ SMALL_MINIBATCH = 2**20
 # gradients are then at most three steps old, with which quality is nearly the same (benchmarks/NOTES.md)
 MOST_PROCESSES = 4
 
-# (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimise
+# (minibatch, epoch from 0, generator, train) -> named tuple of scalars whose first is the total to minimize
 LossFunction = Callable[[Minibatch, int, torch.Generator, bool], Any]
 Callback = Callable[[int, int, dict[str, float]], Any]
 
@@ -154,7 +154,7 @@ def fit(
         The network; only parameters that require a gradient are trained.
     loss
         Called with minibatch, epoch (from 0), generator and whether it is training; returns a
-        named tuple of scalar tensors whose first, ``total``, is minimised.
+        named tuple of scalar tensors whose first, ``total``, is minimized.
     train_cells, validation_cells
         Cells on the device of ``net``; nonzero counts only with ``gradients`` that take them.
     settings

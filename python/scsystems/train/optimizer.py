@@ -1,4 +1,4 @@
-"""The optimiser that suits a device."""
+"""The optimizer that suits a device."""
 
 from __future__ import annotations
 

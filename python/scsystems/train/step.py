@@ -1,4 +1,4 @@
-"""Epochs as steps: losses and gradient of minibatches, then the optimiser."""
+"""Epochs as steps: losses and gradient of minibatches, then the optimizer."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class Steps:
         return named_losses(self.names, "train", self.sums / len(schedule))
 
     def step(self, indices: Tensor) -> None:
-        """One step of the optimiser on the cells at ``indices``; adds the losses up."""
+        """One step of the optimizer on the cells at ``indices``; adds the losses up."""
         losses = self.gradient(0, indices, self.generator)
         self.optimizer.step()
         self.add(losses)
 
     def step_together(self, minibatches: Tensor) -> None:
-        """One step of the optimiser along each minibatch's gradient, all taken at the same weights."""
+        """One step of the optimizer along each minibatch's gradient, all taken at the same weights."""
         losses = self.team.gradients(minibatches, self.generator)
         self.statistics.agree()
         adam = self.optimizer

@@ -32,7 +32,7 @@ DEFAULT_GRID = {"z_distance_cycle_weight": [1.0, 3.0, 5.0, 10.0]}
 """The default cycle weight, 3, and others: the setting that matters most."""
 BIOLOGY = ("nmi_fixed", "moran")
 """What the paper scores biology by."""
-UNLABELLED_BIOLOGY = ("cluster_preservation", "matched_profiles", "moran")
+UNLABELED_BIOLOGY = ("cluster_preservation", "matched_profiles", "moran")
 """What biology is scored by without cell types."""
 
 
@@ -136,7 +136,7 @@ def grid(
                 *(
                     (*BIOLOGY, "jaccard", "label_transfer")
                     if label_key is not None
-                    else UNLABELLED_BIOLOGY
+                    else UNLABELED_BIOLOGY
                 ),
             ]
         )
@@ -191,7 +191,7 @@ def grid(
     done = {run: done[run] for run in plan if run in done}
     if not done:
         raise InputError(f"All {len(plan)} runs failed; the first: {next(iter(failed.values()))}")
-    wanted = biology or (BIOLOGY if label_key is not None else UNLABELLED_BIOLOGY)
+    wanted = biology or (BIOLOGY if label_key is not None else UNLABELED_BIOLOGY)
     scored = [name for name in wanted if name not in left_out]
     for name, reason in left_out.items():
         logger.warning("Metric '%s' could not be computed: %s", name, reason)
@@ -206,7 +206,7 @@ def grid(
         weights=weights,
         failed=failed,
         left_out=left_out,
-        labelled=label_key is not None,
+        labeled=label_key is not None,
     )
 
 

@@ -108,7 +108,7 @@ def write(result, path: str | Path, adata=None, label_key: str | None = None) ->
     adata
         The cells, for UMAPs before and after integration.
     label_key
-        Column of ``adata.obs`` to colour them by, besides the systems.
+        Column of ``adata.obs`` to color them by, besides the systems.
     """
     document = Document(path)
     title = "Settings of SysVI compared"
@@ -120,7 +120,7 @@ def write(result, path: str | Path, adata=None, label_key: str | None = None) ->
         f"{result.weights[0]:g} x biology (mean of {', '.join(result.biology)}) + "
         f"{result.weights[1]:g} x batch correction (mean of {', '.join(result.batch)}). Settings "
         "are ranked by the mean over seeds (sd: standard deviation)."
-        + ("" if result.labelled else " No cell types were given: all criteria do without them.")
+        + ("" if result.labeled else " No cell types were given: all criteria do without them.")
     )
     for name, (low, high) in result.alike.items():
         document.text(
@@ -138,8 +138,8 @@ def write(result, path: str | Path, adata=None, label_key: str | None = None) ->
     ordered = result.runs.set_index("setting").loc[list(result.ranking.index)].reset_index()
     strips = plots.metric_strips(ordered, list(dict.fromkeys(shown)), by="setting")
     document.figure(strips[0].figure, "metrics", "Runs (dots) and their means (lines).")
-    if result.labelled:
-        _labelled(document, result)
+    if result.labeled:
+        _labeled(document, result)
     document.heading("The representative run")
     record = result.records[result.representative]
     document.text(
@@ -181,7 +181,7 @@ def _summary(result) -> str:
     return text
 
 
-def _labelled(document: Document, result) -> None:
+def _labeled(document: Document, result) -> None:
     document.heading("Cell types")
     axes = plots.jaccard_by_type(result.table, by="setting")
     document.figure(
@@ -196,7 +196,7 @@ def _labelled(document: Document, result) -> None:
             index="group", columns="setting", values="value", aggfunc="mean", sort=False
         )[list(result.ranking.index)]
         document.text(
-            "Label transfer by 25 nearest neighbours: balanced accuracy per direction, then "
+            "Label transfer by 25 nearest neighbors: balanced accuracy per direction, then "
             "recall per cell type; means over seeds."
         )
         document.table(recall.rename_axis(index="direction"))

@@ -35,7 +35,7 @@ class TuneResult:
         Setting and seed -> why a run failed.
     left_out
         Metric -> why it could not be computed.
-    labelled
+    labeled
         Whether cell types were known.
 
     Examples
@@ -55,7 +55,7 @@ class TuneResult:
     weights: tuple[float, float]
     failed: dict[str, str]
     left_out: dict[str, str]
-    labelled: bool
+    labeled: bool
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -32,8 +32,8 @@ def test_counts_are_told_from_log_values(form):
     assert checks.looks_like_counts(form(counts))
     assert not checks.looks_like_counts(form(np.log1p(counts)))
     with pytest.raises(InputError, match="raw counts"):
-        checks.check_log_normalised(form(counts), "adata.X")
-    checks.check_log_normalised(form(np.log1p(counts)), "adata.X")
+        checks.check_log_normalized(form(counts), "adata.X")
+    checks.check_log_normalized(form(np.log1p(counts)), "adata.X")
     with pytest.raises(InputError, match="does not hold raw counts"):
         checks.check_counts(form(np.log1p(counts)), "adata.X")
     checks.check_counts(form(counts), "adata.X")
@@ -44,9 +44,9 @@ def test_integers_are_counts_and_empty_is_not():
     assert not checks.looks_like_counts(sparse.csr_matrix((3, 2)))
 
 
-def test_normalised_but_not_logged_is_refused():
+def test_normalized_but_not_logged_is_refused():
     with pytest.raises(InputError, match="too large for log-transformed"):
-        checks.check_log_normalised(np.array([[10000.5, 0.3]]), "adata.X")
+        checks.check_log_normalized(np.array([[10000.5, 0.3]]), "adata.X")
 
 
 def test_unique_names():

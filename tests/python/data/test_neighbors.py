@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from scsystems.data import neighbors as neighbours
+from scsystems.data import neighbors as neighbors
 from scsystems.data.neighbors import agreeing, nearest, vote
 from scsystems.errors import InputError
 
@@ -14,8 +14,8 @@ from scsystems.errors import InputError
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_nearest_is_exact_over_several_blocks(metric, kind, monkeypatch):
-    monkeypatch.setattr(neighbours, "QUERY_BLOCK", 7)
-    monkeypatch.setattr(neighbours, "REFERENCE_BLOCK", 11)
+    monkeypatch.setattr(neighbors, "QUERY_BLOCK", 7)
+    monkeypatch.setattr(neighbors, "REFERENCE_BLOCK", 11)
     rng = np.random.default_rng(0)
     query, reference = rng.poisson(1.0, (23, 30)) + 0.0, rng.poisson(1.0, (40, 30)) + 0.0
     truth = NearestNeighbors(n_neighbors=13, metric=metric, algorithm="brute").fit(reference)
@@ -23,7 +23,7 @@ def test_nearest_is_exact_over_several_blocks(metric, kind, monkeypatch):
     make = sparse.csc_matrix if kind == "sparse" else np.asarray
     index, distance = nearest(make(query), make(reference), 13, metric)
     np.testing.assert_allclose(distance, expected, atol=2e-6)
-    # ties may swap, but every neighbour lies at the distance that is told of it
+    # ties may swap, but every neighbor lies at the distance that is told of it
     all_distances = NearestNeighbors(n_neighbors=40, metric=metric, algorithm="brute").fit(
         reference
     )
@@ -40,7 +40,7 @@ def test_a_cell_without_counts_is_at_cosine_distance_one():
 
 
 @pytest.mark.parametrize("k", [0, 6])
-def test_impossible_numbers_of_neighbours_are_refused(k):
+def test_impossible_numbers_of_neighbors_are_refused(k):
     with pytest.raises(InputError, match="Expected 1 to 5"):
         nearest(np.ones((2, 2)), np.ones((5, 2)), k)
 

@@ -7,9 +7,9 @@ from scsystems.data.spread import spread_cells
 
 def clusters(sizes, seed=0):
     rng = np.random.default_rng(seed)
-    centres = rng.normal(0, 5, (len(sizes), 30))
+    centers = rng.normal(0, 5, (len(sizes), 30))
     kind = np.repeat(np.arange(len(sizes)), sizes)
-    return centres[kind] + rng.normal(size=(len(kind), 30)), kind
+    return centers[kind] + rng.normal(size=(len(kind), 30)), kind
 
 
 @pytest.mark.parametrize("kind_of_matrix", [np.asarray, sparse.csr_matrix])

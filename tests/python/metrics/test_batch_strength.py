@@ -16,8 +16,8 @@ def make(shift, n_samples=3, n=30, seed=0):
         for sample in range(n_samples):
             offset = rng.normal(0, 0.5, 5)
             for label in ("x", "y"):
-                centre = offset + 10 * (label == "y") + shift * (system == "mouse")
-                space.append(centre + rng.normal(0, 1, (n, 5)))
+                center = offset + 10 * (label == "y") + shift * (system == "mouse")
+                space.append(center + rng.normal(0, 1, (n, 5)))
                 rows += [[system, f"{system}{sample}", label]] * n
     obs = pd.DataFrame(rows, columns=["species", "donor", "type"]).rename(index=str)
     return ad.AnnData(np.zeros((len(obs), 1), np.float32), obs=obs, obsm={"pcs": np.vstack(space)})

@@ -8,7 +8,7 @@ import pytest
 
 from scsystems import metrics
 from scsystems.errors import InputError, MissingExtraError, NonFiniteError
-from scsystems.metrics import METRICS, evaluate, integrated_scores, summarise
+from scsystems.metrics import METRICS, evaluate, integrated_scores, summarize
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_tidy(table):
 
 
 def test_tells_the_embeddings_apart(table):
-    wide = summarise(table)
+    wide = summarize(table)
     assert list(wide.index) == ["apart", "mixed"]
     for name, metric in METRICS.items():
         if metric.category == "batch" and name != "graph_connectivity":
@@ -64,7 +64,7 @@ def test_tells_the_embeddings_apart(table):
             assert better == metric.higher_is_better, name
     assert wide.loc["mixed", "label_transfer"] == 1
     assert wide.loc["apart", "nmi_fixed"] > 0.95
-    assert list(summarise(table, "macro")) != []
+    assert list(summarize(table, "macro")) != []
 
 
 def test_same_seed_same_table(adata, table):
@@ -75,7 +75,7 @@ def test_same_seed_same_table(adata, table):
 
 
 def test_values_are_those_of_the_functions(adata, table):
-    wide = summarise(table)
+    wide = summarize(table)
     neighbors = metrics.nearest_neighbors(adata.obsm["mixed"])
     assert wide.loc["mixed", "ilisi"] == pytest.approx(
         metrics.ilisi(neighbors, adata.obs["species"])
@@ -114,7 +114,7 @@ def test_counts_are_refused_for_expression_metrics(adata):
     evaluate(counts, ["mixed"], "species", metrics=["pcr"], unintegrated="apart", verbose=False)
 
 
-def test_unlabelled_cells_are_left_out_and_cells_are_drawn(adata):
+def test_unlabeled_cells_are_left_out_and_cells_are_drawn(adata):
     partly = adata.copy()
     partly.obs["type"] = partly.obs["type"].astype(object)
     partly.obs.iloc[:50, partly.obs.columns.get_loc("type")] = None
@@ -155,7 +155,7 @@ def test_bad_input(adata, change, error, message):
 
 
 def test_integrated_scores_are_means_of_eight(table):
-    wide, scores = summarise(table), integrated_scores(table)
+    wide, scores = summarize(table), integrated_scores(table)
     mixing = wide.loc["mixed", ["kbet", "graph_connectivity", "pcr", "asw_batch"]].mean()
     biology = wide.loc["mixed", ["asw_label", "isolated_labels", "ari", "nmi"]].mean()
     expected = [mixing, biology, 0.4 * mixing + 0.6 * biology]
@@ -167,9 +167,9 @@ def test_bad_tables(table):
     with pytest.raises(InputError, match=r"lacks the metrics \['kbet'\]"):
         integrated_scores(table[table["metric"] != "kbet"])
     with pytest.raises(InputError, match="lacks the columns"):
-        summarise(pd.DataFrame())
+        summarize(pd.DataFrame())
     with pytest.raises(InputError, match="no rows of level 'best'"):
-        summarise(table, "best")
+        summarize(table, "best")
 
 
 def test_missing_extra_names_the_command(adata, monkeypatch):

@@ -16,8 +16,8 @@ def cells():
     labels = np.array(["a"] * 150 + ["b"] * 120 + ["c"] * 50 + ["only human"] * 30)
     systems = np.where(rng.random(len(labels)) < 0.5, "human", "mouse").astype(object)
     systems[labels == "only human"] = "human"
-    centres = {"a": (0, 0), "b": (2, 0), "c": (1, 1.5), "only human": (1.5, 1)}
-    embedding = np.array([centres[label] for label in labels]) + rng.normal(
+    centers = {"a": (0, 0), "b": (2, 0), "c": (1, 1.5), "only human": (1.5, 1)}
+    embedding = np.array([centers[label] for label in labels]) + rng.normal(
         0, 0.7, (len(labels), 2)
     )
     embedding[systems == "mouse"] += 0.4
@@ -53,10 +53,10 @@ def test_agrees_with_scikit_learn_where_no_tie_is_possible(cells):
     embedding, labels, systems = embedding[two], labels[two], systems[two]
     result = label_transfer(embedding, labels, systems, k=7)
     for source, target in [("human", "mouse"), ("mouse", "human")]:
-        neighbours = KNeighborsClassifier(7).fit(
+        neighbors = KNeighborsClassifier(7).fit(
             embedding[systems == source].astype(np.float32), labels[systems == source]
         )
-        predicted = neighbours.predict(embedding[systems == target].astype(np.float32))
+        predicted = neighbors.predict(embedding[systems == target].astype(np.float32))
         truth = labels[systems == target]
         row = result.accuracy.query("source == @source").iloc[0]
         assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, predicted))

@@ -18,7 +18,7 @@ def test_equals_scib_metrics(cells):
 
 
 def test_closed_form():
-    # 13 near neighbours (a third of 41, the perplexity) at one distance, all others far away:
+    # 13 near neighbors (a third of 41, the perplexity) at one distance, all others far away:
     # the near ones weigh the same and LISI is 1 / sum of their squared shares
     n = 41
     indices = np.array([[i, *[j for j in range(n) if j != i]] for i in range(n)])
@@ -49,7 +49,7 @@ def test_macro_counts_shared_types_equally(cells):
     assert score.micro == score == pytest.approx(np.median(values))
 
 
-def test_neighbours_all_equally_far_have_no_value():
+def test_neighbors_all_equally_far_have_no_value():
     # no weighting of them has the perplexity asked for
     indices = np.array([[i, *[j for j in range(41) if j != i]] for i in range(41)])
     neighbors = Neighbors(indices, np.repeat([[0.0, *[1.0] * 40]], 41, axis=0))
@@ -90,6 +90,6 @@ def test_one_system(cells):
         ilisi(nearest_neighbors(cells.embedding), np.zeros(360))
 
 
-def test_too_few_neighbours(cells):
-    with pytest.raises(InputError, match="at least 4 neighbours"):
+def test_too_few_neighbors(cells):
+    with pytest.raises(InputError, match="at least 4 neighbors"):
         lisi(nearest_neighbors(cells.embedding, 3), cells.systems)

@@ -76,7 +76,7 @@ def test_dropout_masks_are_independent_and_follow_the_generator():
 
     first, second = draw(g), draw(g)
     assert 0.45 < float((first == second).float().mean()) < 0.55
-    # neighbouring entries are cut from one random number and must not agree more than chance
+    # neighboring entries are cut from one random number and must not agree more than chance
     assert 0.45 < float((first[:, :-1] == first[:, 1:]).float().mean()) < 0.55
     assert torch.equal(first, draw(generator(3)))
 

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from scsystems.errors import MissingExtraError
-from scsystems.plots.axes import colours, group_names, one_axes
+from scsystems.plots.axes import colors, group_names, one_axes
 
 
-def test_every_name_gets_its_own_colour():
+def test_every_name_gets_its_own_color():
     for n in (3, 15, 40):
         names = [f"t{i}" for i in range(n)]
-        assert len({tuple(c) for c in colours(names).values()}) == n
+        assert len({tuple(c) for c in colors(names).values()}) == n
 
 
 def test_names_follow_categories():

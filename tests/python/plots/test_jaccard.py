@@ -40,7 +40,7 @@ def test_sizes_in_titles(table):
     }
 
 
-def test_coloured_by_method(table):
+def test_colored_by_method(table):
     table["method"] = table["embedding"].map({"a": "one", "b": "one", "c": "two"})
     axes = jaccard_by_type(table, by="method")
     (legend,) = axes["rare"].figure.legends

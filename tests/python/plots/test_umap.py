@@ -23,7 +23,7 @@ def adata():
     return ad.AnnData(np.zeros((120, 1), np.float32), obs=obs, obsm=obsm)
 
 
-def test_panels_are_colourings_by_embeddings(adata, drawn):
+def test_panels_are_colorings_by_embeddings(adata, drawn):
     axes = umap_panels(
         adata, ["flat", "deep"], ["species", "type", "score"], titles={"flat": "before"}
     )
@@ -44,7 +44,7 @@ def test_two_dimensions_are_drawn_as_they_are(adata):
     np.testing.assert_allclose(offsets[np.lexsort(offsets.T)], expected[np.lexsort(expected.T)])
 
 
-def test_given_axes_and_colours_are_used(adata):
+def test_given_axes_and_colors_are_used(adata):
     figure, given = plt.subplots(1, 2)
     axes = umap_panels(
         adata,
@@ -70,8 +70,8 @@ def test_coordinates_keep_clusters_and_repeat():
     embedding = rng.normal(size=(120, 5)) + 30 * cluster[:, None]
     xy = umap_coordinates(embedding, seed=3)
     assert xy.shape == (120, 2)
-    centres = np.array([xy[cluster == c].mean(axis=0) for c in (0, 1)])
-    nearest = np.linalg.norm(xy[:, None] - centres, axis=2).argmin(axis=1)
+    centers = np.array([xy[cluster == c].mean(axis=0) for c in (0, 1)])
+    nearest = np.linalg.norm(xy[:, None] - centers, axis=2).argmin(axis=1)
     assert (nearest == cluster).all()
     np.testing.assert_array_equal(xy, umap_coordinates(embedding, seed=3))
 
@@ -83,8 +83,8 @@ def test_coordinates_keep_clusters_and_repeat():
         (dict(color=["absent"]), "obs has no 'absent'"),
         (dict(color=[]), "is empty"),
         (dict(axes=[1, 2]), "'axes' has 2 axes; expected 1"),
-        (dict(palettes={"species": ["red"]}), "'palette' has 1 colours; expected 2"),
-        (dict(palettes={"species": {"ant": "red"}}), r"no colour for \['zebra'\]"),
+        (dict(palettes={"species": ["red"]}), "'palette' has 1 colors; expected 2"),
+        (dict(palettes={"species": {"ant": "red"}}), r"no color for \['zebra'\]"),
     ],
 )
 def test_bad_input(adata, change, message):

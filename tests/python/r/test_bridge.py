@@ -49,7 +49,7 @@ def test_anndata_is_what_r_sent(adata):
 
 
 @pytest.mark.parametrize("dense", [False, True])
-def test_counts_are_normalised_as_scanpy_does(adata, dense):
+def test_counts_are_normalized_as_scanpy_does(adata, dense):
     import scanpy as sc
 
     adata.X = adata.layers["counts"].copy()
@@ -73,13 +73,13 @@ def test_a_cell_without_counts_stays_zero(adata):
     assert np.isfinite(made.X.data).all()
 
 
-def test_counts_in_an_anndata_are_normalised_by_the_totals_of_all_genes(adata):
+def test_counts_in_an_anndata_are_normalized_by_the_totals_of_all_genes(adata):
     import scanpy as sc
 
     adata.X = adata.layers["counts"].copy()
     few = value(bridge.anndata_for_training(adata, None, ["g1", "g5"]))
     assert value(bridge.looks_like_counts(few))
-    value(bridge.normalise(few, adata, None, 1e4))
+    value(bridge.normalize(few, adata, None, 1e4))
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
     np.testing.assert_allclose(few.X.toarray(), adata[:, ["g1", "g5"]].X.toarray(), rtol=1e-5)

@@ -106,15 +106,15 @@ def test_an_unknown_preset_is_refused_before_any_run(adata, monkeypatch):
 
 def test_other_metrics_need_no_training(adata, folder, result, monkeypatch):
     trained = count_trainings(monkeypatch)
-    unlabelled = scs.tune.grid(adata, GRID | SMALL_NET, folder=folder, **SMALL)
+    unlabeled = scs.tune.grid(adata, GRID | SMALL_NET, folder=folder, **SMALL)
     assert trained == []
-    assert not unlabelled.labelled
+    assert not unlabeled.labeled
     assert (
-        unlabelled.biology
-        == ["cluster_preservation", "matched_profiles", "moran"][: len(unlabelled.biology)]
+        unlabeled.biology
+        == ["cluster_preservation", "matched_profiles", "moran"][: len(unlabeled.biology)]
     )
-    assert "nmi_fixed" not in unlabelled.runs
-    assert set(unlabelled.embeddings) == set(result.embeddings)
+    assert "nmi_fixed" not in unlabeled.runs
+    assert set(unlabeled.embeddings) == set(result.embeddings)
 
 
 def test_what_cannot_be_computed_does_not_score(adata, folder, result, caplog):

@@ -20,19 +20,19 @@ def adata():
     return adata
 
 
-def make_result(n_cells, labelled=True):
+def make_result(n_cells, labeled=True):
     """A result with made-up numbers, so that nothing has to be trained."""
     rng = np.random.default_rng(0)
     settings = expand({"kl_weight": [1.0, 2.0]})
     records, embeddings = {}, {}
-    biology = ["nmi_fixed"] if labelled else ["matched_profiles"]
+    biology = ["nmi_fixed"] if labeled else ["matched_profiles"]
     for setting in settings:
         for seed in (0, 1, 2):
             run = f"{setting.name[-1]}{seed}"
             value = 0.5 + 0.1 * setting.parameters["kl_weight"] + 0.01 * seed
             rows = [[run, "ilisi", "batch", "overall", "", 0.3 + 0.001 * seed]]
             rows += [[run, name, "biology", "overall", "", value] for name in biology]
-            if labelled:
+            if labeled:
                 rows += [[run, "jaccard", "biology", "group", t, rng.random()] for t in "xy"]
                 direction = "s1 -> s2: <x>"
                 rows += [[run, "label_transfer", "transfer", "group", direction, value]]
@@ -49,7 +49,7 @@ def make_result(n_cells, labelled=True):
     return TuneResult(
         settings=settings, records=records, embeddings=embeddings, biology=biology,
         batch=["ilisi"], weights=(0.6, 0.4), failed={"kl_weight=9, seed 0": "NaN <loss>"},
-        left_out={"moran": "groups too small"}, labelled=labelled,
+        left_out={"moran": "groups too small"}, labeled=labeled,
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_markdown_has_its_figures_beside_it(tmp_path):
 
 
 def test_without_cell_types_it_says_so(tmp_path):
-    text = make_result(50, labelled=False).report(tmp_path / "report.md").read_text()
+    text = make_result(50, labeled=False).report(tmp_path / "report.md").read_text()
     assert "No cell types were given" in text
     assert "## Cell types" not in text
 

@@ -20,28 +20,28 @@ simulated_counts <- function(cells = 40, genes = 60, seed = 1) {
   )
 }
 
-log_normalised <- function(counts, target = 1e4) {
+log_normalized <- function(counts, target = 1e4) {
   counts@x <- log1p(counts@x / rep(Matrix::colSums(counts), diff(counts@p)) * target)
   counts
 }
 
-seurat_object <- function(normalise = TRUE, ...) {
+seurat_object <- function(normalize = TRUE, ...) {
   data <- simulated_counts(...)
   object <- SeuratObject::CreateSeuratObject(data$counts, meta.data = data$obs)
-  if (normalise) object <- Seurat::NormalizeData(object, verbose = FALSE)
+  if (normalize) object <- Seurat::NormalizeData(object, verbose = FALSE)
   object
 }
 
 sce_object <- function(...) {
   data <- simulated_counts(...)
   SingleCellExperiment::SingleCellExperiment(
-    list(counts = data$counts, logcounts = log_normalised(data$counts)), colData = data$obs
+    list(counts = data$counts, logcounts = log_normalized(data$counts)), colData = data$obs
   )
 }
 
 anndata_object <- function(counts = FALSE, ...) {
   data <- simulated_counts(...)
-  matrix <- if (counts) data$counts else log_normalised(data$counts)
+  matrix <- if (counts) data$counts else log_normalized(data$counts)
   scsystems:::call_bridge(
     "make_anndata", matrix = scsystems:::matrix_to_parts(matrix),
     obs = scsystems:::frame_to_parts(data$obs),
@@ -52,7 +52,7 @@ anndata_object <- function(counts = FALSE, ...) {
 # Training as short as it can be, on all genes.
 small_options <- function(...) sysvi_options(..., n_hidden = 16, batch_size = 40)
 all_genes <- paste0("gene", 1:60)
-# what two ways of normalising differ by after training: single precision here, double there, and
+# what two ways of normalizing differ by after training: single precision here, double there, and
 # Adam enlarges what differs in small gradients (1e-4); a total that is 1% off makes 5e-3
 rounding <- 1e-3
 quick <- function(object, ..., features = all_genes, max.epochs = 2, verbose = FALSE,

@@ -51,7 +51,7 @@ test_that("the table tells what mixes, and is what Python gives", {
   expect_equal(table$value[table$embedding == "mixed"], expected, tolerance = 1e-4)
 })
 
-test_that("a SingleCellExperiment gives the same, and counts are normalised", {
+test_that("a SingleCellExperiment gives the same, and counts are normalized", {
   expected <- evaluate_few(measured(), labels = "cell_type")
   sce <- measured(sce = TRUE)
   expect_equal(evaluate_few(sce, labels = "cell_type"), expected, tolerance = 1e-4)

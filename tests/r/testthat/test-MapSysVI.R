@@ -17,7 +17,7 @@ test_that("a query of known samples gets the embedding that the reference has", 
   expect_identical(query, before)
 })
 
-test_that("a new sample is trained, mapped and labelled as in Python", {
+test_that("a new sample is trained, mapped and labeled as in Python", {
   object <- seurat_object()
   folder <- tempfile("model")
   reference <- train_reference(object, model.dir = folder)
@@ -85,10 +85,10 @@ test_that("missing genes are filled in and reported, too many are refused", {
                  "may be poor")
 })
 
-test_that("counts of a query are normalised by the totals of all its genes", {
+test_that("counts of a query are normalized by the totals of all its genes", {
   reference <- train_reference(seurat_object(), features = all_genes[1:30])
   mapped <- MapSysVI(query_of(seurat_object()), reference, max.epochs = 0, verbose = FALSE)
-  counts <- query_of(seurat_object(normalise = FALSE))
+  counts <- query_of(seurat_object(normalize = FALSE))
   suppressMessages(expect_message(again <- MapSysVI(counts, reference, max.epochs = 0),
                                   "counts only"))
   expect_equal(SeuratObject::Embeddings(again, "sysvi"),

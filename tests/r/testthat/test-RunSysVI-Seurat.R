@@ -67,8 +67,8 @@ test_that("R's random numbers go on as if nothing had happened", {
   expect_identical(stats::runif(1), expected)
 })
 
-test_that("counts are normalised for the training, with a message, and left in the object", {
-  object <- seurat_object(normalise = FALSE)
+test_that("counts are normalized for the training, with a message, and left in the object", {
+  object <- seurat_object(normalize = FALSE)
   expect_message(result <- quick(object, verbose = TRUE), "counts only")
   expect_equal(SeuratObject::Embeddings(result, "sysvi"),
                SeuratObject::Embeddings(quick(seurat_object()), "sysvi"), tolerance = rounding)
@@ -76,7 +76,7 @@ test_that("counts are normalised for the training, with a message, and left in t
 })
 
 test_that("counts are scaled by a cell's total over all genes, not over the features", {
-  object <- seurat_object(normalise = FALSE)
+  object <- seurat_object(normalize = FALSE)
   few <- all_genes[1:30]
   expect_equal(
     SeuratObject::Embeddings(quick(object, features = few), "sysvi"),
@@ -162,7 +162,7 @@ test_that("nothing is said without verbose, and progress with it", {
 test_that("a dense assay works", {
   object <- seurat_object()
   dense <- suppressWarnings(SeuratObject::CreateSeuratObject(
-    SeuratObject::CreateAssayObject(data = as.matrix(log_normalised(simulated_counts()$counts))),
+    SeuratObject::CreateAssayObject(data = as.matrix(log_normalized(simulated_counts()$counts))),
     meta.data = object[[]]
   ))
   expect_equal(SeuratObject::Embeddings(quick(dense), "sysvi"),
@@ -198,15 +198,15 @@ if (is_v5) {
     expect_equal(result, expected, tolerance = 1e-6)
   })
 
-  test_that("split counts without a data layer are normalised", {
-    object <- seurat_object(normalise = FALSE)
+  test_that("split counts without a data layer are normalized", {
+    object <- seurat_object(normalize = FALSE)
     object[["RNA"]] <- split(object[["RNA"]], f = object$donor)
     expect_message(result <- quick(object, verbose = TRUE), "counts only")
     expect_equal(SeuratObject::Embeddings(result, "sysvi"),
                  SeuratObject::Embeddings(quick(seurat_object()), "sysvi"), tolerance = rounding)
   })
 
-  test_that("scaled data are never taken for log-normalised data", {
+  test_that("scaled data are never taken for log-normalized data", {
     object <- seurat_object()
     object <- Seurat::ScaleData(object, features = all_genes, verbose = FALSE)
     SeuratObject::LayerData(object, layer = "data") <- NULL

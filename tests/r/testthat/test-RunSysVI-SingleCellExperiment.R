@@ -15,7 +15,7 @@ test_that("it agrees with the Seurat method", {
   )
 })
 
-test_that("assays are chosen by assay.type, and counts are normalised", {
+test_that("assays are chosen by assay.type, and counts are normalized", {
   sce <- sce_object()
   expected <- SingleCellExperiment::reducedDim(quick(sce), "SYSVI")
   SummarizedExperiment::assay(sce, "mine") <- SummarizedExperiment::assay(sce, "logcounts")

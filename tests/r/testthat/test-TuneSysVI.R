@@ -61,7 +61,7 @@ test_that("several runs at a time are those of one after the other", {
 test_that("without labels and with named settings", {
   grid <- list(list(name = "plain", prior = "standard_normal", cycle.weight = 0),
                list(name = "full", prior = "vamp", dims = 4))
-  tuned <- suppressWarnings(tune(seurat_object(normalise = FALSE, cells = 110),
+  tuned <- suppressWarnings(tune(seurat_object(normalize = FALSE, cells = 110),
                                  grid = grid, seeds = 1))
   expect_setequal(tuned$ranking$setting, c("plain", "full"))
   expect_true(all(c("cluster_preservation", "matched_profiles") %in% tuned$scored$biology))

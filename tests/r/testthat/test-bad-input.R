@@ -73,7 +73,7 @@ test_that("features that are not there, none or doubled are refused", {
 
 test_that("an empty intersection of highly variable genes is refused", {
   object <- seurat_object()
-  matrix <- log_normalised(simulated_counts()$counts)
+  matrix <- log_normalized(simulated_counts()$counts)
   matrix[1:30, 1:40] <- 0
   matrix[31:60, 41:80] <- 0
   object <- suppressWarnings(SeuratObject::CreateSeuratObject(

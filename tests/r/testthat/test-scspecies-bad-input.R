@@ -28,9 +28,9 @@ test_that("columns must be there and complete", {
   refused(mouse, human, batch = list(mouse = "donor"), message = "batch.*no entry for.*human")
   refused(mouse, human, target.labels = "absent", message = "target.labels.*absent.*human")
   refused(mouse, human, batch = c(mouse = "donor", rat = "donor"), message = "rat")
-  unlabelled <- mouse
-  unlabelled$cell_type[3] <- NA
-  refused(unlabelled, human, message = "cell_type.*mouse.*NA for 1 of 90.*unknown")
+  unlabeled <- mouse
+  unlabeled$cell_type[3] <- NA
+  refused(unlabeled, human, message = "cell_type.*mouse.*NA for 1 of 90.*unknown")
   half <- human
   half$cell_type[1:9] <- NA
   refused(mouse, half, message = "NA for 9 of 90.*target.labels = FALSE")
@@ -39,7 +39,7 @@ test_that("columns must be there and complete", {
 })
 
 test_that("anything but raw counts is refused", {
-  logged <- log_normalised(species_counts_of("human", seed = 2)$counts)
+  logged <- log_normalized(species_counts_of("human", seed = 2)$counts)
   object <- SeuratObject::CreateSeuratObject(logged, meta.data = human[[]])
   refused(mouse, object, message = "human.*RNA.*raw counts.*fractions, such as")
   sce <- species_sce("human", seed = 2)

@@ -1,4 +1,4 @@
-"""Recognise the layouts in which orthologue tables are distributed.
+"""Recognize the layouts in which orthologue tables are distributed.
 
 Every layout becomes one frame: a column of gene names per species, and, where the table
 has them, ``type`` (how many genes correspond to how many) and ``score`` (confidence, or the
@@ -46,7 +46,7 @@ _ENSEMBL |= {"ENSGALG": "chicken", "ENSSSCG": "pig", "ENSMMUG": "macaque"}
 
 @dataclass(frozen=True)
 class Layout:
-    """A recognised table: its frame, the layout's name, and the species' columns."""
+    """A recognized table: its frame, the layout's name, and the species' columns."""
 
     name: str
     frame: pd.DataFrame
@@ -94,7 +94,7 @@ def load(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def recognise(
+def recognize(
     table: pd.DataFrame,
     species: Sequence[str] | None,
     columns: Mapping[str, str] | None,

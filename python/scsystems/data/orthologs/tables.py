@@ -145,7 +145,7 @@ def read(
     if species is not None and (isinstance(species, str) or len(set(species)) < 2):
         raise InputError(f"species={species!r} must hold at least two different names.")
     raw = orthologue_layouts.load(source)
-    found = orthologue_layouts.recognise(raw, species, columns, gene, layout)
+    found = orthologue_layouts.recognize(raw, species, columns, gene, layout)
     names = list(found.species)
     pairs = found.frame.copy()
     for name in names:

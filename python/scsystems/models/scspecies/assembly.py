@@ -97,7 +97,7 @@ class Assembly:
         is_target = part is not self._context
         if is_target:
             context = self._trained(self._context)
-            part.neighbours = self._find_neighbours(part, device)
+            part.neighbors = self._find_neighbors(part, device)
             if self._settings["alignment"] == "intermediate":
                 part.net.inner = copy.deepcopy(context.net.inner).requires_grad_(False)
         part.net.to(device)
@@ -119,7 +119,7 @@ class Assembly:
                 part.net,
                 part.cells,
                 self._context_cells(),
-                part.neighbours,
+                part.neighbors,
                 AlignmentOptions(self._settings["alignment"], self._settings["search_every"]),
                 device,
                 settings,
@@ -154,18 +154,18 @@ class Assembly:
         """Follows the target's prototypes: of its own labels if known, else of the preliminary ones."""
         own = part.label is not None
         names = part.species.labels if own else self._context.species.labels
-        label = part.label if own else part.neighbours.label
+        label = part.label if own else part.neighbors.label
         codes, counts, batch = prototypes(part.cells, label, len(names))
         named = [names[code] for code in codes]
         return PrototypeRecord(
             part.net, counts, batch, self._prototypes, named, self._context.species.labels, device
         )
 
-    def _find_neighbours(self, part: Part, device) -> training.Neighbourhood:
+    def _find_neighbors(self, part: Part, device) -> training.Neighborhood:
         context, settings = self._context, self._settings
         there, here = part.pairs.T
         if context.cells is None:
-            logger.info("%s: neighbours are found among decoded context cells", part.name)
+            logger.info("%s: neighbors are found among decoded context cells", part.name)
             known = training.decoded_counts(
                 context.net, context.embedded.mean, context.embedded.log_library, there, device
             )
@@ -176,6 +176,6 @@ class Assembly:
         if quantile is None:
             quantile = training.default_quantile(len(part.cells))
         n_labels = len(context.species.labels)
-        return training.find_neighbours(
+        return training.find_neighbors(
             part.cells.x[:, here], known, context.label, n_labels, k, quantile, k, device
         )

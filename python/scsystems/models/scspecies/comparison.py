@@ -59,7 +59,7 @@ class Comparison:
         ellipse
             Share of cells that the confidence ellipse holds.
         n_neighbors
-            Context neighbours whose library sizes are averaged for absolute expression.
+            Context neighbors whose library sizes are averaged for absolute expression.
         seed
             Decides the draw and the permutation; default the model's seed.
 
@@ -85,8 +85,8 @@ class Comparison:
             )
         rng = np.random.default_rng(self._settings["seed"] if seed is None else seed)
         there, here = part.pairs.T
-        neighbours = self._neighbours(part, min(n_neighbors, len(context.cell_names)))
-        log_library = context.embedded.log_library[neighbours].mean(1)
+        neighbors = self._neighbors(part, min(n_neighbors, len(context.cell_names)))
+        log_library = context.embedded.log_library[neighbors].mean(1)
         context_batch = None if context.cells is None else context.cells.categorical[:, 0]
         tables = []
         for cell_type in chosen:
@@ -134,7 +134,7 @@ class Comparison:
             Types of the cells: one per cell, or ``"transferred"``; default the known labels, or
             else the transferred ones.
         gamma
-            How much positive contributions are favoured.
+            How much positive contributions are favored.
         n_cells
             Cells drawn of every type, at most all of them.
         seed

@@ -18,7 +18,7 @@ from ...files import write_folder
 from ...nn.scspecies.net import ScviNet, ScviSizes
 from ..base import NAME, load_weights, read_model
 from .species import Embedded, Part
-from .training import Neighbourhood
+from .training import Neighborhood
 
 if TYPE_CHECKING:
     from .model import ScSpecies
@@ -53,7 +53,7 @@ def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
     for number, part in enumerate(model._parts()):
         tensors |= {f"{number}.net.{k}": v for k, v in part.net.state_dict().items()}
         arrays = {"pairs": part.pairs, "label": part.label}
-        for group, value in (("embedded", part.embedded), ("neighbours", part.neighbours)):
+        for group, value in (("embedded", part.embedded), ("neighbors", part.neighbors)):
             if value is not None:
                 arrays |= {f"{group}.{k}": v for k, v in vars(value).items()}
         if number:
@@ -119,16 +119,16 @@ def _part(
         value = tensors.get(f"{number}.{name}")
         return None if value is None else value.numpy()
 
-    embedded = neighbours = None
+    embedded = neighbors = None
     mean = array("embedded.mean")
     if mean is not None:
         features = array("embedded.features")
         if features is None:
             features = np.zeros((len(mean), 0), np.float32)
         embedded = Embedded(features, mean, array("embedded.std"), array("embedded.log_library"))
-    if array("neighbours.index") is not None:
-        neighbours = Neighbourhood(
-            *(array(f"neighbours.{k}") for k in ("index", "label", "agreement", "kept"))
+    if array("neighbors.index") is not None:
+        neighbors = Neighborhood(
+            *(array(f"neighbors.{k}") for k in ("index", "label", "agreement", "kept"))
         )
     return Part(
         species=Species.from_json(raw["species"]),
@@ -137,7 +137,7 @@ def _part(
         label=array("label"),
         pairs=array("pairs"),
         embedded=embedded,
-        neighbours=neighbours,
+        neighbors=neighbors,
         prototypes=None if raw["prototypes"] is None else pd.DataFrame(raw["prototypes"]),
         history={k: [tuple(p) for p in v] for k, v in raw["history"].items()},
         stopped=raw["stopped"],

@@ -1,4 +1,4 @@
-"""ScSpecies: align species whose genes differ to one labelled context species."""
+"""ScSpecies: align species whose genes differ to one labeled context species."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ADAM = {"eps": 1e-8, "weight_decay": 0.0}
 
 
 class ScSpecies(Assembly, Results, Comparison, TrainedState):
-    """Align target species to a labelled context species (Schächter et al. 2025).
+    """Align target species to a labeled context species (Schächter et al. 2025).
 
     Species have their own genes; one-to-one orthologues connect them. Each species has a
     variational autoencoder on counts. The context's is trained first. Then every target's is
@@ -79,9 +79,9 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         Epochs between searches for every cell's best candidate (default 10); 0 searches in every
         step (paper).
     n_neighbors
-        Context neighbours of a target cell that are candidates (paper: k).
+        Context neighbors of a target cell that are candidates (paper: k).
     quantile
-        Cells are aligned whose neighbours' agreement reaches this quantile of their label.
+        Cells are aligned whose neighbors' agreement reaches this quantile of their label.
         Default 0.8 above 10,000 cells, else 0.2. At least ``n_neighbors`` cells of every label
         are aligned.
     kl_weight, eta
@@ -178,7 +178,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         n_neighbors = settings["n_neighbors"]
         if n_neighbors > context.n_obs:
             raise InputError(
-                f"n_neighbors={n_neighbors}, but {name} has {context.n_obs} cells. Expected fewer neighbours."
+                f"n_neighbors={n_neighbors}, but {name} has {context.n_obs} cells. Expected fewer neighbors."
             )
         warn_small(self._context, n_neighbors)
         for target, adata in targets.items():
@@ -204,7 +204,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
     ) -> None:
         """Add a further target species; :meth:`train` then aligns it to the context.
 
-        The context's counts are not needed: of a model loaded without them, neighbours are
+        The context's counts are not needed: of a model loaded without them, neighbors are
         found among the context cells as the context's decoder gives them.
 
         Parameters

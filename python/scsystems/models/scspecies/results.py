@@ -54,15 +54,15 @@ class Results:
         return e.mean + e.std * rng.standard_normal(e.mean.shape, dtype=np.float32)
 
     def preliminary_labels(self, target: str | None = None) -> pd.DataFrame:
-        """What the neighbours in the data say, before alignment.
+        """What the neighbors in the data say, before alignment.
 
         Returns
         -------
-        Per cell: ``label`` (most common among the neighbours), ``agreement`` (its share) and
+        Per cell: ``label`` (most common among the neighbors), ``agreement`` (its share) and
         ``aligned`` (whether the cell was aligned in training).
         """
         part = self._target(target)
-        n = part.neighbours
+        n = part.neighbors
         names = np.asarray(self._context.species.labels, dtype=object)
         columns = {"label": names[n.label], "agreement": n.agreement, "aligned": n.kept}
         return pd.DataFrame(columns, index=part.cell_names)
@@ -102,7 +102,7 @@ class Results:
             raise InputError(
                 f"n_neighbors={n_neighbors}. Expected 1 to {n_context}, the number of context cells."
             )
-        among = self._neighbours(part, max(n_neighbors, min(n_candidates, n_context)))
+        among = self._neighbors(part, max(n_neighbors, min(n_candidates, n_context)))
         if n_candidates > n_neighbors:
             cells = part.require_cells("to rank candidates (n_candidates=0 ranks none)")
             values = similarity(
@@ -194,7 +194,7 @@ class Results:
 
     # -- shared by several results -------------------------------------------------------------
 
-    def _neighbours(self, part: Part, k: int) -> np.ndarray:
+    def _neighbors(self, part: Part, k: int) -> np.ndarray:
         """Nearest context cells in the latent space, n x k."""
         device = next(part.net.parameters()).device
         return nearest(part.embedded.mean, self._context.embedded.mean, k, "euclidean", device)[0]

@@ -20,7 +20,7 @@ from ...data.resident import CellArrays
 from ...data.species import Species, check_names
 from ...errors import InputError
 from ...nn.scspecies.net import ScviNet, ScviSizes
-from .training import Neighbourhood, homologous_share, library_prior
+from .training import Neighborhood, homologous_share, library_prior
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Part:
     obs: pd.DataFrame | None = None
     pairs: np.ndarray | None = None
     embedded: Embedded | None = None
-    neighbours: Neighbourhood | None = None
+    neighbors: Neighborhood | None = None
     prototypes: pd.DataFrame | None = None
     history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     stopped: str | None = None
@@ -163,12 +163,12 @@ def homologues(
     if n < FEWEST_SHARED_GENES:
         raise InputError(
             f"orthologues: {context} and {target} share {n} one-to-one genes. Expected at least "
-            f"{FEWEST_SHARED_GENES}; some hundreds are needed for reliable neighbours. Keep more genes of both "
+            f"{FEWEST_SHARED_GENES}; some hundreds are needed for reliable neighbors. Keep more genes of both "
             "species (highly variable genes of both, by orthologue), or check the table."
         )
     if n < FEW_SHARED_GENES:
         logger.warning(
-            "%s and %s share only %d one-to-one genes; below %d neighbours become unreliable. Keep more genes.",
+            "%s and %s share only %d one-to-one genes; below %d neighbors become unreliable. Keep more genes.",
             *(context, target, n, FEW_SHARED_GENES),
         )
     return pd.DataFrame({"context": pairs[context].to_numpy(), "target": pairs[target].to_numpy()})
@@ -224,7 +224,7 @@ def make_net(
 
 
 def warn_small(part: Part, k: int) -> None:
-    """Warn of labels and batches that are smaller than a neighbourhood."""
+    """Warn of labels and batches that are smaller than a neighborhood."""
     sizes = {}
     if part.label is not None:
         sizes["label"] = (

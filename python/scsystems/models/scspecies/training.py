@@ -1,4 +1,4 @@
-"""The three steps of scSpecies: pre-train the context, find neighbours, align a target."""
+"""The three steps of scSpecies: pre-train the context, find neighbors, align a target."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def embed(
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
-    """Step 2's result for a target: neighbours (n x k), their vote and its share (n), and who is aligned (n)."""
+class Neighborhood:
+    """Step 2's result for a target: neighbors (n x k), their vote and its share (n), and who is aligned (n)."""
 
     index: np.ndarray
     label: np.ndarray
@@ -141,7 +141,7 @@ class Neighbourhood:
     kept: np.ndarray
 
 
-def find_neighbours(
+def find_neighbors(
     target,
     context,
     context_label: np.ndarray,
@@ -150,8 +150,8 @@ def find_neighbours(
     quantile: float,
     at_least: int,
     device,
-) -> Neighbourhood:
-    """Step 2: context neighbours of every target cell, on counts of the genes they share.
+) -> Neighborhood:
+    """Step 2: context neighbors of every target cell, on counts of the genes they share.
 
     Parameters
     ----------
@@ -160,13 +160,13 @@ def find_neighbours(
     context_label, n_labels
         Label codes of the context cells and the number of labels.
     k
-        Number of neighbours.
+        Number of neighbors.
     quantile, at_least
         See :func:`scsystems.data.neighbors.agreeing`.
     """
     index, _ = nearest(log1p(target), log1p(context), k, "cosine", device)
     label, agreement = vote(context_label[index], n_labels)
-    return Neighbourhood(index, label, agreement, agreeing(label, agreement, quantile, at_least))
+    return Neighborhood(index, label, agreement, agreeing(label, agreement, quantile, at_least))
 
 
 def log1p(counts):
@@ -234,7 +234,7 @@ def align(
     net: ScviNet,
     cells: CellArrays,
     context: ContextCells,
-    neighbours: Neighbourhood,
+    neighbors: Neighborhood,
     options: AlignmentOptions,
     device: torch.device,
     settings: FitSettings,
@@ -245,7 +245,7 @@ def align(
 ) -> FitResult:
     """Step 3: train the target's network, its inner encoder frozen where it is the context's."""
     candidates = Candidates(
-        *(torch.as_tensor(a, device=device) for a in (neighbours.index, neighbours.kept))
+        *(torch.as_tensor(a, device=device) for a in (neighbors.index, neighbors.kept))
     )
     aligned = AlignedNet(
         net, ContextCells(*(t.to(device) for t in context)), candidates, options

@@ -22,7 +22,7 @@ SIZE_ARGUMENTS = (
 
 _CHOICES = {
     "prior": ("standard_normal", "vamp", "gmm"),
-    "prior_density": ("joint", "factorised"),
+    "prior_density": ("joint", "factorized"),
     "pseudoinput_choice": ("spread", "random"),
     "gmm_init": ("data", "random"),
     "out_var_mode": ("constant", "feature", "sample_feature"),

@@ -56,9 +56,9 @@ class DifferentialExpressionMixin:
         """Genes whose decoded expression differs between two groups of cells.
 
         Cells of either group are drawn with replacement, a latent sample of each is decoded, and
-        the pairs are compared. The values are log-normalised expression, so that the log2 fold
+        the pairs are compared. The values are log-normalized expression, so that the log2 fold
         change ``lfc_*`` is that of ``1 + expression``, in units of the library size the data
-        were normalised to: ``(value1 - value2) / log(2)``. It is smaller than the fold change of
+        were normalized to: ``(value1 - value2) / log(2)``. It is smaller than the fold change of
         counts for genes that are hardly expressed, and ``delta`` is on the same scale.
 
         Parameters
@@ -107,7 +107,7 @@ class DifferentialExpressionMixin:
             Compare ``m_permutation`` random pairs of the samples instead of one pair each.
         change_fn
             Effect size in mode ``"change"``: ``f(values1, values2, pseudocounts)`` on samples x G
-            log-normalised values; default the log2 fold change.
+            log-normalized values; default the log2 fold change.
         m1_domain_fn
             Own rule for a change: ``f(effect sizes) -> (is increase, is decrease)``.
         pseudocounts

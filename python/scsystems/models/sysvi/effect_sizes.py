@@ -19,10 +19,10 @@ ODDS_FLOOR = 1e-8
 
 
 def log_fold_change(first: np.ndarray, second: np.ndarray, pseudocounts: float = 1.0) -> np.ndarray:
-    """Log2 fold change between log-normalised values.
+    """Log2 fold change between log-normalized values.
 
     ``log2((e1 + p) / (e2 + p))`` with linear expression ``e = expm1(value)``, in units of the
-    library size that was normalised to, and ``p = pseudocounts``. With ``p = 1`` this is the
+    library size that was normalized to, and ``p = pseudocounts``. With ``p = 1`` this is the
     difference of the values in units of ``log(2)``.
 
     Parameters
@@ -152,14 +152,14 @@ def is_de(probability: np.ndarray, fdr: float) -> np.ndarray:
 def expression_statistics(x, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
     """What the input says of two groups of cells, G rows.
 
-    ``raw_mean1/2``: mean of the log-normalised input; ``non_zeros_proportion1/2``: share of
+    ``raw_mean1/2``: mean of the log-normalized input; ``non_zeros_proportion1/2``: share of
     cells in which the gene is detected; ``raw_normalized_mean1/2``: mean of linear expression,
     ``expm1`` of the input.
 
     Parameters
     ----------
     x
-        n x G log-normalised expression, dense or sparse.
+        n x G log-normalized expression, dense or sparse.
     first, second
         Indices of the cells.
     """

@@ -43,7 +43,7 @@ class ExpressionMixin:
     ) -> pd.DataFrame | np.ndarray:
         """Decode cells: expression with noise removed, and as if from other systems.
 
-        The values are the decoder's means and so on the scale of the input: log-normalised
+        The values are the decoder's means and so on the scale of the input: log-normalized
         expression (a few may lie slightly below zero). By default the posterior mean is
         decoded, and the result is the same in every call.
 
@@ -60,8 +60,8 @@ class ExpressionMixin:
         gene_list
             Genes to decode, returned in the model's order; default all.
         library_size
-            1 or ``"latent"``, which mean the same: the expression was size-factor normalised
-            before it was modelled, and a logarithm cannot be multiplied by a library size.
+            1 or ``"latent"``, which mean the same: the expression was size-factor normalized
+            before it was modeled, and a logarithm cannot be multiplied by a library size.
         n_samples
             More than 1: decode so many latent samples per cell instead of the posterior mean.
         n_samples_overall
@@ -92,9 +92,9 @@ class ExpressionMixin:
         n_samples = check_count("n_samples", n_samples)
         if library_size not in (1, "latent"):
             raise InputError(
-                f"library_size={library_size!r}. Expected 1 or 'latent': the decoded expression is log-normalised, "
+                f"library_size={library_size!r}. Expected 1 or 'latent': the decoded expression is log-normalized, "
                 "and a logarithm cannot be scaled to a library size. For linear values take numpy.expm1() of the "
-                "result, which has the library size that the input was normalised to."
+                "result, which has the library size that the input was normalized to."
             )
         if weights not in (None, "uniform"):
             raise NotSupportedError(
@@ -148,7 +148,7 @@ class ExpressionMixin:
             Always; ``get_normalized_expression()`` gives the decoded means.
         """
         raise NotSupportedError(
-            "Sampling expression is not supported by SysVI: its Gaussian noise models the spread of log-normalised "
+            "Sampling expression is not supported by SysVI: its Gaussian noise models the spread of log-normalized "
             "values, not counts. Decode means with get_normalized_expression(), or sample the latent space with "
             "get_latent_representation(give_mean=False)."
         )

@@ -57,7 +57,7 @@ class SysVI(
     Parameters
     ----------
     adata
-        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalised.
+        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized.
     prior
         ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
         ``"gmm"`` (mixture of free Gaussians).
@@ -71,7 +71,7 @@ class SysVI(
     trainable_priors
         Whether pseudoinputs (or the Gaussians) are learned.
     prior_density
-        ``"joint"``: a mixture over all latent dimensions together; ``"factorised"``: a mixture
+        ``"joint"``: a mixture over all latent dimensions together; ``"factorized"``: a mixture
         in each dimension, see :func:`scsystems.nn.sysvi.priors.mixture_log_density`. Default
         ``"joint"``.
     pseudoinput_choice
@@ -190,7 +190,7 @@ class SysVI(
         Parameters
         ----------
         adata
-            n cells x G genes; size-factor normalised, log1p-transformed expression.
+            n cells x G genes; size-factor normalized, log1p-transformed expression.
         batch_key
             Column of ``adata.obs`` with the system: the strong batch effect (species; organoid
             and tissue; cells and nuclei). Two or more levels.
@@ -199,7 +199,7 @@ class SysVI(
         categorical_covariate_keys
             Columns with weaker batch effects, such as sample or donor.
         continuous_covariate_keys
-            Numeric columns to correct for; they are standardised.
+            Numeric columns to correct for; they are standardized.
         weight_batches
             Weight the cycle loss of a cell by the inverse of its system's size (mean weight 1).
 
@@ -320,7 +320,7 @@ class SysVI(
         covariates = CovariateSizes(
             n_systems=len(schema.systems),
             n_categories=tuple(map(len, schema.categories)),
-            n_continuous=len(schema.centre),
+            n_continuous=len(schema.center),
             embedding_dim=a["embedding_dim"] if a["embed_categorical_covariates"] else None,
         )
         sizes = SysVISizes(

@@ -32,7 +32,7 @@ KNOWN_PLAN_KWARGS = (*_OPTIMIZER, *_LOSS, "reduce_lr_on_plateau", *_REDUCE, *_WA
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``plan_kwargs`` says: weights of the loss, optimiser options, learning-rate reduction."""
+    """What ``plan_kwargs`` says: weights of the loss, optimizer options, learning-rate reduction."""
 
     weights: SysVIWeights
     optimizer: dict[str, Any]

@@ -53,7 +53,7 @@ class QueryMixin:
         Parameters
         ----------
         adata
-            Query: n cells, log-normalised as the reference was, genes under the same names.
+            Query: n cells, log-normalized as the reference was, genes under the same names.
         reference_model
             Trained model, or the folder of one.
         return_reference_var_names
@@ -172,7 +172,7 @@ class QueryMixin:
         freeze_decoder_first_layer
             Keep the latent weights of the decoder's first layer.
         freeze_batchnorm_encoder, freeze_batchnorm_decoder
-            Keep BatchNorm's scale and shift, and normalise with its running statistics, which
+            Keep BatchNorm's scale and shift, and normalize with its running statistics, which
             stay as they are; ``False`` trains them on the query.
         freeze_classifier
             Keep the system classifier of the adversarial variant.
@@ -238,7 +238,7 @@ class QueryMixin:
         labels_key
             Column of ``reference.obs`` with the labels; reference cells without one do not vote.
         reference
-            Labelled cells that this model can embed.
+            Labeled cells that this model can embed.
         query
             Cells to name; default the model's own.
         n_neighbors
@@ -250,8 +250,8 @@ class QueryMixin:
 
         Returns
         -------
-        A row per query cell: ``label``; ``confidence``, the share of its neighbours with that
-        label; ``distance``, the mean distance to its neighbours in units of what is usual among
+        A row per query cell: ``label``; ``confidence``, the share of its neighbors with that
+        label; ``distance``, the mean distance to its neighbors in units of what is usual among
         reference cells, so that values well above one tell of cells unlike any in the reference.
         """
         self._require_trained()
@@ -262,15 +262,15 @@ class QueryMixin:
         if not 0 <= min_confidence <= 1:
             raise InputError(f"min_confidence={min_confidence!r}. Expected a share from 0 to 1.")
         labels = reference.obs[labels_key].astype("string")
-        labelled = np.flatnonzero(labels.notna())
+        labeled = np.flatnonzero(labels.notna())
         k = check_count("n_neighbors", n_neighbors)
-        if len(labelled) <= k:
+        if len(labeled) <= k:
             raise InputError(
-                f"reference.obs[{labels_key!r}] names {len(labelled)} cells. Expected more than n_neighbors={k}."
+                f"reference.obs[{labels_key!r}] names {len(labeled)} cells. Expected more than n_neighbors={k}."
             )
         found = nearest_labels(
-            self.get_latent_representation(reference, labelled, batch_size=batch_size),
-            labels.to_numpy(dtype=object)[labelled],
+            self.get_latent_representation(reference, labeled, batch_size=batch_size),
+            labels.to_numpy(dtype=object)[labeled],
             self.get_latent_representation(query, batch_size=batch_size),
             k,
         )
@@ -305,7 +305,7 @@ def nearest_labels(
     Parameters
     ----------
     reference
-        Embedding of the labelled cells, R x L.
+        Embedding of the labeled cells, R x L.
     labels
         Their labels, R.
     query
@@ -316,7 +316,7 @@ def nearest_labels(
     Returns
     -------
     Q rows: ``label``, ``confidence`` (share of the votes) and ``distance`` (mean distance to
-    the neighbours; 1 is the median of the same among reference cells).
+    the neighbors; 1 is the median of the same among reference cells).
     """
     search = NearestNeighbors(n_neighbors=n_neighbors).fit(reference)
     usual = np.median(search.kneighbors()[0].mean(1))

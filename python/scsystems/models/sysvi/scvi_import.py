@@ -154,7 +154,7 @@ def _schema(registry: dict, var_names) -> Schema:
         systems=tuple(map(str, system["categorical_mapping"])),
         categories=tuple(tuple(map(str, categorical["mappings"][key])) for key in keys),
         # scvi-tools gives the network the values as they are
-        centre=(0.0,) * len(columns),
+        center=(0.0,) * len(columns),
         scale=(1.0,) * len(columns),
     )
 
@@ -182,7 +182,7 @@ def _arguments(state: dict[str, Tensor], options: dict[str, Any]) -> dict[str, A
         "prior": "vamp" if vamp else "standard_normal",
         "n_prior_components": len(state["prior.u"]) if vamp else 1,
         "trainable_priors": bool(options.get("trainable_priors", True)),
-        "prior_density": "factorised",
+        "prior_density": "factorized",
         "pseudoinput_choice": "random",
         "gmm_init": "data",
         "n_latent": len(state["encoder.mean_encoder.bias"]),
@@ -211,7 +211,7 @@ def _weights(
     embedded = arguments["embed_categorical_covariates"]
     dim = arguments["embedding_dim"]
     # scvi-tools concatenates [x, continuous and embedded values, one-hot system, one-hot others]
-    n_dense = len(schema.centre) + (dim * len(schema.categories) if embedded else 0)
+    n_dense = len(schema.center) + (dim * len(schema.categories) if embedded else 0)
     blocks = [len(schema.systems)]
     blocks += [] if embedded else [len(c) for c in schema.categories]
     weights: dict[str, Tensor] = {}

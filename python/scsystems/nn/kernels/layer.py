@@ -48,7 +48,7 @@ class Layer:
         self.statistics: dict[int, Sequence[Tensor]] = {}
 
     def refresh(self) -> None:
-        """Take over the weights that the optimiser has changed."""
+        """Take over the weights that the optimizer has changed."""
         layer, norm = self.layer, self.norm
         self.product.refresh()
         # a stack that does not see covariates has no use for their weights

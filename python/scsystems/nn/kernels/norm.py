@@ -27,7 +27,7 @@ def norm_forward(
     train
         Whether to take the cells' own statistics.
     mean, inverse_std, pre, out
-        Written: statistics (H), what is normalised (n x H), and the result (n x H).
+        Written: statistics (H), what is normalized (n x H), and the result (n x H).
     """
     n, h = pre.shape
     total = np.zeros(h, pre.dtype)

@@ -32,7 +32,7 @@ class Product:
         self.inside = tuple(slice(n) for n in weight.shape)
 
     def refresh(self) -> None:
-        """Take over the weights that the optimiser has changed."""
+        """Take over the weights that the optimizer has changed."""
         if self.reduced:
             self.low[self.inside] = self.weight
         else:

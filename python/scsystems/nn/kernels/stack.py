@@ -56,7 +56,7 @@ class Stack:
             self.design[at, :-1] = design
 
     def refresh(self) -> None:
-        """Take over the weights that the optimiser has changed."""
+        """Take over the weights that the optimizer has changed."""
         for layer in self.layers:
             layer.refresh()
 

@@ -27,7 +27,7 @@ class ContextCells(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Per target cell: its context neighbours, nearest first (n x k), and whether it is aligned (n)."""
+    """Per target cell: its context neighbors, nearest first (n x k), and whether it is aligned (n)."""
 
     index: Tensor
     kept: Tensor
@@ -42,7 +42,7 @@ class AlignmentWeights(NamedTuple):
 
 
 class AlignmentLoss(NamedTuple):
-    """The total to minimise and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
+    """The total to minimize and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
 
     total: Tensor
     elbo: Tensor
@@ -146,7 +146,7 @@ class AlignmentOptions:
         What is pulled together: intermediate features, or latent samples.
     search_every
         Epochs between searches for the best candidates; 0: one in every step (the paper).
-        Until the first search a cell is aligned to its nearest neighbour in the data.
+        Until the first search a cell is aligned to its nearest neighbor in the data.
     inner_dropout
         Dropout in the inner encoder.
     n_mixing_samples
@@ -173,7 +173,7 @@ class AlignedNet(nn.Module):
     context
         Trained context cells.
     candidates
-        Context neighbours of the target's cells, in the order of the training cells.
+        Context neighbors of the target's cells, in the order of the training cells.
     options
         How to align.
     """

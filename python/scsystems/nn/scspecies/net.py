@@ -79,7 +79,7 @@ class Posterior(NamedTuple):
 
 
 class ScviLoss(NamedTuple):
-    """The total to minimise and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
+    """The total to minimize and its parts, means over the minibatch; ``elbo`` is negative and unweighted."""
 
     total: Tensor
     elbo: Tensor

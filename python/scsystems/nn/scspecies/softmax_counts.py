@@ -34,7 +34,7 @@ def softmax_negative_binomial(
     log_library
         Log library size, B.
     groups
-        Number of genes and share of the library of each group of neighbouring columns.
+        Number of genes and share of the library of each group of neighboring columns.
     """
     return _SoftmaxNegativeBinomial.apply(x, logits, log_library, log_theta, batch, groups)
 

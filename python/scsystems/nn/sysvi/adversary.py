@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..layers import linear
 
 # The classifier has to keep up with the encoder: one step per minibatch with the encoder's learning
-# rate and eps (1e-3, 0.01) leaves it guessing while nearest neighbours still tell the systems
+# rate and eps (1e-3, 0.01) leaves it guessing while nearest neighbors still tell the systems
 # apart, and the encoder then has nothing to go against.
 STEPS = 5
 LEARNING_RATE = 3e-3
@@ -21,10 +21,10 @@ class SystemClassifier(nn.Module):
     """Two hidden layers from z to the systems' logits (ADV in the sysVI paper, weight kappa).
 
     As in the adversarial training of MultiVI, which the paper adapted, classifier and encoder
-    have objectives of their own. The classifier minimises the cross-entropy with the true
+    have objectives of their own. The classifier minimizes the cross-entropy with the true
     systems; it learns in :meth:`learn`, by an Adam whose state is kept here, and not by the
-    optimiser of the network. The encoder minimises :meth:`fooling_loss`, the cross-entropy with
-    the *other* systems, whose gradient is large where the classifier is right. (Maximising the
+    optimizer of the network. The encoder minimizes :meth:`fooling_loss`, the cross-entropy with
+    the *other* systems, whose gradient is large where the classifier is right. (Maximizing the
     cross-entropy with the true ones instead gives no gradient where the classifier is sure, and
     an ever larger loss where it is not.)
     """

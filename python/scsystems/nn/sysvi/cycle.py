@@ -18,9 +18,9 @@ def other_system(system: Tensor, n_systems: int, generator: torch.Generator | No
 
 
 def cycle_distance(mean: Tensor, mean_cycle: Tensor) -> Tensor:
-    """Squared distance of standardised posterior means, B x L and B x L -> B.
+    """Squared distance of standardized posterior means, B x L and B x L -> B.
 
-    Both are standardised per latent dimension with the mean and standard deviation of the
+    Both are standardized per latent dimension with the mean and standard deviation of the
     concatenation over the minibatch, else the loss would fall by shrinking the latent space.
     The common mean cancels in the difference.
     """

@@ -108,7 +108,7 @@ class SysVIGradients:
     ) -> SysVILoss:
         """Loss of one minibatch, drawing the same random numbers as `SysVINet.loss`.
 
-        ``same_weights`` says that the optimiser has not changed them since the last call.
+        ``same_weights`` says that the optimizer has not changed them since the last call.
         """
         weights = self.weights
         if len(batch.x) != self.n_cells:
@@ -137,7 +137,7 @@ class SysVIGradients:
         return SysVILoss(total, reconstruction + kl, reconstruction, kl, cycle, none)
 
     def _refresh(self) -> None:
-        """Take over the weights that the optimiser has changed."""
+        """Take over the weights that the optimizer has changed."""
         encoder = self.net.encoder
         for part in (self.encoder, self.decoder, self.output):
             part.refresh()

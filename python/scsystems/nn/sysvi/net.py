@@ -64,7 +64,7 @@ class SysVIWeights:
 
 
 class SysVILoss(NamedTuple):
-    """The total to minimise and its parts, each the mean over the cells of the minibatch.
+    """The total to minimize and its parts, each the mean over the cells of the minibatch.
 
     ``elbo`` is the negative evidence lower bound, reconstruction + KL, unweighted. The names
     become the keys of the training history. ``adversary_loss`` is that of the system classifier,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..layers import Covariates
 from ..likelihoods import kl_standard_normal, normal_log_density
 
-Density = Literal["joint", "factorised"]
+Density = Literal["joint", "factorized"]
 Encode = Callable[[Tensor, Covariates], tuple[Tensor, Tensor]]
 
 
@@ -31,7 +31,7 @@ def mixture_log_density(
     density
         ``"joint"``: ``logsumexp_k [log w_k + sum_l log N(z_l; m_kl, v_kl)]``, a mixture of
         L-dimensional Gaussians, as in the VampPrior paper.
-        ``"factorised"``: ``sum_l logsumexp_k [log w_k + log N(z_l; m_kl, v_kl)]``, a mixture
+        ``"factorized"``: ``sum_l logsumexp_k [log w_k + log N(z_l; m_kl, v_kl)]``, a mixture
         in each latent dimension on its own, as public implementations of sysVI compute.
     """
     log_n = normal_log_density(z[None], mean[:, None], var[:, None])  # K x B x L

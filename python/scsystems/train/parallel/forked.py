@@ -4,7 +4,7 @@ A step on a small minibatch is hundreds of operations of some microseconds. Torc
 have little to share in these, and threads of Python wait for one another at every one
 (`benchmarks/NOTES.md`). Processes meet twice in a step: when they take their minibatches, and
 when their gradients are there. All gradients are taken at the same weights and then applied one
-after the other, so that there are as many steps of the optimiser as without them.
+after the other, so that there are as many steps of the optimizer as without them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Team:
     Parameters
     ----------
     gradient, update
-        What there is to do with a minibatch, and then for the steps of the optimiser. They must
+        What there is to do with a minibatch, and then for the steps of the optimizer. They must
         not use automatic differentiation, which torch refuses in forked processes, and no more
         than one thread.
     members
@@ -161,7 +161,7 @@ def _fork(serve: Callable[[Connection], None], before: Sequence[Member]) -> Memb
         for connection in (ours, *(member.connection for member in before)):
             connection.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # objects of the program that forked are not this one's to finalise
+        # objects of the program that forked are not this one's to finalize
         gc.disable()
         serve(theirs)
     finally:

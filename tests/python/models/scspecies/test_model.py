@@ -99,7 +99,7 @@ def test_latent_of_every_species(model, mouse, human):
     draws = [model.get_latent_representation("human", give_mean=False, seed=s) for s in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
-    # standardised noise of the draw is normal, not uniform
+    # standardized noise of the draw is normal, not uniform
     noise = ((draws[0] - mean) / np.sqrt(variance)).ravel()
     assert abs(noise.mean()) < 0.1
     assert abs(noise.std() - 1) < 0.1

@@ -41,7 +41,7 @@ ABLATIONS = {
         {"z_distance_cycle_weight": 0, "adversary_weight": 1},
     ),
     "paper": ({"preset": "paper"}, {}),
-    "factorised": ({"prior_density": "factorised"}, {}),
+    "factorized": ({"prior_density": "factorized"}, {}),
     "fixed pseudoinputs": ({"trainable_priors": False}, {}),
     "random gmm": ({"prior": "gmm", "gmm_init": "random", "n_prior_components": 3}, {}),
     "feature": ({"out_var_mode": "feature"}, {}),
@@ -77,7 +77,7 @@ def test_every_option_trains_saves_and_loads_to_the_same_embedding(adata, tmp_pa
 
 @pytest.mark.parametrize("n_systems", [2, 3])
 def test_systems_mix(make, n_systems):
-    """Cells of one type must find neighbours of other systems, which they do not in the data."""
+    """Cells of one type must find neighbors of other systems, which they do not in the data."""
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
@@ -87,7 +87,7 @@ def test_systems_mix(make, n_systems):
     )
     model.train(max_epochs=100, batch_size=64, plan_kwargs={"lr": 3e-3}, verbose=False)
 
-    def neighbours(z, column):
+    def neighbors(z, column):
         found = NearestNeighbors(n_neighbors=16).fit(z).kneighbors(z, return_distance=False)[:, 1:]
         values = adata.obs[column].astype(str).to_numpy()
         return float((values[found] == values[:, None]).mean())
@@ -97,9 +97,9 @@ def test_systems_mix(make, n_systems):
         PCA(6, random_state=0).fit_transform(adata.X.toarray()),
     )
     chance = 1 / n_systems
-    assert neighbours(pca, "system") > chance + 0.3
-    assert neighbours(z, "system") < chance + 0.2
-    assert neighbours(z, "cell_type") > 0.9
+    assert neighbors(pca, "system") > chance + 0.3
+    assert neighbors(z, "system") < chance + 0.2
+    assert neighbors(z, "cell_type") > 0.9
 
 
 def test_same_seed_same_result_whatever_happens_around(adata):
@@ -286,7 +286,7 @@ def test_weight_batches_is_experimental_and_changes_the_cycle(make):
     assert losses[0] != losses[1]
 
 
-def test_continuous_covariates_are_standardised(adata):
+def test_continuous_covariates_are_standardized(adata):
     latents = []
     for shift, scale in ((0, 1), (100, 1000)):
         adata.obs["moved"] = adata.obs["score"] * scale + shift

@@ -79,7 +79,7 @@ def loops(request, monkeypatch):
         ("vamp", {}),
         ("vamp", {"encode_covariates": False}),
         ("vamp", {"cycle_covariates": "zero", "n_layers": 1}),
-        ("vamp", {"density": "factorised", "n_layers": 3}),
+        ("vamp", {"density": "factorized", "n_layers": 3}),
         ("vamp", {"dropout_rate": 0.0}),
         ("vamp", {"out_var_mode": "constant"}),
         ("vamp", {"n_layers_decoder": 3}),

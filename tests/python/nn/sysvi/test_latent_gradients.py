@@ -15,7 +15,7 @@ def normal(*shape, seed=0):
     return torch.randn(*shape, generator=g, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("density", ["joint", "factorised"])
+@pytest.mark.parametrize("density", ["joint", "factorized"])
 def test_kl_to_a_mixture(density):
     prior = VampPrior(normal(K, 5), normal(K, 2), True, density).double()
     with torch.no_grad():

@@ -33,7 +33,7 @@ def reference(mixture, density):
     return logsumexp(np.log(mixture["weight"])[:, None] + log_n, axis=1).sum(1)
 
 
-@pytest.mark.parametrize("density", ["joint", "factorised"])
+@pytest.mark.parametrize("density", ["joint", "factorized"])
 def test_mixture_density_against_scipy(mixture, density):
     t = {k: torch.tensor(v) for k, v in mixture.items()}
     got = mixture_log_density(t["z"], t["mean"], t["var"], t["weight"].log(), density)
@@ -45,11 +45,11 @@ def test_one_component_makes_both_densities_equal(mixture):
     t = {k: torch.tensor(v) for k, v in mixture.items()}
     one = [t["z"], t["mean"][:1], t["var"][:1], torch.zeros(1, dtype=torch.float64)]
     torch.testing.assert_close(
-        mixture_log_density(*one, "joint"), mixture_log_density(*one, "factorised")
+        mixture_log_density(*one, "joint"), mixture_log_density(*one, "factorized")
     )
 
 
-@pytest.mark.parametrize("density", ["joint", "factorised"])
+@pytest.mark.parametrize("density", ["joint", "factorized"])
 def test_gmm_kl_estimates_the_divergence(mixture, density):
     """Averaged over many samples the one-sample estimate is E_q[log q - log p] by scipy."""
     t = {k: torch.tensor(v) for k, v in mixture.items()}
