@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from .kernels.sparse import SparseRows, sparse_product
 
 CovariateInit = Literal["zero", "linear"]
 
@@ -83,6 +81,13 @@ def covariate_term(weight: Tensor, n_levels: int, covariates: Covariates) -> Ten
     if covariates.dense is not None:
         term = term + covariates.dense @ weight[n_levels:]
     return term
+
+
+class RowProduct(Protocol):
+    """Rows that know their own product with a weight, as sparse ones do; for evaluation alone."""
+
+    def product(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """``rows @ weight.T + bias``: H x G and H -> B x H."""
 
 
 class CovariateEncoder(nn.Module):
@@ -278,7 +283,7 @@ class HiddenLayer(nn.Module):
 
     def forward(
         self,
-        x: Tensor | SparseRows,
+        x: Tensor | RowProduct,
         covariates: Covariates,
         train: bool,
         keep: Tensor | None = None,
@@ -302,13 +307,13 @@ class HiddenLayer(nn.Module):
         )
         return masked_relu(h, keep, self.dropout_rate)
 
-    def _evaluate(self, x: Tensor | SparseRows, covariates: Covariates) -> Tensor:
+    def _evaluate(self, x: Tensor | RowProduct, covariates: Covariates) -> Tensor:
         """With running statistics BatchNorm is folded into the product, which saves passes."""
         norm = self.norm
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = (self.bias - norm.running_mean) * scale + norm.bias
-        product = F.linear if isinstance(x, Tensor) else sparse_product
-        h = product(x, self.weight * scale[:, None], shift)
+        weight = self.weight * scale[:, None]
+        h = F.linear(x, weight, shift) if isinstance(x, Tensor) else x.product(weight, shift)
         h += covariate_term(self.covariate_weight * scale, self.n_levels, covariates)
         return h.relu_()
 

@@ -14,6 +14,7 @@ from anndata import AnnData
 from ...data.species import Species
 from ...errors import InputError, NotTrainedError
 from ...nn.scspecies.alignment import AlignmentOptions, ContextCells
+from ...nn.scspecies.reduced import reduced_precision
 from ...train.loop import FitResult, FitSettings
 from . import training as training
 from .prototypes import PrototypeRecord, prototypes
@@ -101,8 +102,7 @@ class Assembly:
             if self._settings["alignment"] == "intermediate":
                 part.net.inner = copy.deepcopy(context.net.inner).requires_grad_(False)
         part.net.to(device)
-        part.net.reduce_precision(reduced)
-        try:
+        with reduced_precision(part.net, reduced):
             if not is_target:
                 return training.pretrain(
                     part.net,
@@ -130,8 +130,6 @@ class Assembly:
             )
             part.prototypes = record.frame()
             return result
-        finally:
-            part.net.reduce_precision(False)
 
     def _context_cells(self) -> ContextCells:
         e = self._context.embedded

@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any
 
 from ...errors import InputError
+from ...nn.sysvi.priors import PRIORS
 
 # those that `scsystems.nn.sysvi.net.SysVISizes` takes under the same name
 SIZE_ARGUMENTS = (
@@ -21,7 +22,7 @@ SIZE_ARGUMENTS = (
 )
 
 _CHOICES = {
-    "prior": ("standard_normal", "vamp", "gmm"),
+    "prior": tuple(PRIORS),
     "prior_density": ("joint", "factorized"),
     "pseudoinput_choice": ("spread", "random"),
     "gmm_init": ("data", "random"),

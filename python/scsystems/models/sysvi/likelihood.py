@@ -161,7 +161,7 @@ class ScoresMixin:
         self._require_trained()
         generator = self._noise(seed)
         for batch, mean, var in self._posterior(adata, indices, batch_size):
-            covariates = self.net.covariates(batch.system, batch.categorical, batch.continuous)
+            covariates = self.net.condition(batch)
             noise = torch.randn(mean.shape, device=mean.device, generator=generator)
             z = mean + var.sqrt() * noise
             x_mean, log_var = self.net.decoder(z, covariates)
@@ -173,7 +173,7 @@ class ScoresMixin:
         """Importance-sampled log evidence of B cells."""
         total = None
         net = self.net
-        covariates = net.covariates(batch.system, batch.categorical, batch.continuous)
+        covariates = net.condition(batch)
         # passes of several samples per cell, all cells of the chunk together
         per_pass = max(1, DECODED_VALUES // (len(mean) * len(self.schema.genes)))
         for start in range(0, n_samples, per_pass):

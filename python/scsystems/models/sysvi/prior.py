@@ -12,7 +12,6 @@ from ...data.resident import CellArrays, iterate
 from ...data.spread import spread_cells
 from ...errors import InputError
 from ...nn.sysvi.net import SysVINet
-from ...nn.sysvi.priors import GaussianMixturePrior, VampPrior
 from ..base import resolve_indices
 
 
@@ -44,10 +43,11 @@ def start_prior(
         If indices are given to a prior that does not use cells, or not one per component.
     """
     a, k = arguments, arguments["n_prior_components"]
-    if a["prior"] == "standard_normal":
+    kind = net.priors[a["prior"]]
+    if not kind.of_cells:
         if indices is not None:
             raise InputError(
-                "pseudoinputs_data_indices is given, but prior='standard_normal' has no components."
+                f"pseudoinputs_data_indices is given, but prior={a['prior']!r} has no components."
             )
         return
     how = a["trainable_priors"], a["prior_density"]
@@ -56,8 +56,7 @@ def start_prior(
             raise InputError(
                 "pseudoinputs_data_indices is given, but gmm_init='random' does not use cells."
             )
-        mean = torch.rand(k, a["n_latent"], generator=generator)
-        net.prior = GaussianMixturePrior(mean, torch.ones_like(mean), *how)
+        net.prior = kind.from_noise(k, a["n_latent"], generator, *how)
         return
     if indices is None and a["pseudoinput_choice"] == "spread":
         chosen = spread_cells(cells.x, cells.system, k, a["seed"])
@@ -72,20 +71,13 @@ def start_prior(
             )
     batch = next(iterate(cells.take(chosen), torch.device("cpu"), k))
     with torch.no_grad():
-        covariates = net.covariates(batch.system, batch.categorical, batch.continuous)
-        if a["prior"] == "vamp":
-            net.prior = VampPrior(batch.x, net.covariates.design(covariates), *how)
-        else:
-            net.prior = GaussianMixturePrior(*net.encode(batch.x, covariates), *how)
+        design = net.covariates.design(net.condition(batch))
+        net.prior = kind.from_cells(batch.x, design, net.encode, *how)
 
 
 def empty_prior(net: SysVINet, arguments: dict[str, Any]) -> None:
     """A prior of the right shape, for weights to be loaded into."""
-    a, sizes = arguments, net.sizes
-    k, how = a["n_prior_components"], (a["trainable_priors"], a["prior_density"])
-    if a["prior"] == "vamp":
-        x, design = torch.zeros(k, sizes.n_genes), torch.zeros(k, sizes.covariates.n_total)
-        net.prior = net.vamp_prior(x, design, *how)
-    elif a["prior"] == "gmm":
-        ones = torch.ones(k, sizes.n_latent)
-        net.prior = GaussianMixturePrior(ones, ones, *how)
+    a = arguments
+    net.prior = net.priors[a["prior"]].empty(
+        a["n_prior_components"], net.sizes, a["trainable_priors"], a["prior_density"]
+    )

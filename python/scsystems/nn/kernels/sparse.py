@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from torch import Tensor
 
-# above this share of non-zeros a dense product is faster
+# above this fraction of nonzeros a dense product is faster
 SPARSE_BELOW = 0.2
 
 
@@ -19,18 +19,17 @@ class SparseRows(NamedTuple):
     gene: np.ndarray
     value: np.ndarray
 
+    def product(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """``rows @ weight.T + bias``: H x G and H -> B x H."""
+        from .sparse_cpu import add_rows
 
-def sparse_product(rows: SparseRows, weight: Tensor, bias: Tensor) -> Tensor:
-    """``rows @ weight.T + bias``: H x G and H -> B x H."""
-    from .sparse_cpu import add_rows
-
-    out = bias.detach().repeat(len(rows.start) - 1, 1)
-    add_rows(*rows, weight.detach().t().contiguous().numpy(), out.numpy())
-    return out
+        out = bias.detach().repeat(len(self.start) - 1, 1)
+        add_rows(*self, weight.detach().t().contiguous().numpy(), out.numpy())
+        return out
 
 
 def is_sparse_enough(x) -> bool:
-    """Whether `sparse_product` is the faster way for an array or matrix."""
+    """Whether `SparseRows.product` is the faster way for an array or matrix."""
     return sparse.issparse(x) and x.nnz < SPARSE_BELOW * x.shape[0] * x.shape[1]
 
 

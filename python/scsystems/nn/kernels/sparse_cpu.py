@@ -1,4 +1,4 @@
-"""The compiled loop of `sparse_product`."""
+"""The compiled loop of `SparseRows.product`."""
 
 from __future__ import annotations
 

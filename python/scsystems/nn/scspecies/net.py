@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..kernels.wide import WideLinear
 from ..layers import linear
 from ..likelihoods import (
     kl_normal,
@@ -149,8 +149,8 @@ class Decoder(nn.Module):
         )
         self.dispersion = sizes.dispersion
         # stand in for the products over all genes while training in bfloat16
-        self.wide: WideLinear | None = None
-        self.wide_zero: WideLinear | None = None
+        self.wide: Callable[[Tensor], Tensor] | None = None
+        self.wide_zero: Callable[[Tensor], Tensor] | None = None
         if sizes.dispersion == "cell":
             self.log_theta = linear(sizes.n_features, sizes.n_genes, generator)
         else:
@@ -170,12 +170,6 @@ class Decoder(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the expression fractions, B x G."""
         return self.rho(hidden) if self.wide is None else self.wide(hidden)
-
-    def reduce_precision(self, on: bool) -> None:
-        """Run the products over all genes in bfloat16, or in single precision again."""
-        self.wide = WideLinear(self.rho.weight, self.rho.bias, 0) if on else None
-        if self.zero is not None:
-            self.wide_zero = WideLinear(self.zero.weight, self.zero.bias, 0) if on else None
 
     def groups(self) -> tuple[tuple[int, float], ...]:
         """Number of genes and share of expression of homologous and other genes, if there are any."""
@@ -246,13 +240,6 @@ class ScviNet(nn.Module):
         self.library = LibraryEncoder(sizes, generator) if sizes.library == "encoder" else None
         self.decoder = Decoder(sizes, generator)
         self.register_buffer("library_prior", library_prior.float())
-
-    def reduce_precision(self, on: bool) -> None:
-        """Run the products over all genes in bfloat16, or in single precision again."""
-        self.outer.reduce_precision(on)
-        self.decoder.reduce_precision(on)
-        if self.library is not None:
-            self.library.hidden.reduce_precision(on)
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """Counts as the encoder sees them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..kernels.wide import WideLinear
 from ..layers import relu_dropout, uniform_
 
 
@@ -19,8 +20,8 @@ class NormLayer(nn.Module):
         super().__init__()
         fan_in = n_in + n_batches
         self.dropout_rate = dropout_rate
-        # stands in for the product while training in bfloat16
-        self.wide: WideLinear | None = None
+        # stands in for the product while training in bfloat16, see `reduced_precision`
+        self.wide: Callable[[Tensor], Tensor] | None = None
         self.weight = nn.Parameter(uniform_(torch.empty(n_out, n_in), fan_in, generator))
         self.bias = nn.Parameter(uniform_(torch.empty(n_out), fan_in, generator))
         self.batch_weight = None
@@ -49,7 +50,3 @@ class NormLayer(nn.Module):
             h = h + F.embedding(batch, self.batch_weight)
         h = self.norm(h)
         return relu_dropout(h, self.dropout_rate, generator) if train else F.relu(h)
-
-    def reduce_precision(self, on: bool) -> None:
-        """Run the product, over genes, in bfloat16, or in single precision again."""
-        self.wide = WideLinear(self.weight, self.bias, 1) if on else None

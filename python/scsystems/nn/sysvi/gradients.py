@@ -23,7 +23,6 @@ from ..kernels.layer import Rows
 from ..kernels.product import Product
 from ..kernels.residual import residual_gradients
 from ..kernels.stack import Stack
-from .cycle import other_system
 from .latent_gradients import LatentGradients, Posterior, latent_gradients
 from .net import LOG_VAR_RANGE, SysVILoss, SysVINet, SysVIWeights
 from .priors import VampPrior
@@ -151,7 +150,7 @@ class SysVIGradients:
 
     def _encode_cells(self, batch, generator) -> _Cells:
         net, encoder = self.net, self.encoder
-        covariates = net.covariates(batch.system, batch.categorical, batch.continuous)
+        covariates = net.condition(batch)
         design = net.covariates.design(covariates)
         rows = Rows(self.cells, encoder.stack.draw(self.n_cells, generator))
         encoder.set_design(self.cells, design)
@@ -273,12 +272,7 @@ class SysVIGradients:
     def _other_design(self, batch, generator: torch.Generator | None) -> Tensor:
         """Covariates of the counterfactual cells."""
         net = self.net
-        partner = other_system(batch.system, net.sizes.covariates.n_systems, generator)
-        if net.sizes.cycle_covariates == "keep":
-            there = net.covariates(partner, batch.categorical, batch.continuous)
-        else:
-            there = net.covariates.system_only(partner)
-        return net.covariates.design(there)
+        return net.covariates.design(net.counterfactual(batch, generator))
 
 
 class _Cells(NamedTuple):

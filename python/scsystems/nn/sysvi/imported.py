@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..layers import Covariates
 from .net import Decoder, Encoder, SysVINet, SysVISizes
-from .priors import Encode, VampPrior
+from .priors import PRIORS, Encode, VampPrior
 
 # the smallest variance that the Gaussian loss of torch accepts
 SMALLEST_VARIANCE = 1e-6
@@ -54,7 +54,7 @@ class SquareRootVampPrior(VampPrior):
 class ImportedSysVINet(SysVINet):
     """`SysVINet` with the arithmetic of scvi-tools."""
 
-    vamp_prior = SquareRootVampPrior
+    priors = PRIORS | {"vamp": SquareRootVampPrior}
 
     def __init__(self, sizes: SysVISizes, generator: torch.Generator, with_adversary: bool = False):
         super().__init__(sizes, generator, with_adversary)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from ..layers import (
 from ..likelihoods import gaussian_nll
 from .adversary import SystemClassifier
 from .cycle import cycle_distance, other_system
-from .priors import StandardNormalPrior, VampPrior
+from .priors import PRIORS, Prior, StandardNormalPrior
 
 # variances of the decoder: one for all genes and never learned, learned per gene, predicted per
 # cell and gene
@@ -172,8 +172,8 @@ class SysVINet(nn.Module):
         Add the system classifier of the ADV ablation.
     """
 
-    # what a "vamp" prior is made of
-    vamp_prior: type[VampPrior] = VampPrior
+    # what priors are made of, by the name that a user gives
+    priors: ClassVar[Mapping[str, type[Prior]]] = PRIORS
 
     def __init__(self, sizes: SysVISizes, generator: torch.Generator, with_adversary: bool = False):
         super().__init__()
@@ -181,7 +181,7 @@ class SysVINet(nn.Module):
         self.covariates = CovariateEncoder(sizes.covariates, generator)
         self.encoder = Encoder(sizes, generator)
         self.decoder = Decoder(sizes, generator)
-        self.prior: nn.Module = StandardNormalPrior()
+        self.prior: Prior = StandardNormalPrior()
         self.adversary = (
             SystemClassifier(sizes.n_latent, sizes.covariates.n_systems, generator)
             if with_adversary
@@ -211,6 +211,27 @@ class SysVINet(nn.Module):
         source = covariates.design if covariates.design is not None else covariates.codes
         zeros = torch.zeros(len(source), self.sizes.covariates.n_total, device=source.device)
         return Covariates(design=zeros)
+
+    def condition(self, cells, system: Tensor | None = None) -> Covariates:
+        """The covariates of a minibatch, as every layer takes them.
+
+        Parameters
+        ----------
+        cells
+            With ``system`` (B), ``categorical`` (B x C or ``None``) and ``continuous`` (B x D or
+            ``None``).
+        system
+            Codes that take the place of the cells' own systems.
+        """
+        own = cells.system if system is None else system
+        return self.covariates(own, cells.categorical, cells.continuous)
+
+    def counterfactual(self, cells, generator: torch.Generator | None) -> Covariates:
+        """The covariates of the cells as if they came from another system, drawn at random."""
+        system = other_system(cells.system, self.sizes.covariates.n_systems, generator)
+        if self.sizes.cycle_covariates == "keep":
+            return self.condition(cells, system)
+        return self.covariates.system_only(system)
 
     def encode(self, x: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Posterior mean and variance with running statistics and no dropout, B x L each."""
@@ -247,7 +268,7 @@ class SysVINet(nn.Module):
             Minibatch statistics and dropout on (training) or off (validation).
         """
         x = batch.x
-        covariates = self.covariates(batch.system, batch.categorical, batch.continuous)
+        covariates = self.condition(batch)
         mean, var = self.encoder(x, self._encoder_view(covariates), train, generator)
         noise = torch.randn(mean.shape, device=mean.device, dtype=mean.dtype, generator=generator)
         z = mean + var.sqrt() * noise
@@ -256,11 +277,7 @@ class SysVINet(nn.Module):
         log_var = self.decoder.variance(hidden)
         zero = x.new_zeros(())
         if weights.cycle > 0:
-            partner = other_system(batch.system, self.sizes.covariates.n_systems, generator)
-            if self.sizes.cycle_covariates == "keep":
-                there = self.covariates(partner, batch.categorical, batch.continuous)
-            else:
-                there = self.covariates.system_only(partner)
+            there = self.counterfactual(batch, generator)
             hidden_cycle = self.decoder.hidden(z, there, train, generator)
             # both halves share the widest product of the decoder
             x_mean, x_cycle = self.decoder.expression(torch.cat([hidden, hidden_cycle])).chunk(2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from scsystems.nn.kernels.sparse import is_sparse_enough, sparse_product, sparse_rows
+from scsystems.nn.kernels.sparse import is_sparse_enough, sparse_rows
 from scsystems.nn.layers import Covariates, CovariateSizes, HiddenLayer
 
 
@@ -21,7 +21,7 @@ def test_products(index):
     x.indptr, x.indices = x.indptr.astype(index), x.indices.astype(index)
     rng = np.random.default_rng(1)
     weight, bias = rng.normal(size=(7, x.shape[1])), rng.normal(size=7)
-    got = sparse_product(sparse_rows(x), *(torch.tensor(a).float() for a in (weight, bias)))
+    got = sparse_rows(x).product(*(torch.tensor(a).float() for a in (weight, bias)))
     np.testing.assert_allclose(got, x.toarray() @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 

@@ -14,6 +14,7 @@ from scsystems.nn.scspecies.alignment import (
 )
 from scsystems.nn.scspecies.gradients import FastForward, fast_gradients, has_fast_forward
 from scsystems.nn.scspecies.net import ScviNet, ScviSizes, scvi_loss
+from scsystems.nn.scspecies.reduced import reduced_precision
 from scsystems.train.flat import flat_parameters
 
 N, N_CONTEXT, G, L, F = 11, 9, 13, 3, 8
@@ -188,8 +189,8 @@ def test_bfloat16_is_as_near_to_float32_as_the_reference_in_bfloat16():
     # 77 genes are filled up to a number that products like
     def result(fast, reduced):
         net = make_net(torch.float32, n_genes=77, n_homologous=30, n_features=64, n_hidden=32)
-        net.reduce_precision(reduced)
-        return run(net, net, Pretraining(), BATCHES[:1], fast)[0]
+        with reduced_precision(net, reduced):
+            return run(net, net, Pretraining(), BATCHES[:1], fast)[0]
 
     exact, reference, got = result(False, False), result(False, True), result(True, True)
     torch.testing.assert_close(got[0], exact[0], rtol=0.005, atol=0.005)
