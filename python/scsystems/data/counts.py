@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from scipy import sparse
 from scipy.special import gammaln
 from torch import Tensor
+
+from .source import epoch_schedule
 
 # cells whose sums are computed at a time, in double precision
 BLOCK = 4096
@@ -88,6 +91,14 @@ class ResidentCounts:
 
     def __len__(self) -> int:
         return len(self.total)
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """One block: see `epoch_schedule`."""
+        yield epoch_schedule(len(self), batch_size, generator, self.device)
+
+    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+        """Indices of all cells once, in their order."""
+        yield from torch.arange(len(self)).split(batch_size)
 
     def gather(self, indices: Tensor) -> CountBatch:
         """The minibatch of the cells at ``indices``."""

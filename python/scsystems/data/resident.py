@@ -1,15 +1,17 @@
-"""Minibatches: the one interface the trainer sees, and its device-resident source."""
+"""Cells that are all on the training device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
+
+from .source import Minibatch, epoch_schedule
 
 Storage = Literal["auto", "dense", "sparse"]
 
@@ -44,32 +46,6 @@ class CellArrays:
         return replace(self, x=x[indices], **pick)
 
 
-class Minibatch(NamedTuple):
-    """The tensors of B cells on the training device."""
-
-    x: Tensor
-    system: Tensor
-    categorical: Tensor | None
-    continuous: Tensor | None
-    weight: Tensor | None
-    # the cells' positions in their source, to look up what else is known of each
-    index: Tensor | None = None
-
-
-def epoch_schedule(n_cells: int, batch_size: int, generator: torch.Generator, device) -> Tensor:
-    """Indices of one epoch: steps x size, every cell at least once.
-
-    All minibatches have the same size, as near below ``batch_size`` as divides the cells
-    evenly, so that none is ever a single cell. What is missing to a full last minibatch
-    (fewer cells than there are steps) is filled with cells of the epoch's beginning.
-    """
-    steps = -(-n_cells // batch_size)
-    size = -(-n_cells // steps)
-    order = torch.randperm(n_cells, generator=generator, device=device)
-    filled = torch.cat([order, order[: steps * size - n_cells]])
-    return filled.view(steps, size)
-
-
 class ResidentCells:
     """All cells on the training device; a minibatch is an index gather there.
 
@@ -101,6 +77,14 @@ class ResidentCells:
 
     def __len__(self) -> int:
         return self.n_cells
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """One block: see `epoch_schedule`."""
+        yield epoch_schedule(self.n_cells, batch_size, generator, self.device)
+
+    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+        """Indices of all cells once, in their order."""
+        yield from torch.arange(self.n_cells, device=self.device).split(batch_size)
 
     def gather(self, indices: Tensor) -> Minibatch:
         """The minibatch of the cells at ``indices`` (on the device, without synchronization)."""

@@ -15,8 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..data.counts import ResidentCounts
-from ..data.resident import Minibatch, ResidentCells
+from ..data.source import BatchSource, Minibatch
 from ..errors import InputError, NonFiniteError
 from ..threads import torch_threads
 from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
@@ -133,10 +132,10 @@ class FitResult:
 def fit(
     net: nn.Module,
     loss: LossFunction,
-    train_cells: ResidentCells | ResidentCounts,
+    train_cells: BatchSource,
     settings: FitSettings,
     generator: torch.Generator,
-    validation_cells: ResidentCells | None = None,
+    validation_cells: BatchSource | None = None,
     callbacks: Sequence[Callback] = (),
     identity: dict[str, Any] | None = None,
     gradients: Gradients | None = None,
@@ -312,7 +311,7 @@ class _Run:
 @torch.no_grad()
 def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
     sums, names = 0.0, ()
-    for indices in torch.arange(len(cells), device=cells.device).split(settings.batch_size):
+    for indices in cells.in_order(settings.batch_size):
         parts = loss(cells.gather(indices), epoch, generator, False)
         sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields
     return named_losses(names, "validation", sums / len(cells))

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..data.counts import ResidentCounts
-from ..data.resident import Minibatch, ResidentCells, epoch_schedule
+from ..data.source import BatchSource, Minibatch
 from .adam import FlatAdam
 from .flat import FlatParameters
 from .parallel.forked import Team, forked_team
@@ -47,7 +46,7 @@ class Steps:
         self,
         gradients: Gradients,
         flat: FlatParameters,
-        cells: ResidentCells | ResidentCounts,
+        cells: BatchSource,
         batch_size: int,
         optimizer: torch.optim.Optimizer | FlatAdam,
         generator: torch.Generator,
@@ -70,17 +69,18 @@ class Steps:
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """All minibatches once; returns the mean losses."""
         self.epoch.fill_(epoch)
-        cells = self.cells
-        schedule = epoch_schedule(len(cells), self.batch_size, self.generator, cells.device)
         if self.sums is not None:
             self.sums.zero_()
-        if self.team is None:
-            for indices in schedule:
-                self.step(indices)
-        else:
-            for minibatches in schedule.split(len(self.flat.gradients)):
-                self.step_together(minibatches)
-        return named_losses(self.names, "train", self.sums / len(schedule))
+        n_steps = 0
+        for block in self.cells.epoch(self.batch_size, self.generator):
+            n_steps += len(block)
+            if self.team is None:
+                for indices in block:
+                    self.step(indices)
+            else:
+                for minibatches in block.split(len(self.flat.gradients)):
+                    self.step_together(minibatches)
+        return named_losses(self.names, "train", self.sums / n_steps)
 
     def step(self, indices: Tensor) -> None:
         """One step of the optimizer on the cells at ``indices``; adds the losses up."""

@@ -4,7 +4,8 @@ import torch
 from scipy import sparse
 
 from scsystems.data import resident as minibatches
-from scsystems.data.resident import CellArrays, ResidentCells, epoch_schedule, iterate
+from scsystems.data.resident import CellArrays, ResidentCells, iterate
+from scsystems.data.source import epoch_schedule
 
 CPU = torch.device("cpu")
 

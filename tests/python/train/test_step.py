@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scsystems.data.resident import CellArrays, ResidentCells, epoch_schedule
+from scsystems.data.resident import CellArrays, ResidentCells
+from scsystems.data.source import epoch_schedule
 from scsystems.train.adam import FlatAdam
 from scsystems.train.flat import flat_parameters
 from scsystems.train.parallel.forked import can_fork

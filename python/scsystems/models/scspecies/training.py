@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ...data.counts import CountBatch, ResidentCounts
 from ...data.neighbors import agreeing, nearest, vote
-from ...data.resident import CellArrays, Minibatch, ResidentCells, iterate
+from ...data.resident import CellArrays, ResidentCells, iterate
+from ...data.source import Minibatch
 from ...nn.scspecies.alignment import (
     AlignedNet,
     AlignmentOptions,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scsystems.data.resident import Minibatch
+from scsystems.data.source import Minibatch
 from scsystems.nn.kernels import residual, stack
 from scsystems.nn.layers import CovariateSizes
 from scsystems.nn.sysvi import mixture_gradients as mixture
