@@ -31,6 +31,10 @@ class ModelFileError(ScsystemsError, OSError):
     """A saved model is incomplete, damaged, or does not match the data."""
 
 
+class StoreError(ScsystemsError, OSError):
+    """Cells on disk cannot be read, or have changed meanwhile."""
+
+
 class NotSupportedError(ScsystemsError, NotImplementedError):
     """What was asked for is left out on purpose; the message says why."""
 

@@ -1,0 +1,192 @@
+"""Expression that stays on disk: rows of a matrix in an ``.h5ad`` file or a ``.zarr`` store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from ..errors import InputError, StoreError, require_extra
+
+# rows that are not wanted are read all the same where fewer lie between two that are
+GAP = 32
+# rows at a time where a whole matrix is gone through
+ROWS = 4096
+
+
+class DiskMatrix:
+    """A matrix of n cells x G genes on disk, of which rows are read when they are asked for.
+
+    Indexed by a slice or an array of row numbers it gives a CSR matrix in single precision;
+    columns that were left out are never kept in memory.
+
+    Parameters
+    ----------
+    path
+        ``.h5ad`` file or ``.zarr`` store, as AnnData writes it.
+    key
+        Where the matrix is: ``"X"``, ``"layers/counts"``, ``"raw/X"``.
+    columns
+        Numbers of the columns to take, in this order; default all.
+    factors
+        For counts, n numbers: what each cell's counts are multiplied with before log1p is taken.
+        Without them values are given as they are.
+
+    Raises
+    ------
+    InputError
+        If there is no such matrix, or it lies by genes (CSC).
+    StoreError
+        If the file cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        key: str = "X",
+        columns: Sequence[int] | np.ndarray | None = None,
+        factors: np.ndarray | None = None,
+    ):
+        self.path, self.key, self.factors = Path(path), key, factors
+        self._stamp = self._stamp_now()
+        element = _open(self.path, key)
+        kind = element.attrs.get("encoding-type")
+        if kind == "csc_matrix":
+            raise InputError(
+                f"{self.path}: {key} is stored by genes (CSC), so that no cell can be read without reading all. "
+                "Expected it stored by cells: write it again with adata.X = adata.X.tocsr()."
+            )
+        if kind == "csr_matrix":
+            self._values, self._columns = element["data"], element["indices"]
+            # 8 bytes a cell
+            self._start = element["indptr"][:]
+            shape = tuple(int(n) for n in element.attrs["shape"])
+        elif kind in ("array", None) and len(getattr(element, "shape", ())) == 2:
+            self._values, self._columns, shape = element, None, element.shape
+        else:
+            raise InputError(
+                f"{self.path}: {key} is stored as {kind!r}. Expected a CSR or dense matrix."
+            )
+        self._n_stored = shape[1]
+        self.columns = None if columns is None else np.asarray(columns, np.int64)
+        if self.columns is not None:
+            # stored column -> column here
+            self._place = np.full(self._n_stored, -1, np.int32)
+            self._place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
+        self.shape = shape[0], self._n_stored if columns is None else len(self.columns)
+        self.dtype = np.dtype(np.float32)
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> sparse.csr_matrix:
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self.read(start, max(start, stop))
+            rows = np.arange(start, stop, step)
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        if not len(rows):
+            return sparse.csr_matrix(self.shape, dtype=np.float32)[:0]
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        parts = [self.read(int(run[0]), int(run[-1]) + 1)[run - run[0]] for run in _runs(ascending)]
+        back = np.empty(len(rows), np.int64)
+        back[order] = np.arange(len(rows))
+        return sparse.vstack(parts, format="csr")[back]
+
+    def read(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Rows ``start`` to ``stop`` (not included)."""
+        try:
+            rows = self._read(start, stop)
+        except (OSError, KeyError, ValueError, RuntimeError, IndexError, TypeError) as error:
+            raise StoreError(
+                f"{self.path}: cells {start:,} to {stop - 1:,} (counting from 0) of {self.key} could not be read "
+                f"({error}). Expected a complete file that is not written to meanwhile. Copy it again."
+            ) from error
+        if self.factors is not None:
+            rows.data *= np.repeat(
+                self.factors[start:stop].astype(np.float32), np.diff(rows.indptr)
+            )
+            np.log1p(rows.data, out=rows.data)
+        return rows
+
+    def _read(self, start: int, stop: int) -> sparse.csr_matrix:
+        if self._columns is None:
+            dense = np.asarray(self._values[start:stop], np.float32)
+            return sparse.csr_matrix(dense if self.columns is None else dense[:, self.columns])
+        first, last = int(self._start[start]), int(self._start[stop])
+        values = np.asarray(self._values[first:last], np.float32)
+        columns = np.asarray(self._columns[first:last])
+        if len(values) != last - first or len(columns) != last - first:
+            raise OSError(f"{last - first} values expected, {len(values)} found")
+        ends = (self._start[start : stop + 1] - first).astype(np.int64)
+        if self.columns is not None:
+            columns = self._place[columns]
+            wanted = columns >= 0
+            ends = np.concatenate([[0], np.cumsum(wanted)])[ends]
+            values, columns = values[wanted], columns[wanted]
+        return sparse.csr_matrix((values, columns, ends), shape=(stop - start, self.shape[1]))
+
+    def blocks(self, n_rows: int = ROWS) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+        """The whole matrix, so many rows at a time, and which they are."""
+        for start in range(0, len(self), n_rows):
+            part = slice(start, min(start + n_rows, len(self)))
+            yield part, self.read(part.start, part.stop)
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was written to since it was opened."""
+        if self._stamp_now() != self._stamp:
+            raise StoreError(
+                f"{self.path} has changed since it was opened. Expected a file that stays as it is. Start again."
+            )
+
+    def _stamp_now(self) -> tuple[int, ...]:
+        files = [self.path]
+        if self.path.is_dir():
+            parts = self.key.split("/")
+            folders = [self.path.joinpath(*parts[:i]) for i in range(len(parts) + 1)]
+            files = [f / n for f in folders for n in ("zarr.json", ".zattrs", ".zgroup")]
+        try:
+            found = [f.stat() for f in files if f.exists()]
+        except OSError as error:
+            raise StoreError(f"{self.path} could not be read ({error}).") from error
+        return tuple(n for s in found for n in (s.st_mtime_ns, s.st_size))
+
+
+def _open(path: Path, key: str) -> Any:
+    """The group or array with the matrix."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Expected an .h5ad file or a .zarr store.")
+    try:
+        if path.is_dir():
+            root = require_extra("zarr", "atlas").open_group(str(path), mode="r")
+        else:
+            import h5py
+
+            root = h5py.File(path, "r")
+        element = root
+        for part in key.split("/"):
+            if part not in element:
+                raise InputError(
+                    f"{path} has no {key}. It has: {', '.join(sorted(element.keys()))}."
+                )
+            element = element[part]
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise StoreError(
+            f"{path} could not be read ({error}). Expected an .h5ad file or a .zarr store, as AnnData writes it."
+        ) from error
+    return element
+
+
+def _runs(rows: np.ndarray) -> list[np.ndarray]:
+    """Ascending row numbers, cut where many rows lie between two of them."""
+    return np.split(rows, np.flatnonzero(np.diff(rows) > GAP) + 1)
