@@ -28,7 +28,8 @@ vignettes: setup
 test: lint test-python test-interop test-r check-r
 
 lint: setup
-	$(PYTHON_BIN) -m ruff check python tests
+	$(PYTHON_BIN) -m ruff check .
+	$(PYTHON_BIN) -m ruff format --check .
 
 test-python test-interop test-r check-r: export OMP_NUM_THREADS ?= 1
 

@@ -35,8 +35,8 @@ def worker(n_cells: int, n_target: int, n_genes: int) -> None:
     import torch
     from scipy import sparse
 
-    from scsystems.data.resident import CellArrays, ResidentCells
     from scsystems.data.neighbors import nearest
+    from scsystems.data.resident import CellArrays, ResidentCells
     from scsystems.models.scspecies.training import SEARCH_CHUNK, AlignmentObjective, Weights
     from scsystems.nn.scspecies.alignment import (
         AlignedNet,
