@@ -25,10 +25,9 @@ class DiskMatrix:
 
     Parameters
     ----------
-    path
-        ``.h5ad`` file or ``.zarr`` store, as AnnData writes it.
-    key
-        Where the matrix is: ``"X"``, ``"layers/counts"``, ``"raw/X"``.
+    element
+        The matrix as h5py or zarr open it: a dense array, or the group of a CSR matrix. See
+        `open` for files, and `on_disk` for what an AnnData holds.
     columns
         Numbers of the columns to take, in this order; default all.
     factors
@@ -38,25 +37,22 @@ class DiskMatrix:
     Raises
     ------
     InputError
-        If there is no such matrix, or it lies by genes (CSC).
-    StoreError
-        If the file cannot be read.
+        If it is no matrix, or one that lies by genes (CSC).
     """
 
     def __init__(
         self,
-        path: str | Path,
-        key: str = "X",
+        element: Any,
         columns: Sequence[int] | np.ndarray | None = None,
         factors: np.ndarray | None = None,
     ):
-        self.path, self.key, self.factors = Path(path), key, factors
+        self.path, self.key, self.factors = *_place(element), factors
+        self._element = element
         self._stamp = self._stamp_now()
-        element = _open(self.path, key)
         kind = element.attrs.get("encoding-type")
         if kind == "csc_matrix":
             raise InputError(
-                f"{self.path}: {key} is stored by genes (CSC), so that no cell can be read without reading all. "
+                f"{self.path}: {self.key} is stored by genes (CSC), so that no cell can be read without reading all. "
                 "Expected it stored by cells: write it again with adata.X = adata.X.tocsr()."
             )
         if kind == "csr_matrix":
@@ -68,7 +64,7 @@ class DiskMatrix:
             self._values, self._columns, shape = element, None, element.shape
         else:
             raise InputError(
-                f"{self.path}: {key} is stored as {kind!r}. Expected a CSR or dense matrix."
+                f"{self.path}: {self.key} is stored as {kind!r}. Expected a CSR or dense matrix."
             )
         self._n_stored = shape[1]
         self.columns = None if columns is None else np.asarray(columns, np.int64)
@@ -79,6 +75,34 @@ class DiskMatrix:
         self.shape = shape[0], self._n_stored if columns is None else len(self.columns)
         self.dtype = np.dtype(np.float32)
         self.ndim = 2
+
+    @classmethod
+    def open(cls, path: str | Path, key: str = "X", *args: Any, **kwargs: Any) -> DiskMatrix:
+        """The matrix in an ``.h5ad`` file or ``.zarr`` store.
+
+        Parameters
+        ----------
+        path
+            The file, as AnnData writes it.
+        key
+            Where the matrix is: ``"X"``, ``"layers/counts"``, ``"raw/X"``.
+        *args, **kwargs
+            ``columns`` and ``factors``.
+
+        Raises
+        ------
+        InputError
+            If there is no such file or matrix.
+        StoreError
+            If the file cannot be read.
+        """
+        return cls(_open(Path(path), key), *args, **kwargs)
+
+    def take_columns(self, columns: Sequence[int] | np.ndarray) -> DiskMatrix:
+        """The same cells, of which only some columns are taken, in this order."""
+        columns = np.asarray(columns, np.int64)
+        own = columns if self.columns is None else self.columns[columns]
+        return DiskMatrix(self._element, own, self.factors)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -185,6 +209,28 @@ def _open(path: Path, key: str) -> Any:
             f"{path} could not be read ({error}). Expected an .h5ad file or a .zarr store, as AnnData writes it."
         ) from error
     return element
+
+
+def _place(element: Any) -> tuple[Path, str]:
+    """File and name of what h5py or zarr have opened."""
+    if hasattr(element, "file"):
+        return Path(element.file.filename), element.name.strip("/")
+    root = getattr(element.store, "root", None) or getattr(element.store, "path", "zarr store")
+    return Path(root), element.path
+
+
+def on_disk(x: Any) -> DiskMatrix | None:
+    """The matrix of an AnnData that was opened and not read, else ``None``.
+
+    That is ``X`` of ``anndata.read_h5ad(path, backed="r")``, or what
+    ``anndata.io.sparse_dataset`` makes of a group.
+    """
+    group = getattr(x, "group", None)
+    if group is not None:
+        return DiskMatrix(group)
+    if type(x).__module__.split(".")[0] in ("h5py", "zarr") and hasattr(x, "attrs"):
+        return DiskMatrix(x)
+    return x if isinstance(x, DiskMatrix) else None
 
 
 def _runs(rows: np.ndarray) -> list[np.ndarray]:

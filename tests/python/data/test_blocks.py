@@ -25,7 +25,7 @@ def arrays(tmp_path):
     AnnData(sparse.csr_matrix(x)).write_h5ad(tmp_path / "cells.h5ad")
     system = np.repeat([0, 1], [900, 100])
     donor = rng.integers(0, 3, (N, 1))
-    matrix = DiskMatrix(tmp_path / "cells.h5ad")
+    matrix = DiskMatrix.open(tmp_path / "cells.h5ad")
     return CellArrays(matrix, system, donor, rng.normal(size=(N, 1)).astype("f4")), x
 
 

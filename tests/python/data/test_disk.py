@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 from scipy import sparse
 
 from scsystems.data import disk
@@ -51,7 +51,7 @@ def store(request, tmp_path, x):
     ids=str,
 )
 def test_rows_are_those_of_the_matrix(store, x, key, columns, rows):
-    matrix = DiskMatrix(store, key, columns)
+    matrix = DiskMatrix.open(store, key, columns)
     wanted = x if columns is None else x[:, columns]
     assert matrix.shape == wanted.shape
     got = matrix[rows]
@@ -61,29 +61,58 @@ def test_rows_are_those_of_the_matrix(store, x, key, columns, rows):
 
 def test_counts_are_normalized_on_the_way(store, x):
     factors = 1e4 / np.maximum(x.sum(1), 1)
-    got = DiskMatrix(store, "X", [1, 2], factors)[10:60].toarray()
+    got = DiskMatrix.open(store, "X", [1, 2], factors)[10:60].toarray()
     np.testing.assert_allclose(got, np.log1p(x * factors[:, None])[10:60, [1, 2]], rtol=1e-6)
 
 
+def test_columns_of_columns(store, x):
+    matrix = DiskMatrix.open(store, "X", [5, 2, 9]).take_columns([2, 0])
+    np.testing.assert_array_equal(matrix[4:9].toarray(), x[4:9][:, [9, 5]])
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_matrix_of_an_opened_anndata(tmp_path, x, dense):
+    AnnData(x if dense else sparse.csr_matrix(x)).write_h5ad(tmp_path / "x.h5ad")
+    opened = read_h5ad(tmp_path / "x.h5ad", backed="r")
+    matrix = disk.on_disk(opened.X)
+    np.testing.assert_array_equal(matrix[:].toarray(), x)
+    assert (matrix.path, matrix.key) == (tmp_path / "x.h5ad", "X")
+    opened.file.close()
+    assert disk.on_disk(x) is None
+    assert disk.on_disk(sparse.csr_matrix(x)) is None
+
+
+def test_a_zarr_store_in_an_anndata(tmp_path, x):
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed: zarr is NOT tested here")
+    anndata_io = pytest.importorskip("anndata.io", reason="anndata is too old for this")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Writing zarr v2")
+        AnnData(sparse.csr_matrix(x)).write_zarr(tmp_path / "x.zarr")
+    group = zarr.open_group(str(tmp_path / "x.zarr"), mode="r")
+    matrix = disk.on_disk(anndata_io.sparse_dataset(group["X"]))
+    np.testing.assert_array_equal(matrix[3:8].toarray(), x[3:8])
+    assert (matrix.path, matrix.key) == (tmp_path / "x.zarr", "X")
+
+
 def test_blocks_go_through_all_rows(store, x):
-    parts = list(DiskMatrix(store).blocks(64))
+    parts = list(DiskMatrix.open(store).blocks(64))
     assert [p for p, _ in parts][-1] == slice(256, N)
     np.testing.assert_array_equal(sparse.vstack([m for _, m in parts]).toarray(), x)
 
 
 def test_what_cannot_be_read_by_cells_is_refused(store, tmp_path):
     with pytest.raises(InputError, match=r"stored by genes .*tocsr"):
-        DiskMatrix(store, "layers/genes")
+        DiskMatrix.open(store, "layers/genes")
     with pytest.raises(InputError, match="has no layers/nope"):
-        DiskMatrix(store, "layers/nope")
+        DiskMatrix.open(store, "layers/nope")
     with pytest.raises(InputError, match="stored as 'dataframe'"):
-        DiskMatrix(store, "obs")
+        DiskMatrix.open(store, "obs")
     with pytest.raises(InputError, match="does not exist"):
-        DiskMatrix(tmp_path / "none.h5ad")
+        DiskMatrix.open(tmp_path / "none.h5ad")
 
 
 def test_damaged_files_are_refused_naming_the_cells(store):
-    matrix = DiskMatrix(store)
+    matrix = DiskMatrix.open(store)
     matrix._values = matrix._values[:200]
     with pytest.raises(StoreError, match=r"cells 250 to 299 \(counting from 0\) of X could not be"):
         matrix[250:]
@@ -91,11 +120,11 @@ def test_damaged_files_are_refused_naming_the_cells(store):
         short = store.with_stem("short")
         short.write_bytes(store.read_bytes()[:1000])
         with pytest.raises(StoreError, match="could not be read"):
-            DiskMatrix(short)
+            DiskMatrix.open(short)
 
 
 def test_a_store_that_has_changed_is_refused(store):
-    matrix = DiskMatrix(store)
+    matrix = DiskMatrix.open(store)
     matrix.check_unchanged()
     inner = store if store.is_file() else next(store.glob("X/zarr.json"), store / "X/.zattrs")
     inner.write_bytes(inner.read_bytes() + b" ")
