@@ -1,4 +1,4 @@
-"""SysVI with settings of your own on one data set: trials like those in docs/quality.md.
+"""SysVI with settings of your own on one data set: trials like those in benchmarks/experiments.md.
 
     python benchmarks/sysvi_settings.py --out trials.jsonl --data pancreas.h5ad --label cell_type \
         --batch donor --n-top-genes 2000 --seeds 0 1 2 3 4 --plan '{"lr": 1e-3}'

@@ -110,7 +110,7 @@ def prepare(
         type's marker, add it to the ``var_names`` of a first result and prepare again.
     n_top_genes
         Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue). With
-        2000 the pancreas mixed more than with 3000, see ``docs/quality.md``.
+        2000 the pancreas mixed more than with 3000, see ``docs/defaults.md``.
     flavor
         How :func:`scanpy.pp.highly_variable_genes` ranks genes: ``"cell_ranger"`` or
         ``"seurat"``.

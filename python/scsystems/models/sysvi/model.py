@@ -85,15 +85,15 @@ class SysVI(
     n_latent, n_hidden, n_layers, dropout_rate
         Latent dimensions, and width, number and dropout rate of the hidden layers. Other widths
         integrated the pancreas worse or lost a rare type, and so did a deeper encoder, see
-        ``docs/quality.md``.
+        ``docs/defaults.md``.
     n_layers_decoder
         Hidden layers of the decoder; default 3 (paper: as many as of the encoder, ``n_layers``).
-        With 3 systems mix more than with 2, see ``docs/quality.md``.
+        With 3 systems mix more than with 2, see ``docs/defaults.md``.
     out_var_mode
         Variance of the decoder: ``"constant"`` (default; 1 for every gene, so that the
         reconstruction loss is half the squared error), ``"feature"`` (paper; one per gene,
         learned) or ``"sample_feature"`` (predicted per cell and gene). A learned variance counts
-        a gene of noise as much as a marker of a cell type, see ``docs/quality.md``.
+        a gene of noise as much as a marker of a cell type, see ``docs/defaults.md``.
     embed_categorical_covariates
         Let categorical covariates enter as learned vectors, for many samples.
     embedding_dim
