@@ -139,9 +139,7 @@ def read_folder(
         try:
             tensors = load_file(weights, device=str(device))
         except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
-            raise ModelFileError(
-                f"{weights} is damaged or cut short ({error}). {AGAIN}"
-            ) from error
+            raise ModelFileError(f"{weights} is damaged or cut short ({error}). {AGAIN}") from error
         bad = not_finite(tensors)
         if bad:
             raise ModelFileError(

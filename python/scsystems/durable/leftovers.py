@@ -24,7 +24,7 @@ SECONDS_ELSEWHERE = 7 * 86400
 
 
 def owner() -> str:
-    """This process, in the name of a folder."""
+    """What names this process in the name of a folder."""
     return f"scsystems-{_place()}-{os.getpid()}-{_started(os.getpid()) or 0}"
 
 

@@ -138,9 +138,7 @@ def holds_set(folder: Path, stem: str) -> bool:
     return (folder / f"{stem}.safetensors").exists()
 
 
-def _fill(
-    fresh: Path, stem: str, record: dict[str, Any], files: Mapping[str, Writer]
-) -> None:
+def _fill(fresh: Path, stem: str, record: dict[str, Any], files: Mapping[str, Writer]) -> None:
     """All files, complete and on the disk."""
     main = fresh / f"{stem}.json"
     main.touch()

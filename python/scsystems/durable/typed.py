@@ -57,6 +57,8 @@ def typed(kind: Any, value: Any, name: str) -> Any:
             number = math.inf
         if math.isfinite(number):
             return number
+    elif kind is int and type(value) is float and value.is_integer():
+        return int(value)  # R has no others
     elif value is None and kind in (None, type(None)):
         return value
     elif type(value) is kind and kind in (int, str, bool):

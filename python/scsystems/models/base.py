@@ -19,8 +19,8 @@ from scipy import sparse
 from torch import nn
 
 from .._version import __version__
-from ..errors import InputError, ModelFileError, NotTrainedError
 from ..durable.replace import Writer
+from ..errors import InputError, ModelFileError, NotTrainedError
 from ..files import read_facts, read_folder, write_folder
 from ..train.loop import FitResult
 

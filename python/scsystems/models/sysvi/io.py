@@ -185,6 +185,8 @@ class FilesMixin(TrainedState):
     def _checked(self, given: dict[str, Any], where: str) -> dict[str, Any]:
         """The constructor's arguments, as it would have them."""
         given = dict(given)
+        # an entry of no meaning that models once had
+        given.pop("skip", None)
         arithmetic = given.pop("arithmetic", None)
         if arithmetic not in (None, ARITHMETIC):
             raise ModelFileError(
