@@ -35,6 +35,10 @@ class StoreError(ScsystemsError, OSError):
     """Cells on disk cannot be read, or have changed meanwhile."""
 
 
+class WriteError(ScsystemsError, OSError):
+    """A file or folder could not be written; what was there is as it was."""
+
+
 class NotSupportedError(ScsystemsError, NotImplementedError):
     """What was asked for is left out on purpose; the message says why."""
 

@@ -1,11 +1,9 @@
-"""Folders of weights and facts: safetensors beside JSON, written whole or not at all."""
+"""Folders of weights and facts: safetensors beside JSON, replaced whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,75 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .errors import ModelFileError
+from .durable.leftovers import is_leftover
+from .durable.manifest import AGAIN, SUMS, read_record
+from .durable.replace import Writer
+from .durable.sets import consistent, find, holds_set, write_set
+from .durable.steps import UNCHANGED, check_writable, full_path, writing
+from .errors import ModelFileError, NonFiniteError
+
+# what systems put into a folder that is otherwise empty
+NOBODYS = {".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini", "lost+found"}
+
+
+def check_folder(path: str | Path, name: str = "model", overwrite: bool = False) -> Path:
+    """Refuse a folder that `write_folder` would not write into; for callers with work before it.
+
+    Parameters
+    ----------
+    path
+        The folder; ``~`` is the home folder.
+    name
+        Stem of the files.
+    overwrite
+        Whether files of ours there may be replaced.
+
+    Returns
+    -------
+    The path in full.
+
+    Raises
+    ------
+    ModelFileError
+        If there is something already.
+    WriteError
+        If nothing can be written there.
+    """
+    path = full_path(path)
+    with writing(path):
+        if path.exists():
+            if not path.is_dir():
+                raise ModelFileError(
+                    f"{path} is a file, so it is not replaced by a {name} folder. Give another path."
+                )
+            full = any(
+                not is_leftover(entry) and entry not in NOBODYS for entry in os.listdir(path)
+            )
+            if full and not overwrite:
+                raise ModelFileError(
+                    f"{path} exists already. Give another path, or overwrite=True to replace it."
+                )
+            if full and not holds_set(path, name):
+                raise ModelFileError(
+                    f"{path} exists and is not a {name} folder, so nothing is written there. Give another path."
+                )
+    check_writable(path)
+    return path
 
 
 def write_folder(
-    path: str | Path, name: str, tensors: dict[str, Tensor], record: dict[str, Any], overwrite: bool
+    path: str | Path,
+    name: str,
+    tensors: dict[str, Tensor],
+    record: dict[str, Any],
+    overwrite: bool,
+    beside: Mapping[str, Writer] | None = None,
+    kept: str = UNCHANGED,
 ) -> Path:
     """Write ``name.safetensors`` and ``name.json`` into a folder, atomically.
 
-    The folder is made complete under a temporary name beside its place and then moved there, so
-    that a crash or a full disk never leaves half a model.
+    At any moment the folder holds the old files or the new ones, whatever happens to the process
+    or the power; other files in it stay.
 
     Parameters
     ----------
@@ -36,40 +93,31 @@ def write_folder(
     record
         What goes into the JSON file.
     overwrite
-        Replace an existing folder.
+        Replace files that are there.
+    beside
+        Further files that belong to them: name -> function that writes it to a given path.
+    kept
+        What to say of old and new in case of an error.
+
+    Raises
+    ------
+    ModelFileError
+        If there is something else in the folder.
+    NonFiniteError
+        If tensors hold NaN or infinity.
+    WriteError
+        If the disk is full, for example.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise ModelFileError(
-            f"{path} exists already. Give another path, or overwrite=True to replace it."
+    path = check_folder(path, name, overwrite)
+    bad = not_finite(tensors)
+    if bad:
+        raise NonFiniteError(
+            f"NaN or infinity in {', '.join(bad[:3])}: nothing is written to {path}, for it would be of no use. "
+            "Training has failed; train again with a lower learning rate, or with gradient_clip_val."
         )
-    if (
-        path.exists()
-        and not (path / f"{name}.json").exists()
-        and (path.is_file() or any(path.iterdir()))
-    ):
-        raise ModelFileError(
-            f"{path} exists and is not a {name} folder, so it is not replaced. Give another path."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            fresh / f"{name}.safetensors",
-        )
-        (fresh / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=True))
-        os.chmod(fresh, 0o777 & ~_umask())
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            os.replace(path, old / "replaced")
-            os.replace(fresh, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(fresh, path)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    dense = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    files: dict[str, Writer] = {f"{name}.safetensors": lambda file: save_file(dense, file)}
+    write_set(path, name, record, files | dict(beside or {}), kept)
     return path
 
 
@@ -83,33 +131,44 @@ def read_folder(
     ModelFileError
         If the folder or one of its files is missing or damaged.
     """
-    path = Path(path)
+    path = full_path(path)
+
+    def read() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        record = read_facts(path, name)
+        weights = find(path, f"{name}.safetensors", record, name)
+        try:
+            tensors = load_file(weights, device=str(device))
+        except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
+            raise ModelFileError(f"{weights} is damaged or cut short ({error}). {AGAIN}") from error
+        bad = not_finite(tensors)
+        if bad:
+            raise ModelFileError(
+                f"{weights} holds NaN or infinity in {', '.join(bad[:3])}. Expected numbers. {AGAIN}"
+            )
+        record.pop(SUMS, None)
+        return tensors, record
+
+    return consistent(path, name, read)
+
+
+def read_facts(path: str | Path, name: str) -> dict[str, Any]:
+    """The JSON file of a folder alone, with its checksums."""
+    path = full_path(path)
     if not path.is_dir():
         raise ModelFileError(f"{path} is not a folder. Expected the folder that save() wrote.")
-    weights, facts = path / f"{name}.safetensors", path / f"{name}.json"
-    missing = [file.name for file in (weights, facts) if not file.exists()]
-    if missing:
+    facts = path / f"{name}.json"
+    if not facts.exists():
         raise ModelFileError(
-            f"{path} is not a complete {name} folder: {', '.join(missing)} missing. Expected {weights.name} and "
-            f"{facts.name}. Copy the whole folder again, or save the model again."
+            f"{path} is not a complete {name} folder: {facts.name} missing. Expected {name}.safetensors and "
+            f"{facts.name}. {AGAIN}"
         )
-    try:
-        record = json.loads(facts.read_text())
-    except ValueError as error:
-        raise ModelFileError(
-            f"{facts} is damaged ({error}). Copy the whole folder again, or save again."
-        ) from error
-    try:
-        tensors = load_file(weights, device=str(device))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelFileError(
-            f"{weights} is damaged or cut short ({error}). Copy the whole folder again, or save again."
-        ) from error
-    return tensors, record
+    return read_record(facts)
 
 
-def _umask() -> int:
-    """The process's file mask, which temporary folders do not follow."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
+    ]

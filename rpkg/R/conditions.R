@@ -24,6 +24,7 @@ error_classes <- c(
   NonFiniteError = "scsystems_non_finite_error",
   ModelFileError = "scsystems_model_file_error",
   StoreError = "scsystems_store_error",
+  WriteError = "scsystems_write_error",
   NotSupportedError = "scsystems_not_supported_error",
   MissingExtraError = "scsystems_missing_extra_error",
   WorkerError = "scsystems_worker_error",

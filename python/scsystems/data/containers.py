@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +11,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from ..durable.recovery import clean
+from ..durable.steps import check_writable, full_path, reason
 from ..errors import InputError, MissingExtraError
 from .schema import expression
+from .writing import check_name, is_store, write_anndata, write_cells
+
+__all__ = ["AnnDataFile", "Cells", "check_target", "open_cells", "read_anndata", "write_cells"]
 
 SUFFIXES = (".h5ad", ".zarr", ".rds")
 
@@ -48,21 +50,7 @@ class AnnDataFile:
     default_name = "X_sysvi"
 
     def __init__(self, path: str | Path, layer: str | None = None):
-        path = Path(path)
-        try:
-            self._whole = (
-                anndata.read_zarr(path) if path.suffix == ".zarr" else anndata.read_h5ad(path)
-            )
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{path}: zarr stores need the package zarr. Install it with: pip install 'scsystems[atlas]'"
-            ) from error
-        except Exception as error:
-            # h5py, zarr and anndata raise errors of many kinds for damaged files
-            raise InputError(
-                f"{path} could not be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-                f"Expected an AnnData object, as anndata.AnnData.write_{path.suffix[1:]}() writes it."
-            ) from error
+        self._whole = read_anndata(path)
         self.adata = self._whole
         if layer is not None:
             self.adata = AnnData(
@@ -74,24 +62,20 @@ class AnnDataFile:
 
     def add_embedding(self, name: str, values: np.ndarray) -> None:
         """Add an embedding to ``obsm``."""
+        check_name(name)
         self._whole.obsm[name] = values
         self.adata.obsm[name] = values
 
     def add_column(self, name: str, values: np.ndarray) -> None:
         """Add a column to ``obs``; text becomes categories."""
+        check_name(name, "The column")
         column = pd.Categorical(values) if values.dtype == object else values
         self._whole.obs[name] = column
         self.adata.obs[name] = column
 
     def write(self, path: str | Path) -> None:
         """Write the object; zarr or HDF5 by the name of the file."""
-        if Path(path).suffix == ".zarr":
-            with warnings.catch_warnings():
-                # the version of zarr's format is anndata's choice
-                warnings.filterwarnings("ignore", message="Writing zarr v2")
-                self._whole.write_zarr(path)
-        else:
-            self._whole.write_h5ad(path, compression="gzip")
+        write_anndata(self._whole, path, compression="gzip")
 
 
 def open_cells(
@@ -118,8 +102,11 @@ def open_cells(
     InputError
         If there is no such file or it is not of these kinds.
     """
-    path = Path(path)
+    path = full_path(path)
     check_suffix(path)
+    if not path.exists():
+        # a store may have been moved out of the way by a process that died
+        clean(path.resolve().parent)
     if not path.exists():
         raise InputError(f"{path} does not exist. Expected a file of cells.")
     if path.suffix == ".rds":
@@ -134,6 +121,47 @@ def open_cells(
     return AnnDataFile(path, layer)
 
 
+def read_anndata(path: str | Path) -> AnnData:
+    """The AnnData object in an ``.h5ad`` file or a ``.zarr`` store.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    path = full_path(path)
+    is_store = path.suffix == ".zarr"
+    while True:
+        before = _identity(path)
+        try:
+            adata = anndata.read_zarr(path) if is_store else anndata.read_h5ad(path)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{path}: zarr stores need the package zarr. Install it with: pip install 'scsystems[atlas]'"
+            ) from error
+        except Exception as error:
+            # h5py, zarr and anndata raise errors of many kinds for damaged files
+            failure = error
+        else:
+            failure = None
+        # a store is many files, read one after the other: it may have been replaced meanwhile
+        if is_store and _identity(path) != before:
+            continue
+        if failure is None:
+            return adata
+        raise InputError(
+            f"{path} could not be read ({reason(failure)}). Expected an AnnData object, as "
+            f"anndata.AnnData.write_{path.suffix[1:]}() writes it."
+        ) from failure
+
+
+def _identity(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
 def check_suffix(path: str | Path) -> None:
     """Refuse files whose names do not say their kind."""
     if Path(path).suffix not in SUFFIXES:
@@ -142,9 +170,23 @@ def check_suffix(path: str | Path) -> None:
         )
 
 
-def check_target(source: str | Path, target: str | Path, overwrite: bool) -> None:
-    """Refuse to write into another kind of file, or over an existing one."""
-    source, target = Path(source), Path(target)
+def check_target(
+    source: str | Path, target: str | Path, overwrite: bool, names: Iterable[str] = ()
+) -> None:
+    """Refuse a file that `write_cells` could not write, before there is anything to lose.
+
+    Parameters
+    ----------
+    source
+        The file that cells come from; what is written is of the same kind.
+    target
+        The file to write.
+    overwrite
+        Whether it may be there already.
+    names
+        Of embeddings and columns that will be added.
+    """
+    source, target = Path(source), full_path(target)
     r_object = ".rds" in (source.suffix, target.suffix)
     check_suffix(target)
     if r_object and source.suffix != target.suffix:
@@ -152,23 +194,23 @@ def check_target(source: str | Path, target: str | Path, overwrite: bool) -> Non
             f"{target}: {source} is written back as the same kind of object. Expected a name that ends in "
             f"{source.suffix}."
         )
-    if target.exists() and not overwrite:
-        raise InputError(
-            f"{target} exists already. Give another name, or --overwrite to replace it."
-        )
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"The folder {target.absolute().parent} does not exist. Make it first.")
-
-
-def write_cells(cells: Cells, target: str | Path) -> None:
-    """Write a file whole or not at all: under a temporary name first."""
-    target = Path(target).absolute()
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}-", dir=target.parent))
-    try:
-        fresh = folder / target.name
-        cells.write(fresh)
-        if target.is_dir():
-            os.replace(target, folder / "replaced")
-        os.replace(fresh, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if not r_object:
+        for name in names:
+            check_name(name, "An embedding or column")
+    if target.exists():
+        if not overwrite:
+            raise InputError(
+                f"{target} exists already. Give another name, or --overwrite to replace it."
+            )
+        is_folder = target.suffix == ".zarr"
+        if target.is_dir() != is_folder or (
+            is_folder and any(target.iterdir()) and not is_store(target)
+        ):
+            raise InputError(
+                f"{target} is not {'the store of an AnnData object' if is_folder else 'a file'}, so it is not "
+                "replaced. Give another name."
+            )
+    folder = target.resolve().parent
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist. Make it first.")
+    check_writable(folder)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,18 @@ from scipy import sparse
 from torch import nn
 
 from .._version import __version__
+from ..durable.replace import Writer
 from ..errors import InputError, ModelFileError, NotTrainedError
-from ..files import read_folder, write_folder
+from ..files import read_facts, read_folder, write_folder
 from ..train.loop import FitResult
 
 logger = logging.getLogger(__name__)
 
 NAME = "model"
+KEPT = "The model is still in memory, and what was there before is unchanged: make room, or save to another folder."
+
+History = dict[str, list[tuple[int, float]]]
+Stopped = Literal["max_epochs", "early_stopping", "interrupted", "callback"]
 
 # class name in model.json -> module that holds it; nothing else is ever imported on loading
 KNOWN_MODELS = {
@@ -45,12 +51,12 @@ def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
     **kwargs
         Passed to the class's ``load``.
     """
-    _, record = read_folder(dir_path, NAME)
-    if record.get("class") not in KNOWN_MODELS:
+    name = read_facts(dir_path, NAME).get("class")
+    if not isinstance(name, str) or name not in KNOWN_MODELS:
         raise ModelFileError(
-            f"{dir_path} holds a model of class {record.get('class')!r}. Expected {list(KNOWN_MODELS)}."
+            f"{dir_path} holds a model of class {name!r}. Expected {list(KNOWN_MODELS)}."
         )
-    cls = getattr(import_module(KNOWN_MODELS[record["class"]]), record["class"])
+    cls = getattr(import_module(KNOWN_MODELS[name]), name)
     return cls.load(dir_path, adata, **kwargs)
 
 
@@ -76,8 +82,8 @@ class TrainedState:
     """Training state that both models keep: history, device, whether and how training ended."""
 
     net: nn.Module
-    _history: dict[str, list[tuple[int, float]]]
-    _stopped: str | None
+    _history: History
+    _stopped: Stopped | None
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:
@@ -118,52 +124,72 @@ class TrainedState:
 
 
 def save_model(
-    model: TrainedState,
+    model: Any,
     dir_path: str | Path,
-    arguments: dict[str, Any],
+    tensors: dict[str, torch.Tensor],
     facts: dict[str, Any],
     overwrite: bool,
-) -> Path:
-    """Write weights and facts into a folder: ``model.safetensors`` and ``model.json``."""
+    beside: Mapping[str, Writer] | None = None,
+) -> None:
+    """Write tensors and facts into a folder: ``model.safetensors`` and ``model.json``."""
     record = {
         "class": type(model).__name__,
         "version": __version__,
         "torch": torch.__version__,
-        "arguments": arguments,
-        "stopped": model._stopped,
-        "history": model._history,
         **facts,
     }
-    return write_folder(dir_path, NAME, model.net.state_dict(), record, overwrite)
+    write_folder(dir_path, NAME, tensors, record, overwrite, beside, KEPT)
 
 
 def read_model(
     dir_path: str | Path, expected_class: str
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a model's folder and check that it holds ``expected_class``."""
+    """Tensors and facts that `save_model` wrote of a model of ``expected_class``."""
     tensors, record = read_folder(dir_path, NAME)
-    if record.get("class") != expected_class:
+    name = record.pop("class", None)
+    if name != expected_class:
         raise ModelFileError(
-            f"{dir_path} holds a {record.get('class')!r} model. Expected a {expected_class!r} model."
+            f"{dir_path} holds a {name!r} model. Expected a {expected_class!r} model."
         )
+    for key in ("version", "torch"):
+        record.pop(key, None)
     return tensors, record
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Within the block networks are made without memory for their weights, to look at the shapes.
+
+    What a file says of a network's size is not believed before its weights have been seen to be
+    of that size.
+    """
+    with torch.device("meta"):
+        yield
+
+
+def check_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: str | Path) -> None:
+    """Refuse weights that are not those of a network, naming what does not match."""
+    own = net.state_dict()
+    wrong = [f"{k} missing" for k in own if k not in tensors]
+    wrong += [f"{k} unknown" for k in tensors if k not in own]
+    for name in own.keys() & tensors.keys():
+        there, here = tensors[name], own[name]
+        if there.shape != here.shape:
+            wrong.append(f"{name} of shape {tuple(there.shape)} instead of {tuple(here.shape)}")
+        elif there.is_floating_point() != here.is_floating_point():
+            wrong.append(f"{name} of type {there.dtype} instead of {here.dtype}")
+        elif name.endswith("running_var") and (there < 0).any():
+            wrong.append(f"{name} negative")
+    if wrong:
+        raise ModelFileError(
+            f"The weights in {dir_path} do not fit the model that its model.json describes: "
+            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder as save() wrote it."
+        )
 
 
 def load_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: str | Path) -> None:
     """Put saved weights into a network, naming what does not match."""
-    own = net.state_dict()
-    wrong = [f"{k} missing" for k in own if k not in tensors]
-    wrong += [f"{k} unknown" for k in tensors if k not in own]
-    wrong += [
-        f"{k} of shape {tuple(tensors[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in tensors and tensors[k].shape != own[k].shape
-    ]
-    if wrong:
-        raise ModelFileError(
-            f"The weights in {dir_path} do not fit the model that its model.json describes: "
-            f"{'; '.join(wrong[:5])}. Expected an unchanged folder as save() wrote it."
-        )
+    check_weights(net, tensors, dir_path)
     net.load_state_dict(tensors)
 
 

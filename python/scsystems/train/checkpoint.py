@@ -5,19 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, ModelFileError
-from ..files import read_folder, write_folder
+from ..durable.steps import full_path
+from ..durable.typed import typed
+from ..errors import InputError, ModelFileError, NonFiniteError, WriteError
+from ..files import check_folder, read_folder, write_folder
 from .adam import FlatAdam
 
 logger = logging.getLogger(__name__)
 
 NAME = "checkpoint"
+KEPT = "Training goes on, and the last checkpoint that could be written stays."
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come, besides weights, optimizer and generator.
+
+    ``stopping`` and ``reducing`` hold the values of a `scsystems.train.schedules.Plateau`.
+    """
+
+    fingerprint: str
+    epoch: int
+    history: dict[str, list[tuple[int, float]]]
+    learning_rate: float
+    stopping: dict[str, Any]
+    reducing: dict[str, Any]
 
 
 def fingerprint(facts: dict[str, Any]) -> str:
@@ -26,19 +46,39 @@ def fingerprint(facts: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def check_checkpoints(folder: str | Path) -> None:
+    """Refuse a folder that no checkpoint could be written into, before training.
+
+    Raises
+    ------
+    ModelFileError
+        If a user's files are where the checkpoint would be.
+    WriteError
+        If nothing can be written there.
+    """
+    check_folder(full_path(folder) / NAME, NAME, overwrite=True)
+
+
 def write_checkpoint(
     folder: str | Path,
     net: nn.Module,
     optimizer: torch.optim.Optimizer | FlatAdam,
     generator: torch.Generator,
-    record: dict[str, Any],
+    progress: Progress,
 ) -> None:
-    """Replace the checkpoint in ``folder`` by the present state."""
+    """Replace the checkpoint in ``folder`` by the present state.
+
+    A checkpoint that cannot be written is no reason to lose what was learned: there is a warning.
+    """
     tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()})
     tensors["generator"] = generator.get_state()
-    write_folder(Path(folder) / NAME, NAME, tensors, record, overwrite=True)
+    try:
+        path = full_path(folder) / NAME
+        write_folder(path, NAME, tensors, vars(progress), overwrite=True, kept=KEPT)
+    except (WriteError, ModelFileError, NonFiniteError) as error:
+        logger.warning("No checkpoint after epoch %d: %s", progress.epoch, error)
 
 
 def read_checkpoint(
@@ -47,37 +87,89 @@ def read_checkpoint(
     optimizer: torch.optim.Optimizer | FlatAdam,
     generator: torch.Generator,
     expected_fingerprint: str,
-) -> dict[str, Any]:
-    """Put the state of the checkpoint in ``folder`` into the given objects; returns its record."""
-    path = Path(folder) / NAME
+) -> Progress:
+    """Put the state of the checkpoint in ``folder`` into the given objects; returns how far it is.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no checkpoint, or it is damaged; the objects are as they were.
+    InputError
+        If it is that of another training.
+    """
+    path = full_path(folder) / NAME
     if not path.exists():
         raise ModelFileError(
             f"resume=True, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an earlier "
             "train() call; start without resume to begin anew."
         )
     tensors, record = read_folder(path, NAME)
-    if record["fingerprint"] != expected_fingerprint:
+    where = f"{path / NAME}.json"
+    progress = typed(Progress, record, where)
+    if progress.fingerprint != expected_fingerprint:
         raise InputError(
             f"The checkpoint in {folder} was written by a run with other data, model or training arguments. "
             "Expected the same call as before; only max_epochs may differ. Resume with the same arguments, or "
             "begin anew in another checkpoint_dir."
         )
-    net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
-    optimizer.load_state_dict(_optimizer_state(optimizer, tensors, record["learning_rate"]))
-    generator.set_state(tensors["generator"].to(torch.uint8).cpu())
-    return record
+    for name in ("stopping", "reducing"):
+        _check_plateau(getattr(progress, name), f"{where}.{name}")
+    if progress.epoch < 1 or progress.learning_rate < 0:
+        raise _wrong(where, "an epoch or a learning rate that training cannot have")
+    weights = {k[4:]: v for k, v in tensors.items() if k.startswith("net.")}
+    _check_like(net.state_dict(), weights, path)
+    state = _optimizer_state(optimizer, tensors, progress.learning_rate, path)
+    random = tensors.get("generator")
+    now = generator.get_state()
+    if random is None or (random.dtype, random.shape) != (now.dtype, now.shape):
+        raise _wrong(path, "no state of the generator of random numbers")
+    try:
+        generator.set_state(random.cpu())
+    except RuntimeError as error:
+        raise _wrong(path, "no state of the generator of random numbers") from error
+    net.load_state_dict(weights)
+    optimizer.load_state_dict(state)
+    return progress
 
 
 def _optimizer_state(
-    optimizer: torch.optim.Optimizer | FlatAdam, tensors: dict[str, Tensor], lr: float
+    optimizer: torch.optim.Optimizer | FlatAdam, tensors: dict[str, Tensor], lr: float, path: Path
 ) -> dict:
     state = optimizer.state_dict()
+    # one vector of all parameters
+    vector = next(iter(optimizer.param_groups[0].get("params", [])), None)
+    n = len(optimizer.vector) if vector is None else vector.numel()
+    state["state"] = {0: {}}
     for key, value in tensors.items():
-        kind, _, rest = key.partition(".")
-        if kind == "optimizer":
-            index, name = rest.split(".")
-            state["state"].setdefault(int(index), {})[name] = value
+        start, _, name = key.rpartition(".")
+        if start == "optimizer.0":
+            state["state"][0][name] = value
+    found = {name: value.numel() for name, value in state["state"][0].items()}
+    if found != {"step": 1, "exp_avg": n, "exp_avg_sq": n}:
+        raise _wrong(path, f"an optimizer of other sizes ({found or 'none'})")
     for group in state["param_groups"]:
         # on a GPU it stays where a recorded step finds it
         group["lr"] = group["lr"].fill_(lr) if isinstance(group["lr"], Tensor) else lr
     return state
+
+
+def _check_like(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
+    wrong = sorted(own.keys() ^ saved.keys())
+    wrong += [k for k in own.keys() & saved.keys() if own[k].shape != saved[k].shape]
+    if wrong:
+        raise _wrong(path, f"other weights than the model ({', '.join(wrong[:3])})")
+
+
+def _check_plateau(values: dict[str, Any], where: str) -> None:
+    best, waited = values.get("best"), values.get("waited")
+    # infinity before there was a value
+    is_number = type(best) in (int, float) and not math.isnan(best)
+    if set(values) != {"best", "waited"} or not is_number or type(waited) is not int or waited < 0:
+        raise _wrong(where, "something else than the best value and the number of checks since")
+
+
+def _wrong(where: str | Path, what: str) -> ModelFileError:
+    return ModelFileError(
+        f"{where} holds {what}: it is damaged, or another version of scsystems wrote it. Copy the whole folder "
+        "again, or begin anew without resume."
+    )

@@ -18,7 +18,13 @@ from tqdm.auto import tqdm
 from ..data.source import BatchSource, Minibatch
 from ..errors import InputError, NonFiniteError
 from ..threads import torch_threads
-from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
+from .checkpoint import (
+    Progress,
+    check_checkpoints,
+    fingerprint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
 from .memory import keep_freed_memory
@@ -179,6 +185,8 @@ def fit(
     NonFiniteError
         When a loss is NaN or infinite, naming the part and the epoch.
     """
+    if settings.checkpoint_dir is not None:
+        check_checkpoints(settings.checkpoint_dir)
     device = train_cells.device
     keep_freed_memory(device)
     result = FitResult()
@@ -265,12 +273,12 @@ class _Run:
         self.stopping, self.reducing = Plateau(), Plateau()
 
     def resume(self) -> None:
-        record = read_checkpoint(
+        progress = read_checkpoint(
             _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, self.key
         )
-        self.result.history = {k: [tuple(p) for p in v] for k, v in record["history"].items()}
-        self.result.n_epochs = record["epoch"]
-        self.stopping, self.reducing = Plateau(**record["stopping"]), Plateau(**record["reducing"])
+        self.result.history = progress.history
+        self.result.n_epochs = progress.epoch
+        self.stopping, self.reducing = Plateau(**progress.stopping), Plateau(**progress.reducing)
         logger.info("Training goes on after epoch %d", self.result.n_epochs)
 
     def end_epoch(self, losses: dict[str, float], callbacks: Sequence[Callback]) -> None:
@@ -295,16 +303,16 @@ class _Run:
             logger.info("Stopped early after epoch %d", result.n_epochs)
 
     def _write_checkpoint(self) -> None:
-        record = {
-            "fingerprint": self.key,
-            "epoch": self.result.n_epochs,
-            "history": self.result.history,
-            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
-            "stopping": vars(self.stopping),
-            "reducing": vars(self.reducing),
-        }
+        progress = Progress(
+            fingerprint=self.key,
+            epoch=self.result.n_epochs,
+            history=self.result.history,
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            stopping=vars(self.stopping),
+            reducing=vars(self.reducing),
+        )
         write_checkpoint(
-            _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, record
+            _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, progress
         )
 
 

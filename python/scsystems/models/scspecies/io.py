@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,23 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..._version import __version__
 from ...data.species import Species
-from ...errors import ModelFileError
-from ...files import write_folder
+from ...durable.steps import full_path
+from ...durable.typed import arguments, typed
+from ...errors import InputError, ModelFileError
 from ...nn.scspecies.net import ScviNet, ScviSizes
-from ..base import NAME, load_weights, read_model
+from ..base import (
+    NAME,
+    History,
+    Stopped,
+    check_weights,
+    load_weights,
+    read_model,
+    save_model,
+    shapes_only,
+)
+from .arrays import Arrays
+from .settings import choose
 from .species import Embedded, Part
 from .training import Neighborhood
 
@@ -46,6 +57,36 @@ SETTINGS = (
 )
 
 
+@dataclass(frozen=True)
+class SavedPrototypes:
+    """`Part.prototypes` by columns."""
+
+    epoch: list[int]
+    target_type: list[str]
+    context_type: list[str]
+    difference: list[float]
+
+
+@dataclass(frozen=True)
+class SavedPart:
+    """What ``model.json`` says of a species."""
+
+    species: Species
+    sizes: ScviSizes
+    cell_names: list[str]
+    history: History
+    stopped: Stopped | None
+    prototypes: SavedPrototypes | None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What ``model.json`` says of a model besides its class and the versions that wrote it."""
+
+    arguments: dict[str, Any]
+    parts: list[SavedPart]
+
+
 def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
     """Write all parts: tensors as ``<number>.<group>.<name>``, the rest as JSON."""
     tensors: dict[str, Tensor] = {}
@@ -72,73 +113,143 @@ def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
         )
     if model._prototypes is not None:
         tensors["prototypes"] = torch.as_tensor(model._prototypes)
-    record = {
-        "class": type(model).__name__,
-        "version": __version__,
-        "torch": torch.__version__,
-        "arguments": model._settings,
-        "parts": records,
-    }
-    write_folder(dir_path, NAME, tensors, record, overwrite)
+    facts = {"arguments": model._settings, "parts": records}
+    save_model(model, dir_path, tensors, facts, overwrite)
 
 
 def load(cls: type[ScSpecies], dir_path: str | Path) -> ScSpecies:
     """Read what `save` wrote, without the counts."""
+    dir_path = full_path(dir_path)
     tensors, record = read_model(dir_path, "ScSpecies")
+    where = f"{dir_path / NAME}.json"
+    saved = typed(Saved, record, where)
+    if not saved.parts:
+        raise ModelFileError(f"{where} tells of no species. Expected the context at least.")
     model = cls.__new__(cls)
-    settings = dict(record["arguments"])
-    for name in ("kl_weight", "eta"):
-        settings[name] = tuple(settings[name])
-    model._prepare(settings)
-    try:
-        parts = [
-            _part(number, raw, tensors, dir_path) for number, raw in enumerate(record["parts"])
-        ]
-    except KeyError as error:
-        raise ModelFileError(
-            f"{dir_path} lacks the entry {error}. Expected an unchanged folder as save() wrote it."
-        ) from error
+    model._prepare(_settings(cls, saved.arguments, where))
+    context = saved.parts[0]
+    parts = [
+        _part(number, part, context, tensors, dir_path) for number, part in enumerate(saved.parts)
+    ]
     model._context = parts[0]
     model._targets = {part.name: part for part in parts[1:]}
+    if len({part.name for part in parts}) < len(parts):
+        raise ModelFileError(f"{where} names a species twice. Expected every species once.")
     if "prototypes" in tensors:
-        model._prototypes = tensors["prototypes"].numpy()
+        of_context = Arrays({"0.prototypes": tensors["prototypes"]}, "0.", dir_path)
+        model._prototypes = of_context.numbers("prototypes", None, context.sizes.n_latent)
+        if len(model._prototypes) > len(context.species.labels):
+            raise of_context.wrong("prototypes", f"at most {len(context.species.labels)} rows")
     return model
 
 
-def _part(
-    number: int, raw: dict[str, Any], tensors: dict[str, Tensor], dir_path: str | Path
-) -> Part:
-    sizes = ScviSizes(**raw["sizes"])
-    net = ScviNet(sizes, torch.Generator(), torch.zeros(sizes.n_batches, 2)).eval()
-    start = f"{number}.net."
-    load_weights(
-        net, {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}, dir_path
-    )
-
-    def array(name: str) -> np.ndarray | None:
-        value = tensors.get(f"{number}.{name}")
-        return None if value is None else value.numpy()
-
-    embedded = neighbors = None
-    mean = array("embedded.mean")
-    if mean is not None:
-        features = array("embedded.features")
-        if features is None:
-            features = np.zeros((len(mean), 0), np.float32)
-        embedded = Embedded(features, mean, array("embedded.std"), array("embedded.log_library"))
-    if array("neighbors.index") is not None:
-        neighbors = Neighborhood(
-            *(array(f"neighbors.{k}") for k in ("index", "label", "agreement", "kept"))
+def _settings(cls: type[ScSpecies], given: dict[str, Any], where: str) -> dict[str, Any]:
+    """The constructor's settings, as it would have them."""
+    found = arguments(cls.__init__, given, f"{where}.arguments")
+    if set(found) != set(SETTINGS):
+        odd = sorted(set(found) ^ set(SETTINGS))
+        raise ModelFileError(
+            f"{where}.arguments lacks {odd[0]!r}, or has it though it is no setting. Expected {', '.join(SETTINGS)}."
         )
+    try:
+        return choose("default", found)
+    except InputError as error:
+        raise ModelFileError(
+            f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder as save() wrote "
+            "it."
+        ) from error
+
+
+def _part(
+    number: int,
+    saved: SavedPart,
+    context: SavedPart,
+    tensors: dict[str, Tensor],
+    dir_path: Path,
+) -> Part:
+    sizes, n_cells = saved.sizes, len(saved.cell_names)
+    where = f"{dir_path / NAME}.json.parts[{number}]"
+    _check_part(saved, where)
+    net_start = f"{number}.net."
+    weights = {k[len(net_start) :]: v for k, v in tensors.items() if k.startswith(net_start)}
+    arrays = Arrays(tensors, f"{number}.", dir_path)
+
+    def net() -> ScviNet:
+        return ScviNet(sizes, torch.Generator(), torch.zeros(sizes.n_batches, 2))
+
+    # the sizes are not believed before the weights have been seen to be of them
+    with shapes_only():
+        check_weights(net(), weights, dir_path)
+    made = net().eval()
+    load_weights(made, weights, dir_path)
+    embedded = neighbors = pairs = label = None
+    if "embedded.mean" in arrays:
+        if number:
+            features = np.zeros((n_cells, 0), np.float32)
+        else:
+            features = arrays.numbers("embedded.features", n_cells, sizes.n_features)
+        embedded = Embedded(
+            features,
+            arrays.numbers("embedded.mean", n_cells, sizes.n_latent),
+            arrays.numbers("embedded.std", n_cells, sizes.n_latent),
+            arrays.numbers("embedded.log_library", n_cells),
+        )
+    n_context, n_labels = len(context.cell_names), len(context.species.labels)
+    if "neighbors.index" in arrays:
+        neighbors = Neighborhood(
+            arrays.codes("neighbors.index", n_context, n_cells, None),
+            arrays.codes("neighbors.label", n_labels, n_cells),
+            arrays.numbers("neighbors.agreement", n_cells),
+            arrays.flags("neighbors.kept", n_cells),
+        )
+    if "label" in arrays or not number:
+        label = arrays.codes("label", len(saved.species.labels), n_cells)
+    if number:
+        pairs = arrays.codes("pairs", max(context.sizes.n_genes, sizes.n_genes), None, 2)
+        if (pairs >= (context.sizes.n_genes, sizes.n_genes)).any():
+            raise arrays.wrong("pairs", "positions of genes")
     return Part(
-        species=Species.from_json(raw["species"]),
-        net=net,
-        cell_names=pd.Index(raw["cell_names"]),
-        label=array("label"),
-        pairs=array("pairs"),
+        species=saved.species,
+        net=made,
+        cell_names=pd.Index(saved.cell_names),
+        label=label,
+        pairs=pairs,
         embedded=embedded,
         neighbors=neighbors,
-        prototypes=None if raw["prototypes"] is None else pd.DataFrame(raw["prototypes"]),
-        history={k: [tuple(p) for p in v] for k, v in raw["history"].items()},
-        stopped=raw["stopped"],
+        prototypes=None if saved.prototypes is None else pd.DataFrame(vars(saved.prototypes)),
+        history=saved.history,
+        stopped=saved.stopped,
     )
+
+
+def _check_part(saved: SavedPart, where: str) -> None:
+    """Refuse a description of a species that contradicts itself."""
+    species, sizes = saved.species, saved.sizes
+    counts = (sizes.n_genes, sizes.n_batches, sizes.n_latent, sizes.n_features, sizes.n_hidden)
+    whole_share = sizes.n_homologous == sizes.n_genes
+    lengths = (
+        set() if saved.prototypes is None else {len(v) for v in vars(saved.prototypes).values()}
+    )
+    wrong = {
+        "sizes.n_genes is not the number of genes": sizes.n_genes != len(species.genes),
+        "sizes.n_batches is not the number of batches": sizes.n_batches != len(species.batches),
+        "sizes.n_homologous is not that of the species": not (
+            sizes.n_homologous == species.n_homologous and 0 < sizes.n_homologous <= sizes.n_genes
+        ),
+        "a size is below 1": any(count < 1 for count in counts),
+        "sizes.homologous_share is no share": not 0 < sizes.homologous_share <= 1
+        or (sizes.homologous_share == 1 and not whole_share),
+        "sizes.dropout_rate is no share": not 0 <= sizes.dropout_rate < 1,
+        "a gene or a level has a name twice": any(
+            len(set(names)) != len(names)
+            for names in (species.genes, species.batches, species.labels)
+        ),
+        "prototypes has columns of different lengths": len(lengths) > 1,
+        "it is trained, but has no history": saved.stopped is not None
+        and not saved.history.get("train_loss"),
+    }
+    for what, is_so in wrong.items():
+        if is_so:
+            raise ModelFileError(
+                f"{where} contradicts itself: {what}. Expected an unchanged folder as save() wrote it."
+            )

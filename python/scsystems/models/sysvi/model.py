@@ -157,8 +157,9 @@ class SysVI(
         preset: Literal["default", "paper"] = "default",
         seed: int = 0,
     ):
-        skip = ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs")
-        arguments = {k: v for k, v in locals().items() if k not in skip}
+        arguments = dict(locals())
+        for name in ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs"):
+            del arguments[name]
         if n_prior_components is None and pseudoinputs_data_indices is not None:
             given = np.asarray(pseudoinputs_data_indices)
             arguments["n_prior_components"] = int(

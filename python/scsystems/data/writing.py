@@ -1,0 +1,117 @@
+"""Cells into files: names that a file can hold, and files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import anndata
+from anndata import AnnData
+
+from ..durable.replace import replace_file, replace_tree
+from ..errors import InputError
+
+# parts of an AnnData object in a .zarr store, and what zarr itself keeps there
+STORE = {
+    *("X", "obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns", "raw"),
+    *(".zgroup", ".zattrs", ".zmetadata", "zarr.json"),
+}
+# the file systems' limit for a name is 255
+LONGEST_NAME = 200
+
+
+class Writable(Protocol):
+    """Cells that can write themselves."""
+
+    def write(self, path: str | Path) -> None:
+        """Write everything into a new file."""
+
+
+def check_name(name: str, what: str = "The embedding") -> None:
+    """Refuse the name of an embedding or a column that makes an ``.h5ad`` or ``.zarr`` unreadable.
+
+    Parameters
+    ----------
+    name
+        The name.
+    what
+        What it is the name of, at the beginning of a sentence.
+    """
+    reserved = {"": "is empty", ".": "is reserved", "..": "is reserved", "_index": "is reserved"}
+    wrong = reserved.get(name)
+    if "/" in name or "\0" in name:
+        wrong = f"holds {'/' if '/' in name else 'a zero byte'}, which separates groups in the file"
+    elif len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        wrong = f"is longer than {LONGEST_NAME} bytes"
+    elif name.startswith("__"):
+        wrong = "begins with __, which is reserved"
+    if wrong:
+        raise InputError(
+            f"{what} cannot be called {name[:LONGEST_NAME]!r} in a file: the name {wrong}. Choose a name of letters, "
+            "digits, '_', '-' and '.'."
+        )
+
+
+def write_anndata(adata: AnnData, path: str | Path, compression: str | None = None) -> None:
+    """Write an AnnData object that can be read again; zarr or HDF5 by the name of the file.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    path
+        A new file.
+    compression
+        Of ``.h5ad`` files.
+    """
+    for part in ("obsm", "varm", "obsp", "varp", "layers"):
+        for key in getattr(adata, part):
+            check_name(key, f"An entry of {part}")
+    for part in ("obs", "var"):
+        for key in getattr(adata, part).columns:
+            if key == "":
+                check_name(key, f"A column of {part}")
+    with warnings.catch_warnings(), _nullable_strings():
+        # the version of zarr's format is anndata's choice
+        warnings.filterwarnings("ignore", message="Writing zarr v2")
+        if Path(path).suffix.lower() == ".zarr":
+            adata.write_zarr(path)
+        else:
+            adata.write_h5ad(path, compression=compression)
+
+
+def write_cells(cells: Writable, target: str | Path) -> None:
+    """Write a file or store, in place of an old one if there is one; links are followed.
+
+    At any moment the old or the new one is there, whole. What others keep in a store's folder
+    stays.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written; the old one is as it was.
+    """
+    if Path(target).suffix.lower() == ".zarr":
+        replace_tree(target, cells.write, _foreign)
+    else:
+        replace_file(target, cells.write)
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is the store of an AnnData object."""
+    names = {entry.name for entry in path.iterdir()}
+    return {"obs", "var"} <= names and bool({".zgroup", "zarr.json"} & names)
+
+
+def _foreign(store: Path) -> list[Path]:
+    return [entry for entry in store.iterdir() if entry.name not in STORE]
+
+
+def _nullable_strings() -> AbstractContextManager:
+    """Text that may be missing, as pandas 3 has it, is written as it was read."""
+    settings = getattr(anndata, "settings", None)
+    if hasattr(settings, "allow_write_nullable_strings"):
+        return settings.override(allow_write_nullable_strings=True)
+    return nullcontext()
