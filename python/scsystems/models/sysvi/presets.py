@@ -4,44 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...data.features import N_TOP_GENES
+from ... import options
 from ...errors import InputError
 
 # arguments of the constructor whose default a preset decides
 MODEL = {
-    "default": {
-        "n_layers_decoder": 3,
-        "out_var_mode": "constant",
-        "n_prior_components": 20,
-        "prior_density": "joint",
-        "pseudoinput_choice": "spread",
-        "covariate_init": "zero",
-        "encode_covariates": False,
-        "cycle_covariates": "keep",
-    },
-    "paper": {
-        # as many as of the encoder
-        "n_layers_decoder": None,
-        "out_var_mode": "feature",
-        "n_prior_components": 5,
-        "prior_density": "joint",
-        "pseudoinput_choice": "random",
-        "covariate_init": "linear",
-        "encode_covariates": True,
-        "cycle_covariates": "zero",
-    },
+    preset: {
+        name: options.defaults(options.SYSVI, preset)[name]
+        for name in options.by_preset(options.SYSVI)
+    }
+    for preset in ("default", "paper")
 }
+
+
+def _plan(preset: str) -> dict[str, Any]:
+    """What `plan_kwargs` has if nothing is given and the trainer's own default is another."""
+    chosen = options.defaults(options.SYSVI, preset, "plan")
+    return {name: chosen[name] for name in ("kl_weight", "z_distance_cycle_weight", "lr", "eps")}
+
 
 # what train() takes if nothing else is given: the largest number of epochs, and plan_kwargs
 TRAINING = {
-    "default": {
-        "most_epochs": 250,
-        "plan": {"kl_weight": 0.8, "z_distance_cycle_weight": 3.0, "lr": 2e-3, "eps": 1e-4},
-    },
-    "paper": {
-        "most_epochs": 400,
-        "plan": {"kl_weight": 1.0, "z_distance_cycle_weight": 5.0, "lr": 1e-3, "eps": 0.01},
-    },
+    "default": {"most_epochs": 250, "plan": _plan("default")},
+    "paper": {"most_epochs": 400, "plan": _plan("paper")},
     # of models that package saved: training goes on as it would there
     "scvi-tools": {
         "most_epochs": 400,
@@ -50,7 +35,10 @@ TRAINING = {
 }
 
 # variable genes per system, where genes are chosen and a model is trained in one call
-GENES = {"default": N_TOP_GENES, "paper": 3000}
+GENES = {
+    preset: options.defaults(options.SYSVI, preset, "prepare")["n_top_genes"]
+    for preset in ("default", "paper")
+}
 
 
 def defaults(preset: str) -> dict[str, Any]:
