@@ -137,7 +137,7 @@ def noticed(mutant: Mutant) -> str | None:
         skip = shutil.ignore_patterns("__pycache__", ".*")
         for part in ("python", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=skip)
-        for part in ("pyproject.toml", "README.md", "docs", "benchmarks"):
+        for part in ("pyproject.toml", "README.md", "docs", "benchmarks", "scripts"):
             source = ROOT / part
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / part)
         (copy / mutant.file.relative_to(ROOT)).write_text(mutant.text, encoding="utf8")

@@ -1,8 +1,11 @@
 # ruff: noqa: E501
-"""Write docs/results.md and docs/defaults.md from benchmarks/results/*.csv.
+"""Write the pages of docs that are made from something else.
 
-python benchmarks/pages.py           # writes them
-python benchmarks/pages.py --check   # fails if they are not what the csv say
+results.md and defaults.md are made from benchmarks/results/*.csv, options.md from
+scsystems.options.
+
+    python scripts/pages.py           # writes them
+    python scripts/pages.py --check   # fails if they are not what they are made from
 """
 
 from __future__ import annotations
@@ -178,17 +181,49 @@ heavier cycle and a lighter KL weight are exchanged for each other; see `benchma
 """
 
 
+def options() -> str:
+    from scsystems.options import SCSPECIES, SYSVI
+
+    parts = [
+        """# Options
+
+Every option of the two methods, what it is called in Python, in R and on the command line, and what it is by default.
+In Python, options of `plan` are given as `model.train(plan_kwargs={...})`, those of `prepare` to `scs.pp.prepare()`. In
+R, options with underscores are given to `sysvi_options()` or `scspecies_options()`, the argument `control`; an option
+without a name there is given in one of its lists, such as `model = list(prior_density = "factorized")`."""
+    ]
+    for method, table_ in (("SysVI", SYSVI), ("ScSpecies", SCSPECIES)):
+        rows = [
+            {
+                "Python": f"`{o.name}` ({o.where})",
+                "R": f"`{o.r}`" if o.r else "",
+                "command line": f"`{o.cli}`" if o.cli else "",
+                "what": o.doc,
+                "default": _value(o.default),
+                'with `preset="paper"`': f"`{o.paper!r}`" if o.value("paper") != o.default else "",
+                "may be": ", ".join(map(_value, o.choices)),
+            }
+            for o in table_
+        ]
+        parts.append(f"## {method}\n\n{table(rows)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _value(value) -> str:
+    return "by the data" if value is None else f"`{value!r}`"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    for name, text in (("results", results()), ("defaults", defaults())):
+    for name, text in (("results", results()), ("defaults", defaults()), ("options", options())):
         path = ROOT / "docs" / f"{name}.md"
         if not check:
             path.write_text(text, encoding="utf8")
         elif path.read_text(encoding="utf8") != text:
             sys.exit(
-                f"docs/{name}.md is not what benchmarks/results say: run {Path(__file__).name}"
+                f"docs/{name}.md is not what it is made from: run scripts/ {Path(__file__).name}"
             )
 
 
