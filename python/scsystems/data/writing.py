@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -76,10 +77,20 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
     with warnings.catch_warnings(), _nullable_strings():
         # the version of zarr's format is anndata's choice
         warnings.filterwarnings("ignore", message="Writing zarr v2")
-        if Path(path).suffix.lower() == ".zarr":
-            adata.write_zarr(path)
-        else:
-            adata.write_h5ad(path, compression=compression)
+        try:
+            if Path(path).suffix.lower() == ".zarr":
+                adata.write_zarr(path)
+            else:
+                adata.write_h5ad(path, compression=compression)
+        except (OSError, RuntimeError, MemoryError):
+            raise  # of the disk
+        except Exception as error:
+            # whatever else anndata raises is about the values
+            raise InputError(
+                f"{_entry(error)} cannot be written into a file ({str(error).strip().splitlines()[0]}). Expected "
+                "entries of text, numbers, true and false, or categories of these, under names of text. Convert it, "
+                "for example with .astype(str), or leave it out."
+            ) from error
 
 
 def write_cells(cells: Writable, target: str | Path) -> None:
@@ -107,6 +118,16 @@ def is_store(path: Path) -> bool:
 
 def _foreign(store: Path) -> list[Path]:
     return [entry for entry in store.iterdir() if entry.name not in STORE]
+
+
+def _entry(error: Exception) -> str:
+    """Which part of the object an error of anndata is about; the innermost is noted first."""
+    for note in getattr(error, "__notes__", ()):
+        if found := re.search(r"key '?(.+?)'? of <.*> to /(.*)$", note):
+            key, group = found.groups()
+            part, *keys = [*filter(None, group.split("/")), key]
+            return f"adata.{part}" + "".join(f"[{k!r}]" for k in keys)
+    return "adata"
 
 
 def _nullable_strings() -> AbstractContextManager:

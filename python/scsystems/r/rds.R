@@ -12,6 +12,10 @@ local({
 
   read <- function(path) {
     x <- readRDS(path)
+    if (!isS4(x)) {
+      stop("the file holds an object of class ", paste(class(x), collapse = "/"),
+           ". Expected a Seurat or a SingleCellExperiment object.", call. = FALSE)
+    }
     from <- attr(class(x), "package")
     if (is_seurat(x)) {
       need("SeuratObject", "install.packages('Seurat')")

@@ -15,7 +15,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError, MissingExtraError, WriteError
+from .rds_scan import check_rds
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class RdsFile:
     ):
         self._r = _R()
         self._assay = assay
+        check_rds(path)
         self._object = self._r.call("read", str(path), what=f"{path} could not be read")
         self.kind = str(self._r.call("kind", self._object)[0])
         self.adata = self._convert(path, layer, counts_first)
@@ -91,7 +93,10 @@ class RdsFile:
 
     def write(self, path: str | Path) -> None:
         """Write the object into an ``.rds`` file."""
-        self._r.call("write", self._object, str(path), what=f"{path} could not be written")
+        try:
+            self._r.call("write", self._object, str(path), what=f"{path} could not be written")
+        except InputError as error:
+            raise WriteError(str(error)) from error
 
     def _convert(self, path: str | Path, layer: str | None, counts_first: bool) -> AnnData:
         null = self._r.rinterface.NULL

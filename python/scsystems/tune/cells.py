@@ -13,6 +13,10 @@ from scipy import sparse
 
 from scsystems.data.schema import Setup, expression
 
+NO_ROOM = (
+    "It is in the folder for temporary files: make room there, set the environment variable TMPDIR to another, or "
+    "use n_jobs=1, which needs none."
+)
 SPARSE = {
     kind.__name__: kind
     for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)

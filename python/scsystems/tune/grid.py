@@ -20,7 +20,7 @@ from scsystems.models.sysvi import presets
 from scsystems.train.device import choose_device
 
 from .result import TuneResult
-from .run import Evaluation, Record, train_one
+from .run import Evaluation, Kept, Record, train_one
 from .scoring import WEIGHTS
 from .settings import Setting, expand
 from .store import RunStore, run_id
@@ -147,7 +147,7 @@ def grid(
     n_jobs = choose_jobs(n_jobs, settings)
     data = evaluation.collect(adata)
     fingerprint = data_fingerprint(expression(adata, setup.layer), adata.obs_names)
-    store = RunStore(folder)
+    store = RunStore(folder, Kept, adata.n_obs)
     plan = {}
     for setting in settings:
         # kept runs of another version may have had other defaults

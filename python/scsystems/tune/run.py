@@ -13,12 +13,30 @@ from scsystems.data.schema import Setup
 from scsystems.errors import NonFiniteError
 from scsystems.metrics.evaluate import collect, evaluate_one
 from scsystems.metrics.registry import Data
+from scsystems.models.base import History
 from scsystems.models.sysvi.model import SysVI
 
 from .settings import Setting
 
 Record = dict[str, Any]
 """What is kept of a run besides its embedding: parameters, seed, history, metrics."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A `Record` as a `scsystems.tune.store.RunStore` keeps it."""
+
+    setting: str
+    parameters: dict[str, Any]
+    seed: int
+    seconds: float
+    device: str
+    version: str
+    history: History
+    evaluation: dict[str, Any]
+    # columns of scsystems.metrics.evaluate
+    rows: list[tuple[str, str, str, str, Any, Any]]
+    left_out: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import queue
+import shutil
 import sys
 import threading
 import traceback
@@ -20,7 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .cells import read_cells
+from scsystems.durable.steps import writing
+
+from .cells import NO_ROOM, read_cells
 from .run import train_one
 from .settings import Setting
 
@@ -33,8 +36,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     worker = Worker()
+    threading.Thread(target=_listen, args=(requests, worker), daemon=True).start()
     while True:
         request = requests.get()
         try:
@@ -46,14 +49,20 @@ def main() -> None:
         print(MARK + json.dumps(reply), file=answers, flush=True)
 
 
-def _listen(requests: queue.SimpleQueue) -> None:
+def _listen(requests: queue.SimpleQueue, worker: Worker) -> None:
     for line in sys.stdin:
         requests.put(json.loads(line))
-    os._exit(0)  # the search has ended or died: what is being trained is of no use
+    # the search has died, or it would have ended this process: nobody else removes the cells, and
+    # what is being trained is of no use
+    if worker.folder is not None:
+        shutil.rmtree(worker.folder, ignore_errors=True)
+    os._exit(0)
 
 
 class Worker:
     """What the process knows between requests: the cells."""
+
+    folder: Path | None = None
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Look at the cells; ``request`` has ``folder`` and ``threads``."""
@@ -67,7 +76,9 @@ class Worker:
         setting = Setting(request["parameters"], request["name"])
         record, embedding = train_one(self.adata, setting, request["seed"])
         if "error" not in record:
-            np.save(self.folder / f"{request['run']}.npy", embedding)
+            path = self.folder / f"{request['run']}.npy"
+            with writing(path, NO_ROOM):
+                np.save(path, embedding)
         return {"record": record}
 
     def said(self, serve, request: dict[str, Any]) -> dict[str, Any]:

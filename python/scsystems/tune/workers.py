@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,11 @@ import numpy as np
 import torch
 
 from scsystems import errors
+from scsystems.durable.leftovers import of_the_dead, owner
+from scsystems.durable.steps import writing
 from scsystems.errors import WorkerError
 
-from .cells import write_cells
+from .cells import NO_ROOM, write_cells
 from .run import Record
 from .settings import Setting
 from .worker import MARK
@@ -49,17 +52,20 @@ def train_together(
     Measuring takes a small part of the time of training, and in every process it would begin
     with the compilation of what metrics are made of.
 
-    The cells are written to a temporary folder once. A process that dies, for want of memory
-    say, costs the run it was at (its record has ``error``); the others go on.
+    The cells are written to a temporary folder once; if this process is killed, the others remove
+    it, and if they are killed as well, the next search does. A process that dies, for want of
+    memory say, costs the run it was at (its record has ``error``); the others go on.
 
     Raises
     ------
     WorkerError
         If processes cannot be started, or a run fails in a way that is no fault of its setting.
     """
-    with tempfile.TemporaryDirectory(prefix="scsystems-", ignore_cleanup_errors=True) as name:
+    remove_dead()
+    with tempfile.TemporaryDirectory(prefix=f"{owner()}-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        write_cells(folder, adata)
+        with writing(folder, NO_ROOM):
+            write_cells(folder, adata)
         threads = max(1, torch.get_num_threads() // n_jobs)
         pool = _Pool({"folder": name, "threads": threads})
         with ThreadPoolExecutor(n_jobs) as executor:
@@ -82,6 +88,12 @@ def train_together(
             finally:
                 executor.shutdown(wait=False, cancel_futures=True)
                 pool.close()
+
+
+def remove_dead() -> None:
+    """Remove the cells of searches that were killed together with all their processes."""
+    for folder in of_the_dead(Path(tempfile.gettempdir()), start="scsystems-"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _record(future: Future, setting: Setting, seed: int) -> Record:

@@ -1,13 +1,15 @@
 """Read models that scvi-tools' SysVI saved, without scvi-tools and without executing their pickle.
 
 scvi-tools writes one file, ``model.pt``, which holds weights, gene names and a registry of the
-data, as a pickle. Only tensors and plain numpy arrays are rebuilt from it; every other object in
-the pickle (training history as data frames, for example) becomes an inert placeholder.
+data, as a pickle. Only tensors and plain numpy arrays are rebuilt from it, see
+:mod:`scsystems.models.sysvi.torch_file`; every other object in the pickle (training history as data
+frames, for example) becomes an inert placeholder.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import numpy as np
@@ -15,48 +17,18 @@ import torch
 from torch import Tensor
 
 from ...data.schema import Schema, Setup
+from ...durable.steps import full_path
 from ...errors import ModelFileError, NotSupportedError
+from ...files import not_finite
+from .arguments import check_arguments
+from .torch_file import UnreadableError, read_torch_file
 
 FILE = "model.pt"
 ARITHMETIC = "scvi-tools"
 
-
-def _empty_dict(*_) -> dict:
-    """For collections.defaultdict, which torch does not fill."""
-    return {}
-
-
-def _empty_bytes() -> bytes:
-    """For bytes(), the content of arrays without elements; other bytes need no call."""
-    return b""
-
-
-_REBUILT = {
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-    "numpy._core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
-    "numpy.core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
-    "numpy._core.multiarray.scalar": np.float64(0).__reduce__()[0],
-    "numpy.core.multiarray.scalar": np.float64(0).__reduce__()[0],
-    "collections.defaultdict": _empty_dict,
-    "builtins.bytes": _empty_bytes,
-}
-
-# classes of numpy's dtype objects, which a pickle names by numpy.dtype alone
-_DTYPES = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
-
-
-class _Inert:
-    """Stands for any object of the pickle that is not needed; keeps nothing, does nothing."""
-
-    def __new__(cls, *args, **kwargs):
-        return super().__new__(cls)
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __setstate__(self, state):
-        pass
+# of what a file holds, however nested
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxother = 2, 200
 
 
 def holds_scvi_model(dir_path: str | Path, prefix: str = "") -> bool:
@@ -72,23 +44,16 @@ def read_scvi_file(path: str | Path) -> dict[str, Any]:
     ModelFileError
         If the file is missing, damaged, or not of this kind.
     """
-    path = Path(path)
+    path = full_path(path)
     if not path.is_file():
         raise ModelFileError(f"{path} does not exist. Expected the model.pt that scvi-tools saved.")
     try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        stand_ins = [(_REBUILT.get(name) or _inert(), name) for name in names]
-        with torch.serialization.safe_globals([*stand_ins, *_DTYPES]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch's own message also advises to execute the pickle, which nobody should
-        lines = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()
-        useful = [line for line in lines if line.strip() and "weights_only" not in line]
-        reason = useful[0].strip() if useful else type(error).__name__
+        content = read_torch_file(path)
+    except UnreadableError as error:
         raise ModelFileError(
-            f"{path} could not be read as a model of scvi-tools ({reason}). Expected an undamaged model.pt of "
+            f"{path} could not be read as a model of scvi-tools ({error}). Expected an undamaged model.pt of "
             "scvi-tools 1.2 or newer."
-        ) from None
+        ) from error
     wanted = {"model_state_dict", "var_names", "attr_dict"}
     if not isinstance(content, dict) or not wanted <= set(content):
         raise ModelFileError(
@@ -99,36 +64,54 @@ def read_scvi_file(path: str | Path) -> dict[str, Any]:
 
 def convert(content: dict[str, Any]) -> tuple[Schema, dict[str, Any], dict[str, Tensor], dict]:
     """Schema, constructor arguments, weights and facts of a SysVI model read by `read_scvi_file`."""
-    facts = content["attr_dict"]
-    registry = facts.get("registry_", {})
-    name = registry.get("model_name")
-    if name != "SysVI":
-        raise ModelFileError(
-            f"The file holds a model of class {name!r} of scvi-tools. Expected a SysVI model."
-        )
-    state = content["model_state_dict"]
     try:
+        facts = content["attr_dict"]
+        # beside the weights there is a store of pyro's
+        state = {k: v for k, v in content["model_state_dict"].items() if isinstance(v, Tensor)}
+        registry = facts.get("registry_", {})
+        name = _text(registry.get("model_name"))
+        if name != "SysVI":
+            raise ModelFileError(
+                f"The file holds a model of class {name!r} of scvi-tools. Expected a SysVI model."
+            )
         schema = _schema(registry, content["var_names"])
         arguments = _arguments(state, _options(facts))
+        check_arguments(arguments)
         weights = _weights(state, schema, arguments)
-    except (KeyError, IndexError, AttributeError, TypeError, RuntimeError) as error:
-        if isinstance(error, NotSupportedError):
-            raise
+        about = {
+            "trained": facts.get("is_trained_") is True,
+            "n_cells": int(_fields(registry, "X").get("n_obs", 0)),
+            "scvi_version": _text(registry.get("scvi_version")),
+        }
+    except (ModelFileError, NotSupportedError):
+        raise
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ModelFileError(
-            f"The file does not have the layout of scvi-tools' SysVI ({error!r}). Expected a model of scvi-tools "
-            "1.2 to 1.5."
+            f"The file does not have the layout of scvi-tools' SysVI ({_SHORT.repr(error)}). Expected a model of "
+            "scvi-tools 1.2 to 1.5."
         ) from error
-    about = {
-        "trained": bool(facts.get("is_trained_", False)),
-        "n_cells": int(_fields(registry, "X").get("n_obs", 0)),
-        "scvi_version": registry.get("scvi_version"),
-    }
+    bad = not_finite(weights)
+    if bad:
+        raise ModelFileError(
+            f"The file holds NaN or infinity in {', '.join(bad[:3])}. Expected finite weights."
+        )
     return schema, arguments, weights, about
 
 
-def _inert() -> type:
-    # one class per name: torch refuses the same stand-in under two names
-    return type("Inert", (_Inert,), {})
+def _text(value: Any) -> str | None:
+    """Text, or what was a number there."""
+    if value is None or type(value) in (str, int, float, bool):
+        return None if value is None else str(value)
+    raise TypeError("an object where there should be text")
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    """Names or levels, in a list or an array."""
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        values = values.tolist()
+    if not isinstance(values, (list, tuple)) or any(value is None for value in values):
+        raise TypeError("an object where there should be names")
+    return tuple(map(_text, values))
 
 
 def _fields(registry: dict, key: str) -> dict[str, Any]:
@@ -140,19 +123,18 @@ def _schema(registry: dict, var_names) -> Schema:
     system = _fields(registry, "batch")
     categorical = _fields(registry, "extra_categorical_covs")
     continuous = _fields(registry, "extra_continuous_covs")
-    keys = tuple(map(str, categorical.get("field_keys", ())))
-    columns = tuple(map(str, continuous.get("columns", ())))
+    keys, columns = _texts(categorical.get("field_keys", ())), _texts(continuous.get("columns", ()))
     return Schema(
         setup=Setup(
-            batch_key=str(setup["batch_key"]),
-            layer=setup.get("layer"),
+            batch_key=_texts([setup["batch_key"]])[0],
+            layer=_text(setup.get("layer")),
             categorical_covariate_keys=keys,
             continuous_covariate_keys=columns,
-            weight_batches=bool(setup.get("weight_batches", False)),
+            weight_batches=setup.get("weight_batches") is True,
         ),
-        genes=tuple(map(str, var_names)),
-        systems=tuple(map(str, system["categorical_mapping"])),
-        categories=tuple(tuple(map(str, categorical["mappings"][key])) for key in keys),
+        genes=_texts(var_names),
+        systems=_texts(system["categorical_mapping"]),
+        categories=tuple(_texts(categorical["mappings"][key]) for key in keys),
         # scvi-tools gives the network the values as they are
         center=(0.0,) * len(columns),
         scale=(1.0,) * len(columns),
@@ -168,8 +150,8 @@ def _options(facts: dict[str, Any]) -> dict[str, Any]:
     changed = options.get("encoder_decoder_kwargs")
     if changed:
         raise NotSupportedError(
-            f"The model was made with encoder_decoder_kwargs={changed!r}, layers that this package does not have. "
-            "Expected a model without them; train it anew, or go on with it in scvi-tools."
+            f"The model was made with encoder_decoder_kwargs={_SHORT.repr(changed)}, layers that this package does "
+            "not have. Expected a model without them; train it anew, or go on with it in scvi-tools."
         )
     return options
 
