@@ -28,8 +28,9 @@
 #' @param batch_size Cells per minibatch; `NULL` for the default.
 #' @param n_threads Cores of the CPU to train on; `NULL` for one where minibatches are small. With
 #'   several, at most four, each takes a minibatch in a process forked from this one, and the result
-#'   of a seed depends on their number. Elsewhere than on Linux, and with priors other than the
-#'   default, they are threads of torch, which gain little.
+#'   of a seed depends on their number. If one of these processes hangs or dies, this one does its
+#'   part, with the same result and a warning. Elsewhere than on Linux, and with priors other than
+#'   the default, they are threads of torch, which gain little.
 #' @param train_size Share of the cells that is trained on, the rest is for validation; `NULL`
 #'   trains on all.
 #' @param early_stopping Whether to stop when the validation loss no longer falls.

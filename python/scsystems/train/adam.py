@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.kernels.compiled import compiled
+from .parallel.journal import Journal
 from .parallel.shared import shared_zeros
 
 BETAS = (0.9, 0.999)
@@ -40,15 +41,42 @@ class FlatAdam:
         self.mean = torch.zeros_like(vector, requires_grad=False)
         self.square = torch.zeros_like(vector, requires_grad=False)
 
-    def share(self) -> None:
-        """Keep the state where processes that are forked from now on see it."""
+    def share(self, n_processes: int) -> None:
+        """Keep the state where so many processes, those that are forked from now on, see it."""
         self.mean, self.square = (
             shared_zeros(t.shape, t.dtype).copy_(t) for t in (self.mean, self.square)
         )
+        self.journal = Journal(n_processes, 3, self.vector.dtype)
 
-    def step(self, gradient: Tensor | None = None, part: slice = slice(None)) -> None:
-        """One step of a part of the vector, along its own gradient if none is given."""
-        gradient = self.vector.grad if gradient is None else gradient
+    def step(self) -> None:
+        """One step along the vector's gradient."""
+        arrays = [
+            t.numpy() for t in (self.vector.grad, self.vector.detach(), self.mean, self.square)
+        ]
+        adam_pass(*arrays, self._next_numbers())
+
+    def steps(self, gradients: Tensor, number: int, part: slice) -> None:
+        """Steps of a part of the vector along several gradients, each of the whole vector.
+
+        A process that dies in the middle of them leaves what another one can finish.
+
+        Parameters
+        ----------
+        gradients
+            A gradient a row.
+        number, part
+            The part, one for each process, and where in the vector it is.
+        """
+        n_before = self.n_steps
+        along = [(g, self._next_numbers()) for g in gradients.numpy()[:, part]]
+        arrays = [t.numpy()[part] for t in (self.vector.detach(), self.mean, self.square)]
+        for block in self.journal.blocks(number, n_before, arrays):
+            changed = [a[block] for a in arrays]
+            for gradient, numbers in along:
+                adam_pass(gradient[block], *changed, numbers)
+
+    def _next_numbers(self) -> np.ndarray:
+        """What `adam_pass` needs to know of the next step."""
         self.n_steps += 1
         group = self.param_groups[0]
         lr, decay = group["lr"], group["weight_decay"]
@@ -62,14 +90,7 @@ class FlatAdam:
             corrections[1] ** -0.5,
             group["eps"],
         )
-        values = self.vector.detach().numpy()
-        adam_pass(
-            values[part],
-            gradient.numpy()[part],
-            self.mean.numpy()[part],
-            self.square.numpy()[part],
-            np.array(numbers, values.dtype),
-        )
+        return np.array(numbers, self.mean.numpy().dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Number of steps and running means."""
@@ -91,7 +112,7 @@ class FlatAdam:
 
 
 @compiled
-def adam_pass(values, gradients, mean, square, numbers):
+def adam_pass(gradients, values, mean, square, numbers):
     """One step; ``numbers`` are in the order in which they are taken apart here."""
     shrink, decay, beta_1, beta_2, rest_1, rest_2, size, correction, eps = numbers
     for i in range(len(values)):

@@ -106,7 +106,7 @@ class Steps:
         if row != self.row:
             self.row = row
             self.flat.write_gradients_to(row)
-            self.statistics.write_to(row)
+            self.statistics.begin(row)
         cells = self.cells.gather(indices)
         parts = self.gradients(cells, int(self.epoch), generator, same_weights)
         if self.clip is not None:
@@ -118,8 +118,7 @@ class Steps:
         """Steps of a part of the parameters along several gradients."""
         self.optimizer.n_steps = n_steps
         self.optimizer.param_groups[0]["lr"] = lr
-        for gradient in self.flat.gradients[:n_gradients]:
-            self.optimizer.step(gradient, self.flat.part(part))
+        self.optimizer.steps(self.flat.gradients[:n_gradients], part, self.flat.part(part))
 
     def add(self, losses: Tensor) -> None:
         """Add to the losses of the epoch."""
@@ -132,7 +131,7 @@ class Steps:
 def together(steps: Steps, net: nn.Module) -> Iterator[None]:
     """For the time of the block steps take as many minibatches as the parameters have gradients."""
     n = len(steps.flat.gradients)
-    steps.optimizer.share()
+    steps.optimizer.share(n)
     with (
         shared_statistics(net, n) as steps.statistics,
         forked_team(n, steps.gradient, steps.update) as steps.team,

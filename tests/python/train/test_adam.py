@@ -50,15 +50,18 @@ def test_parts_with_gradients_of_their_own_are_a_step():
     whole, _ = pair(torch.float32, False)
     parts, _ = pair(torch.float32, False)
     halves = [pair(torch.float32, False)[0] for _ in range(2)]
+    parts.share(2)
     for half in halves:
         half.vector.data, half.mean, half.square = parts.vector.data, parts.mean, parts.square
-    advance(whole, whole.vector, 2)
-    g = torch.Generator().manual_seed(1)
-    for lr in (3e-3, 3e-3 * 0.9):
-        gradient = torch.randn(1001, generator=g)
-        for half, part in zip(halves, (slice(500), slice(500, None)), strict=True):
-            half.param_groups[0]["lr"] = lr
-            half.step(gradient, part)
+        half.journal = parts.journal
+    gradients = torch.randn(3, 1001, generator=torch.Generator().manual_seed(1))
+    for along in (gradients[:2], gradients[2:]):
+        for gradient in along:
+            whole.vector.grad = gradient
+            whole.step()
+        for number, part in enumerate((slice(500), slice(500, None))):
+            halves[number].steps(along, number, part)
+    assert [half.n_steps for half in halves] == [3, 3]
     assert torch.equal(whole.vector, parts.vector)
 
 
@@ -67,7 +70,7 @@ def test_a_shared_state_is_the_same():
     shared, _ = pair(torch.float32, False)
     for optimizer in (own, shared):
         advance(optimizer, optimizer.vector, 2)
-    shared.share()
+    shared.share(2)
     for optimizer in (own, shared):
         advance(optimizer, optimizer.vector, 2)
     assert torch.equal(own.vector, shared.vector)

@@ -120,7 +120,8 @@ class TrainingMixin(TrainedState):
             (cells x genes), else as many threads as torch is set to. With several, each takes a
             minibatch; all gradients are taken at the same weights and applied one after the other,
             so that the result of a seed depends on it. On Linux these are processes forked from
-            this one, at most four; elsewhere, and with priors other than the joint ``"vamp"``, they
+            this one, at most four; if one hangs or dies, this one does its part, with the same
+            result and a warning. Elsewhere, and with priors other than the joint ``"vamp"``, they
             are torch's own threads, which gain little and lose much where cores are busy.
         seed
             Seed of minibatches, noise and dropout; default the model's seed. Same seed and

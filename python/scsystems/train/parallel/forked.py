@@ -5,22 +5,26 @@ have little to share in these, and threads of Python wait for one another at eve
 (`benchmarks/NOTES.md`). Processes meet twice in a step: when they take their minibatches, and
 when their gradients are there. All gradients are taken at the same weights and then applied one
 after the other, so that there are as many steps of the optimizer as without them.
+
+Nothing waits for ever: a process that hangs or dies is ended, and the first one does its work,
+what it was at included.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import logging
 import os
 import signal
+import socket
 import struct
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from time import perf_counter, thread_time
 from typing import NamedTuple
 
@@ -28,7 +32,11 @@ import torch
 from torch import Tensor
 
 from ...errors import WorkerError
+from .channel import Patience, Silence, channel, receive, send
 from .pace import Pace
+from .quiet import quiet_moment
+
+logger = logging.getLogger(__name__)
 
 # (number of the minibatch, indices of its cells, generator, whether the weights are those of the
 # call before) -> losses, having written its gradient
@@ -44,9 +52,23 @@ NUMBERS = struct.Struct("<qqd")
 # what its reply begins with: losses follow, or what was raised
 DONE, FAILED = b"+", b"-"
 
-ENDED = (
-    "A process that computed gradients ended in the middle of training, for want of memory most likely. Use fewer "
-    "n_threads; with n_threads=1 everything runs in one process."
+# a process hangs that has not answered for so many seconds, and for so many times what the first
+# process took for its own part, after this was done
+SECONDS, TIMES = 10.0, 5.0
+# asks Linux for a signal when the process that forked this one ends
+PR_SET_PDEATHSIG = 1
+# seconds that processes have to leave by themselves
+LEAVE = 2.0
+
+HANGS = (
+    "A process that computed gradients did not answer in time and was ended. It hung, most likely at a lock that "
+    "another thread of the program held when it began."
+)
+DIED = "A process that computed gradients has ended, for want of memory most likely."
+NOT_STARTED = "A process to compute gradients in could not be started ({})."
+INSTEAD = (
+    "The first process does its part from now on: the result is the same, training takes longer. With n_threads=1 "
+    "everything runs in one process."
 )
 
 
@@ -56,31 +78,35 @@ def can_fork() -> bool:
 
 
 class Member(NamedTuple):
-    """A forked process, seen from the one that forked it."""
+    """A forked process, seen from the one that forked it; ``number`` is that of its minibatch and part."""
 
+    number: int
     process: int
-    connection: Connection
+    connection: socket.socket
 
 
 class Team:
     """A process and those forked from it.
 
     What is computed does not depend on which of them does it: where waiting for the others does
-    not pay, the first does it all for a while.
+    not pay, the first does it all for a while, and it does what those leave that are lost.
 
     Parameters
     ----------
+    n
+        Number of processes that share the work.
     gradient, update
         What there is to do with a minibatch, and then for the steps of the optimizer. They must
         not use automatic differentiation, which torch refuses in forked processes, and no more
-        than one thread.
+        than one thread. Where a process is lost, the first calls them with the same arguments
+        again: what they have begun must not matter then.
     members
-        The forked processes.
+        The forked processes; those that are lost are taken out.
     """
 
-    def __init__(self, gradient: Gradient, update: Update, members: Sequence[Member]):
-        self.gradient, self.update, self.members = gradient, update, members
-        self.pace, self.busy = Pace(), members
+    def __init__(self, n: int, gradient: Gradient, update: Update, members: list[Member]):
+        self.n, self.gradient, self.update, self.members = n, gradient, update, members
+        self.pace, self.together = Pace(), True
 
     def gradients(self, minibatches: Tensor, generator: torch.Generator) -> Tensor:
         """Write the gradient of each minibatch; returns the sum of their losses.
@@ -94,88 +120,138 @@ class Team:
         """
         first, *others = minibatches
         seeds = torch.randint(2**62, (len(others), 1), generator=generator)
-        tasks = [torch.cat(task) for task in zip(seeds, others, strict=True)]
-        self.busy = self.members[: len(tasks)] if self.pace.together() else ()
+        tasks = dict(enumerate(map(torch.cat, zip(seeds, others, strict=True)), 1))
+        together = self.members and self.pace.together()
         start, used = perf_counter(), thread_time()
-        for member, task in zip(self.busy, tasks, strict=False):
-            _send(member, MINIBATCH + task.numpy().tobytes())
+        messages = {i: MINIBATCH + task.numpy().tobytes() for i, task in tasks.items()}
+        asked = self._ask(messages if together else {})
+        self.together = bool(asked)
         losses = self.gradient(0, first, generator, False)
         used = thread_time() - used
-        for member in self.busy:
-            reply = bytearray(_receive(member))
-            losses = losses + torch.frombuffer(reply, dtype=losses.dtype)
-        if self.busy:
+        answers = self._answers(asked, perf_counter() - start)
+        if asked and len(answers) == len(tasks):
             # alone it would not compete with the others for a core: what it has worked counts
             self.pace.note(perf_counter() - start, used * len(minibatches))
-        else:
-            for number, task in enumerate(tasks, 1):
-                losses = losses + _seeded(self.gradient, number, task, same_weights=True)
+        for i, task in tasks.items():
+            if i in answers:
+                more = torch.frombuffer(answers[i], dtype=losses.dtype)
+            else:
+                more = _seeded(self.gradient, i, task, same_weights=True)
+            losses = losses + more
         return losses
 
     def step(self, n_gradients: int, n_steps: int, lr: float) -> None:
         """Steps along so many gradients, after ``n_steps`` before them."""
-        members = self.members if self.busy else ()
-        for member in members:
-            _send(member, STEP + NUMBERS.pack(n_gradients, n_steps, lr))
+        start, others = perf_counter(), range(1, self.n)
+        message = STEP + NUMBERS.pack(n_gradients, n_steps, lr)
+        asked = self._ask(dict.fromkeys(others, message) if self.together else {})
         self.update(0, n_gradients, n_steps, lr)
-        if not members:
-            for number in range(1, 1 + len(self.members)):
-                self.update(number, n_gradients, n_steps, lr)
-        for member in members:
-            _receive(member)
+        answers = self._answers(asked, perf_counter() - start)
+        for part in others:
+            if part not in answers:
+                self.update(part, n_gradients, n_steps, lr)
+
+    def _ask(self, messages: Mapping[int, bytes]) -> list[Member]:
+        """Send messages by number; returns the processes that have got theirs."""
+        asked = []
+        for member in [m for m in self.members if m.number in messages]:
+            with self._losing(member):
+                send(member.connection, messages[member.number], Patience(SECONDS))
+                asked.append(member)
+        return asked
+
+    def _answers(self, asked: Sequence[Member], own: float) -> dict[int, bytearray]:
+        """What they answer, by number, after so many seconds in which the first did its own part."""
+        answers, patience = {}, Patience(SECONDS + TIMES * own)
+        for member in asked:
+            with self._losing(member):
+                answers[member.number] = receive(member.connection, patience)
+        for i, answer in answers.items():
+            if answer.startswith(FAILED):
+                raise WorkerError(
+                    "A process that computed gradients failed. With n_threads=1 everything runs in one process. "
+                    f"In it:\n{answer[len(FAILED) :].decode()}"
+                )
+            answers[i] = answer[len(DONE) :]
+        return answers
+
+    @contextmanager
+    def _losing(self, member: Member) -> Iterator[None]:
+        """If the process hangs or has died in the block, it is ended and no longer takes part."""
+        try:
+            yield
+        except (Silence, OSError) as lost:
+            self.members.remove(member)
+            member.connection.close()
+            _kill(member.process)
+            logger.warning("%s %s", HANGS if isinstance(lost, Silence) else DIED, INSTEAD)
 
 
 @contextmanager
 def forked_team(n: int, gradient: Gradient, update: Update) -> Iterator[Team]:
     """A team of ``n`` processes, this one included, for the time of the block; see `Team`."""
-    with ExitStack() as stack:
-        members: list[Member] = []
-        for number in range(1, n):
-            serve = partial(_serve, number, gradient, update)
-            members.append(_fork(serve, members))
-            stack.callback(_end, members[-1])
-        yield Team(gradient, update, members)
+    members: list[Member] = []
+    try:
+        try:
+            for number in range(1, n):
+                _fork(number, gradient, update, members)
+        except OSError as error:
+            logger.warning("%s %s", NOT_STARTED.format(error), INSTEAD)
+        yield Team(n, gradient, update, members)
+    finally:
+        _end_all(members)
 
 
-def _fork(serve: Callable[[Connection], None], before: Sequence[Member]) -> Member:
+def _fork(number: int, gradient: Gradient, update: Update, members: list[Member]) -> None:
+    """Fork a process and add it to the members."""
     own = os.getpid()
-    ours, theirs = Pipe()
+    set_attribute = ctypes.CDLL(None).prctl
+    ours, theirs = channel()
     # an interrupt that reached the new process before it ignores them would make it a second copy
-    # of the program
+    # of the program; one that reached this process would make it forget the new one
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet_moment():
             # Python (and jax, where it is loaded) warn of forks where there are threads, which may
             # hold locks. The new process only computes, on one thread, and leaves without cleaning up
             warnings.simplefilter("ignore")
             process = os.fork()
         if process:
+            members.append(Member(number, process, ours))
             theirs.close()
-            return Member(process, ours)
+            return
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
     finally:
         # in the new process interrupts stay blocked
         if os.getpid() == own:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
+        # it must not outlive the program, not even where it hangs
+        set_attribute(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+        if os.getppid() != own:
+            os._exit(0)
         # an end that stays open here would keep its process from learning that the team is over
-        for connection in (ours, *(member.connection for member in before)):
+        for connection in (ours, *(member.connection for member in members)):
             connection.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # objects of the program that forked are not this one's to finalize
         gc.disable()
-        serve(theirs)
+        _serve(number, gradient, update, theirs)
     finally:
         os._exit(0)
 
 
-def _serve(number: int, gradient: Gradient, update: Update, connection: Connection) -> None:
+def _serve(number: int, gradient: Gradient, update: Update, end: socket.socket) -> None:
     """Do what is asked until the other end is closed."""
     while True:
         try:
-            message = connection.recv_bytes()
-        except (EOFError, OSError):
+            message = receive(end)
+        except OSError:
             return
-        kind, content = message[:1], bytearray(message[1:])
+        kind, content = bytes(message[:1]), message[1:]
         try:
             if kind == STEP:
                 update(number, *NUMBERS.unpack(content))
@@ -186,7 +262,7 @@ def _serve(number: int, gradient: Gradient, update: Update, connection: Connecti
         except Exception:
             reply = FAILED + traceback.format_exc().encode()
         with suppress(OSError):
-            connection.send_bytes(reply)
+            send(end, reply)
 
 
 def _seeded(gradient: Gradient, number: int, task: Tensor, same_weights: bool) -> Tensor:
@@ -195,29 +271,30 @@ def _seeded(gradient: Gradient, number: int, task: Tensor, same_weights: bool) -
     return gradient(number, task[1:], generator, same_weights)
 
 
-def _send(member: Member, message: bytes) -> None:
+def _end_all(members: Sequence[Member]) -> None:
+    """End processes: by themselves if they can."""
+    for member in members:
+        member.connection.close()
     try:
-        member.connection.send_bytes(message)
-    except OSError as error:
-        raise WorkerError(ENDED) from error
+        end = perf_counter() + LEAVE
+        while not all(_has_left(m.process) for m in members) and perf_counter() < end:
+            time.sleep(0.001)
+    finally:
+        for member in members:
+            _kill(member.process)
 
 
-def _receive(member: Member) -> bytes:
-    """What a member answers."""
+def _has_left(process: int) -> bool:
     try:
-        reply = member.connection.recv_bytes()
-    except (EOFError, OSError) as error:
-        raise WorkerError(ENDED) from error
-    if reply.startswith(FAILED):
-        raise WorkerError(
-            "A process that computed gradients failed. With n_threads=1 everything runs in one process. In it:\n"
-            f"{reply[1:].decode()}"
-        )
-    return reply[1:]
+        return os.waitpid(process, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        # something else may have waited for it already
+        return True
 
 
-def _end(member: Member) -> None:
-    member.connection.close()
-    # it may be at a minibatch, and something else may have waited for it already
-    with suppress(ChildProcessError):
-        os.waitpid(member.process, 0)
+def _kill(process: int) -> None:
+    """End a process that may hang; as long as nothing has waited for it, the number is its own."""
+    if not _has_left(process):
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)

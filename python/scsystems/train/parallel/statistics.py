@@ -30,7 +30,7 @@ class SharedStatistics:
             for buffer in (layer.running_mean, layer.running_var)
         ]
         present = torch.cat([b.flatten() for b in self.buffers] or [torch.zeros(0)])
-        self.agreed = present.clone()
+        self.agreed = shared_zeros(present.shape, present.dtype).copy_(present)
         self.rows = shared_zeros((n_processes, len(present)), present.dtype)
         self.rows.copy_(present)
         sizes = [b.numel() for b in self.buffers]
@@ -44,6 +44,11 @@ class SharedStatistics:
         """Which row this process writes."""
         for buffer, values in zip(self.buffers, self.views[row], strict=True):
             buffer.data = values
+
+    def begin(self, row: int) -> None:
+        """Write a row from what is agreed on, also where another process has begun it."""
+        self.rows[row] = self.agreed
+        self.write_to(row)
 
     def agree(self) -> None:
         """Give all processes what each has learned from its minibatch.

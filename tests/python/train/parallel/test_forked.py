@@ -126,21 +126,6 @@ def test_a_failure_in_a_process_is_told_with_its_traceback():
             team.step(2, 0, 1e-3)
 
 
-@pytest.mark.parametrize("when", ["before", "during"])
-def test_a_process_that_dies_is_an_error_that_says_so(when):
-    def gradient(number, indices, g, same_weights):
-        if os.getpid() != HERE:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return torch.zeros(1)
-
-    with forked_team(2, gradient, nothing) as team:
-        if when == "before":
-            os.kill(team.members[0].process, signal.SIGKILL)
-            time.sleep(0.1)
-        with pytest.raises(WorkerError, match=r"ended in the middle of training.*fewer n_threads"):
-            team.gradients(torch.zeros(2, 1, dtype=torch.int64), generator())
-
-
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_processes_end_with_the_block_whatever_ends_it(failure):
     processes = []

@@ -46,3 +46,21 @@ def test_processes_that_had_no_minibatch_change_nothing():
 def test_a_network_without_statistics():
     with shared_statistics(nn.Linear(2, 2), 2) as statistics:
         statistics.agree()
+
+
+def test_a_row_that_another_process_has_begun_is_begun_anew():
+    net, batch = norm(), torch.randn(8, 3, dtype=torch.float64)
+    with shared_statistics(net, 2) as statistics:
+        statistics.agree()
+        agreed = statistics.rows[0].clone()
+        statistics.begin(1)
+        net(batch)
+        expected = statistics.rows[1].clone()
+        assert not torch.equal(expected, agreed)
+        # it is lost now, and the first does the same
+        statistics.begin(0)
+        statistics.begin(1)
+        net(batch)
+        assert torch.equal(statistics.rows[1], expected)
+        assert torch.equal(statistics.rows[0], agreed)
+        statistics.begin(0)
