@@ -49,7 +49,7 @@ from scsystems.r.scspecies import (  # noqa: F401
     train_scspecies,
     variable_species_genes,
 )
-from scsystems.r.training import device_arguments, for_r
+from scsystems.r.training import for_r
 
 # key of uns under which an AnnData keeps the records of its embeddings
 RECORDS = "scsystems"
@@ -199,7 +199,7 @@ def train_sysvi(
     """Set up, build and train a SysVI model, and return it."""
     setup_arguments = keyword_arguments(scs.SysVI.setup_anndata, setup)
     model_arguments = keyword_arguments(scs.SysVI.__init__, model)
-    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **device_arguments(device)})
+    train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     scs.SysVI.setup_anndata(adata, **setup_arguments)
     trained = scs.SysVI(adata, **model_arguments)
     callbacks = list(train_arguments.pop("callbacks", None) or [])

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from scsystems.words import spoken_by
+
 from .cells import read_cells
 from .run import train_one
 from .settings import Setting
@@ -56,16 +58,18 @@ class Worker:
     """What the process knows between requests: the cells."""
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Look at the cells; ``request`` has ``folder`` and ``threads``."""
+        """Look at the cells; ``request`` has ``folder``, ``threads`` and the user's ``door``."""
         torch.set_num_threads(request["threads"])
+        self.door = request["door"]
         self.folder = Path(request["folder"])
         self.adata = read_cells(self.folder)
         return {}
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Train; ``request`` has ``run``, ``parameters``, ``name`` and ``seed``."""
-        setting = Setting(request["parameters"], request["name"])
-        record, embedding = train_one(self.adata, setting, request["seed"])
+        with spoken_by(self.door):
+            setting = Setting(request["parameters"], request["name"])
+            record, embedding = train_one(self.adata, setting, request["seed"])
         if "error" not in record:
             np.save(self.folder / f"{request['run']}.npy", embedding)
         return {"record": record}
