@@ -169,6 +169,16 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "Give every cell a name of its own.",
         "cli": "Call adata.obs_names_make_unique() before writing the file.",
     },
+    "install data": {
+        "python": "pip install --no-deps {0}",
+        "r": 'reticulate::py_install("{0}", pip = TRUE, pip_options = "--no-deps")',
+        "cli": "pip install --no-deps {0}",
+    },
+    "simulated": {
+        "python": "scs.datasets.simulated()",
+        "r": "simulated_cells()",
+        "cli": "scs.datasets.simulated()",
+    },
     "train": {"python": "Call train() first.", "r": "Train it first.", "cli": "Train it first."},
     "map genes": {
         "python": "prepare_query_anndata(), which pads missing genes",
