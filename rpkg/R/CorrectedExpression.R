@@ -72,9 +72,8 @@ CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, feat
     # v5 warns that the assay has no counts
     if (grepl("No layers found", conditionMessage(w))) invokeRestart("muffleWarning")
   })
-  # the command that is logged holds the arguments
   if (holds_cells(model)) model <- ModelPath(model)
-  SeuratObject::LogSeuratCommand(object)
+  log_command(object, "CorrectedExpression")
 }
 
 #' @rdname CorrectedExpression
@@ -101,7 +100,7 @@ CorrectedExpression.SingleCellExperiment <- function(object, system = NULL, mode
 # Decoded expression, genes x cells.
 decode_cells <- function(object, model, assay, system, features, device, verbose,
                          call = caller_env()) {
-  check_string(device, "device", call = call)
+  check_device(device, call = call)
   opened <- open_model(model %||% object, device = device, call = call)
   facts <- opened$facts
   unknown <- setdiff(as.character(system), facts$systems)

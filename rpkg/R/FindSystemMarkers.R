@@ -54,7 +54,7 @@ FindSystemMarkers <- function(object, group.by, ident.1 = NULL, ident.2 = NULL, 
   check_number(fdr, "fdr", min = 0)
   check_number(n.samples, "n.samples", min = 1, whole = TRUE)
   check_number(seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE)
-  check_string(device, "device")
+  check_device(device)
   check_flag(verbose, "verbose")
   opened <- open_model(model %||% object, device = device)
   if (correct.systems && group.by == opened$facts$system) {

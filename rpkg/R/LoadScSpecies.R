@@ -29,7 +29,7 @@
 LoadScSpecies <- function(model, objects = NULL, assay = NULL, reduction.name = NULL,
                           device = "auto", merge = TRUE, overwrite = FALSE, verbose = TRUE,
                           control = scspecies_options()) {
-  check_string(device, "device")
+  check_device(device)
   check_species_options(control)
   path <- scspecies_path(model)
   if (is.null(objects)) {

@@ -87,10 +87,8 @@ MapSysVI.Seurat <- function(query, model, labels = NULL, reference = NULL, n.nei
     rownames(predictions) <- colnames(query)
     query <- SeuratObject::AddMetaData(query, predictions)
   }
-  # the command that is logged holds the arguments: no whole objects among them
   model <- result$reference
-  reference <- NULL
-  SeuratObject::LogSeuratCommand(query)
+  log_command(query, "MapSysVI")
 }
 
 #' @rdname MapSysVI
@@ -126,7 +124,7 @@ prediction_columns <- function(labels) {
 
 check_map_settings <- function(settings, reference, columns, call = caller_env()) {
   check_number(settings$max.epochs, "max.epochs", min = 0, whole = TRUE, null = TRUE, call = call)
-  check_string(settings$device, "device", call = call)
+  check_device(settings$device, call = call)
   check_number(settings$seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE, call = call)
   check_flag(settings$verbose, "verbose", call = call)
   check_flag(settings$overwrite, "overwrite", call = call)

@@ -31,7 +31,7 @@ RelevantGenes <- function(result, species = NULL, n.genes = 50, gamma = 0.25, n.
   check_number(gamma, "gamma", min = 0)
   check_number(n.cells, "n.cells", min = 1, whole = TRUE)
   check_number(seed.use, "seed.use", min = 0, whole = TRUE)
-  check_string(device, "device")
+  check_device(device)
   needed <- union(result$species[[1]], species)
   opened <- open_scspecies(result$model, species_list(result)[needed], result$assays, device)
   tables <- lapply(species, function(name) {

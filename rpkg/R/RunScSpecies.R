@@ -117,15 +117,12 @@ RunScSpecies.Seurat <- function(context, target, labels, orthologues, species = 
   )
   objects <- species_objects(context, target, species)
   result <- run_scspecies(objects, orthologues, settings)
-  # the command that is logged holds the arguments: no objects and tables among them
   target <- setdiff(names(objects), result$species[[1]])
-  if (!is.character(orthologues)) orthologues <- NULL
-  if (is.list(features)) features <- lengths(features)
   assay <- result$assays[[1]]
-  result$context <- SeuratObject::LogSeuratCommand(result$context)
+  result$context <- log_command(result$context, "RunScSpecies")
   for (name in target) {
     assay <- result$assays[[name]]
-    result$targets[[name]] <- SeuratObject::LogSeuratCommand(result$targets[[name]])
+    result$targets[[name]] <- log_command(result$targets[[name]], "RunScSpecies")
   }
   result
 }

@@ -70,7 +70,7 @@ TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:
   check_number(max.cells, "max.cells", min = 10, whole = TRUE, null = TRUE)
   check_number(n.jobs, "n.jobs", min = 1, whole = TRUE, null = TRUE)
   for (argument in c("folder", "report")) check_string(get(argument), argument, null = TRUE)
-  check_string(device, "device")
+  check_device(device)
   check_flag(verbose, "verbose")
   check_options(control)
   if (!is.null(report) && !grepl("[.](html|md)$", report)) {
