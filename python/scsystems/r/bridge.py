@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 import scsystems as scs
 from scsystems.errors import InputError
@@ -292,6 +293,7 @@ def machine() -> dict[str, Any]:
         ],
         "mps": bool(mps is not None and mps.is_available()),
         "threads": torch.get_num_threads(),
+        "cores": cpu_count(),
         "gflops": 2 * 1024**3 / seconds / 1e9,
         **boot.state,
     }
