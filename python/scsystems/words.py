@@ -137,11 +137,6 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "Cell names",
         "cli": "Cell names",
     },
-    "saved": {
-        "python": "as save() wrote it",
-        "r": "as it was written",
-        "cli": "as it was written",
-    },
     # ways out
     "normalize": {
         "python": "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata)",

@@ -23,14 +23,13 @@ PYTHON = re.compile(
     r"|\b(train|load|save|read|evaluate|grid|setup_anndata|load_query_data)\(|\bAnnData\b|dictionar"
 )
 
-# modules, and functions of others, that are called from Python alone
+# modules, and functions of others, that are called from Python alone or read files of AnnData
 ONLY_PYTHON = {
-    "plots/", "data/simulate.py", "data/preprocess.py", "metrics/prior.py",
+    "data/containers.py", "data/disk.py", "plots/", "data/simulate.py", "data/preprocess.py", "metrics/prior.py",
     "models/sysvi/likelihood.py", "models/sysvi/differential_abundance.py",
     "models/sysvi/scvi_import.py", "nn/",
 }  # fmt: skip
 ONLY_PYTHON_FUNCTIONS = {
-    "data/containers.py:__init__", "data/containers.py:open_cells", "data/disk.py:__init__",
     "data/orthologs/tables.py:one_to_one", "data/schema.py:read", "data/species.py:check_names",
     "metrics/evaluate.py:summarize", "metrics/evaluate.py:integrated_scores",
     "models/scspecies/model.py:__init__", "models/scspecies/model.py:load",

@@ -184,7 +184,7 @@ def check_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: st
     if wrong:
         raise ModelFileError(
             f"The weights in {dir_path} do not fit the model that its model.json describes: "
-            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder {word('saved')}."
+            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder as it was saved."
         )
 
 

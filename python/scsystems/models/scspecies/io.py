@@ -16,7 +16,6 @@ from ...durable.steps import full_path
 from ...durable.typed import arguments, typed
 from ...errors import InputError, ModelFileError
 from ...nn.scspecies.net import ScviNet, ScviSizes
-from ...words import word
 from ..base import (
     NAME,
     History,
@@ -156,8 +155,8 @@ def _settings(cls: type[ScSpecies], given: dict[str, Any], where: str) -> dict[s
         return choose("default", found)
     except InputError as error:
         raise ModelFileError(
-            f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder "
-            f"{word('saved')}."
+            f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder as it "
+            "was saved."
         ) from error
 
 
@@ -252,5 +251,5 @@ def _check_part(saved: SavedPart, where: str) -> None:
     for what, is_so in wrong.items():
         if is_so:
             raise ModelFileError(
-                f"{where} contradicts itself: {what}. Expected an unchanged folder {word('saved')}."
+                f"{where} contradicts itself: {what}. Expected an unchanged folder as it was saved."
             )
