@@ -24,15 +24,20 @@
 #'   the model's genes are seldom all of the object's, in assay `"logcounts"` of an alternative
 #'   experiment called `name` (SingleCellExperiment).
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed(c("SeuratObject", "SingleCellExperiment"))
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
 #' object <- CorrectedExpression(object, system = "human")
-#' Seurat::FeaturePlot(object, "sysvi.expression_INS")
+#' # Seurat puts the assay's key in front of genes' names
+#' key <- SeuratObject::Key(object[["sysvi.expression"]])
+#' key
+#' head(SeuratObject::FetchData(object, paste0(key, "gene1")))
 #'
+#' sce <- simulated_cells("SingleCellExperiment")
+#' sce <- RunSysVI(sce, system = "species", covariates = "donor", max.epochs = 2)
 #' sce <- CorrectedExpression(sce, system = c("human", "mouse"))
 #' SingleCellExperiment::altExp(sce, "sysvi.expression")
-#' }
 CorrectedExpression <- function(object, ...) UseMethod("CorrectedExpression")
 
 #' @rdname CorrectedExpression

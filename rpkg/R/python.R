@@ -45,16 +45,48 @@ bridge <- function(call = caller_env()) {
 #'
 #' @return A Python module.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python: install_scsystems()
+#' @examplesIf scsystems_ready()
 #' scs <- scsystems_python()
 #' adata <- scs$datasets$simulated(n_cells = 500L)
-#' }
+#' adata
 scsystems_python <- function(convert = FALSE) {
   check_flag(convert, "convert")
   bridge()
   reticulate::import("scsystems", convert = convert)
+}
+
+#' Is there a Python that can be used?
+#'
+#' Whether the Python that would be used has what the models need, without starting it and without
+#' installing anything: for examples, tests and pages that are to run where they can.
+#' [scsystems_sitrep()] says what is wrong where the answer is `FALSE`.
+#'
+#' @param modules Further Python modules that are needed, such as `"scib_metrics"` for
+#'   [EvaluateIntegration()].
+#'
+#' @return `TRUE` or `FALSE`.
+#' @export
+#' @examples
+#' scsystems_ready()
+scsystems_ready <- function(modules = character()) {
+  if (!is.character(modules) || anyNA(modules)) {
+    abort_input(c("{.arg modules} must be names of Python modules.",
+                  x = "Found {.obj_type_friendly {modules}}."))
+  }
+  if (reticulate::py_available(initialize = FALSE)) {
+    return(tryCatch({
+      check_running()
+      !length(missing_modules(modules))
+    }, error = function(e) FALSE))
+  }
+  # a new reticulate would put a Python together when it is only asked for
+  chosen <- nzchar(Sys.getenv("RETICULATE_PYTHON")) || has_environment()
+  if (!chosen && reticulate_is_new()) return(FALSE)
+  tryCatch({
+    python <- discover_python()$python
+    check_python(python, probe = probe_python(python, further = modules))
+    TRUE
+  }, error = function(e) FALSE)
 }
 
 # Call a function of the bridge. Its warnings become R's, its errors our conditions.
@@ -157,14 +189,14 @@ check_python <- function(python, thorough = FALSE, probe = probe_python(python, 
 # Ask a Python, in a process of its own, for its version, numpy's major version, and which modules it
 # lacks; and which cannot be imported, of all (`thorough`) or of numpy, without which reticulate
 # starts a Python that is of no use.
-probe_python <- function(python, thorough = FALSE) {
+probe_python <- function(python, thorough = FALSE, further = character()) {
   imported <- if (thorough) python_modules() else "numpy"
   code <- c(
     "import importlib.util, sys",
     "def there(name):",
     "    try: return importlib.util.find_spec(name) is not None",
     "    except Exception: return False",
-    sprintf("names = '%s'.split()", paste(python_modules(), collapse = " ")),
+    sprintf("names = '%s'.split()", paste(c(python_modules(), further), collapse = " ")),
     "missing = [name for name in names if not there(name)]",
     "print('version %d.%d' % sys.version_info[:2])",
     "print('missing', *missing)",
@@ -213,12 +245,12 @@ load_bridge <- function(call = caller_env()) {
   module
 }
 
-missing_modules <- function() {
+missing_modules <- function(modules = python_modules()) {
   util <- reticulate::import("importlib.util", convert = FALSE)
-  absent <- vapply(python_modules(), function(module) {
+  absent <- vapply(modules, function(module) {
     is.null(reticulate::py_to_r(util$find_spec(module)))
   }, logical(1))
-  unname(python_modules()[absent])
+  unname(modules[absent])
 }
 
 # Which modules cannot be imported into the running Python, and why.

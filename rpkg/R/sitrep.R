@@ -8,11 +8,9 @@
 #'
 #' @return Invisibly, a list of the findings.
 #' @export
-#' @examples
-#' \dontrun{
+#' @examplesIf scsystems_ready()
 #' # starts Python, which cannot be exchanged in this session afterwards
 #' scsystems_sitrep()
-#' }
 scsystems_sitrep <- function(quiet = FALSE) {
   report <- structure(list(
     scsystems = as.character(utils::packageVersion("scsystems")),
