@@ -18,6 +18,7 @@ from .durable.replace import Writer
 from .durable.sets import consistent, find, holds_set, write_set
 from .durable.steps import UNCHANGED, check_writable, full_path, writing
 from .errors import ModelFileError, NonFiniteError
+from .words import written
 
 # what systems put into a folder that is otherwise empty
 NOBODYS = {".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini", "lost+found"}
@@ -58,7 +59,7 @@ def check_folder(path: str | Path, name: str = "model", overwrite: bool = False)
             )
             if full and not overwrite:
                 raise ModelFileError(
-                    f"{path} exists already. Give another path, or overwrite=True to replace it."
+                    f"{path} exists already. Give another path, or {written('overwrite', True)} to replace it."
                 )
             if full and not holds_set(path, name):
                 raise ModelFileError(
@@ -155,7 +156,7 @@ def read_facts(path: str | Path, name: str) -> dict[str, Any]:
     """The JSON file of a folder alone, with its checksums."""
     path = full_path(path)
     if not path.is_dir():
-        raise ModelFileError(f"{path} is not a folder. Expected the folder that save() wrote.")
+        raise ModelFileError(f"{path} is not a folder. Expected the folder of a saved model.")
     facts = path / f"{name}.json"
     if not facts.exists():
         raise ModelFileError(

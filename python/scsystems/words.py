@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 Door = Literal["python", "r", "cli"]
 
@@ -36,10 +36,116 @@ TERMS: dict[str, dict[Door, str]] = {
     # of ScSpecies
     "species batch": {"python": "batch_key", "r": "batch", "cli": "--batch"},
     "labels": {"python": "labels", "r": "labels", "cli": "--labels"},
+    "target labels": {"python": "target_labels", "r": "target.labels", "cli": "--target-labels"},
     "layer": {"python": "layer", "r": "assay", "cli": "--layer"},
+    # of metrics.evaluate, batch_strength and tune.grid
+    "evaluated labels": {"python": "label_key", "r": "labels", "cli": "--labels"},
+    "evaluated sample": {"python": "batch_key", "r": "batch", "cli": "--batch"},
+    "strength sample": {"python": "sample_key", "r": "batch", "cli": "--batch"},
+    "embeddings": {"python": "embeddings", "r": "reductions", "cli": "--embeddings"},
+    "voting neighbors": {"python": "k", "r": "n.neighbors", "cli": "k"},
+    "smallest label": {"python": "min_cells", "r": "min.cells", "cli": "min_cells"},
+    "smallest moran group": {
+        "python": "min_cells (moran_min_cells of evaluate() and grid())",
+        "r": "moran.min.cells",
+        "cli": "moran_min_cells",
+    },
+    "jobs": {"python": "n_jobs", "r": "n.jobs", "cli": "--jobs"},
+    # of training
+    "epochs": {"python": "max_epochs", "r": "max.epochs", "cli": "--epochs"},
+    "device": {"python": "accelerator", "r": "device", "cli": "--device"},
+    "plan": {"python": "plan_kwargs", "r": "sysvi_options(plan = )", "cli": "plan_kwargs"},
+    "plan entry": {"python": "plan_kwargs[{0!r}]", "r": "{0}", "cli": "plan_kwargs[{0!r}]"},
+    "adversary": {
+        "python": "adversarial",
+        "r": "model = list(adversarial = {})",
+        "cli": "adversarial",
+    },
+    "callbacks": {
+        "python": "callbacks",
+        "r": "train = list(callbacks = )",
+        "cli": "callbacks",
+    },
+    "resume": {"python": "resume", "r": "train = list(resume = {})", "cli": "resume"},
+    "clip": {
+        "python": "gradient_clip_val",
+        "r": "train = list(gradient_clip_val = {})",
+        "cli": "gradient_clip_val",
+    },
+    "overwrite": {"python": "overwrite", "r": "overwrite", "cli": "--overwrite"},
+    # of what is done with a trained model
+    "neighbors": {"python": "n_neighbors", "r": "n.neighbors", "cli": "n_neighbors"},
+    "confidence": {"python": "min_confidence", "r": "min.confidence", "cli": "min_confidence"},
+    "missing genes": {"python": "max_missing", "r": "max.missing", "cli": "max_missing"},
+    "transferred labels": {"python": "labels_key", "r": "labels", "cli": "--labels"},
+    "groups": {"python": "groupby", "r": "group.by", "cli": "groupby"},
+    "first group": {"python": "group1", "r": "ident.1", "cli": "group1"},
+    "second group": {"python": "group2", "r": "ident.2", "cli": "group2"},
+    "false discoveries": {"python": "fdr_target", "r": "fdr", "cli": "fdr_target"},
+    "decoded systems": {"python": "transform_batch", "r": "system", "cli": "transform_batch"},
+    "decoded genes": {"python": "gene_list", "r": "features", "cli": "gene_list"},
+    "prior cells": {
+        "python": "pseudoinputs_data_indices",
+        "r": "pseudoinputs",
+        "cli": "pseudoinputs_data_indices",
+    },
+    # of the table of orthologues
+    "table species": {
+        "python": "species",
+        "r": "species",
+        "cli": "the names of --context, --targets",
+    },
+    "table columns": {
+        "python": "columns={'human': 'Gene name', 'mouse': 'Mouse gene name'}",
+        "r": 'scspecies_options(orthologues = list(columns = list(human = "Gene name", '
+        'mouse = "Mouse gene name")))',
+        "cli": "a table with a column per species, named like the species",
+    },
+    "table score": {
+        "python": "read(..., min_score=5)",
+        "r": "scspecies_options(orthologues = list(min_score = 5))",
+        "cli": "a table with fewer, better supported pairs",
+    },
+    "table identifiers": {
+        "python": "gene='id'",
+        "r": 'scspecies_options(orthologues = list(gene = "id"))',
+        "cli": "a table with identifiers",
+    },
+    # things
+    "nothing": {"python": "None", "r": "NULL", "cli": "leaving it out"},
+    "data": {"python": "adata", "r": "The object", "cli": "The file"},
+    "cell data": {"python": "adata.obs", "r": "the cells' metadata", "cli": "the cells' columns"},
+    "reference data": {
+        "python": "reference.obs",
+        "r": "the reference's metadata",
+        "cli": "the reference's columns",
+    },
+    "context data": {
+        "python": "the context's obs",
+        "r": "the context's metadata",
+        "cli": "the context's columns",
+    },
+    "layers": {"python": "adata.layers", "r": "the object", "cli": "the file"},
+    "all embeddings": {"python": "adata.obsm", "r": "the object", "cli": "the file"},
+    "gene names": {
+        "python": "Gene names (adata.var_names)",
+        "r": "Gene names",
+        "cli": "Gene names",
+    },
+    "cell names": {
+        "python": "Cell names (adata.obs_names)",
+        "r": "Cell names",
+        "cli": "Cell names",
+    },
     # ways out
     "normalize": {
         "python": "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata)",
+        "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
+        "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
+    },
+    "prepare": {
+        "python": "scsystems.pp.prepare(), or scanpy.pp.normalize_total(adata) and "
+        "scanpy.pp.log1p(adata)",
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
         "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
     },
@@ -47,6 +153,47 @@ TERMS: dict[str, dict[Door, str]] = {
         "python": "scanpy.pp.log1p(adata)",
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
         "cli": "scanpy.pp.log1p before writing the file",
+    },
+    "unique genes": {
+        "python": "Call adata.var_names_make_unique().",
+        "r": "Give every gene a name of its own.",
+        "cli": "Call adata.var_names_make_unique() before writing the file.",
+    },
+    "unique cells": {
+        "python": "Call adata.obs_names_make_unique().",
+        "r": "Give every cell a name of its own.",
+        "cli": "Call adata.obs_names_make_unique() before writing the file.",
+    },
+    "install data": {
+        "python": "pip install --no-deps {0}",
+        "r": 'reticulate::py_install("{0}", pip = TRUE, pip_options = "--no-deps")',
+        "cli": "pip install --no-deps {0}",
+    },
+    "simulated": {
+        "python": "scs.datasets.simulated()",
+        "r": "simulated_cells()",
+        "cli": "scs.datasets.simulated()",
+    },
+    "train": {"python": "Call train() first.", "r": "Train it first.", "cli": "Train it first."},
+    "map genes": {
+        "python": "prepare_query_anndata(), which pads missing genes",
+        "r": "MapSysVI(), which fills in missing genes",
+        "cli": "prepare_query_anndata() in Python, which pads missing genes",
+    },
+    "map samples": {
+        "python": "load_query_data()",
+        "r": "MapSysVI()",
+        "cli": "load_query_data() in Python",
+    },
+    "other systems": {
+        "python": "map the new system with ScSpecies",
+        "r": "align the new system with RunScSpecies()",
+        "cli": "align the new system with scsystems scspecies",
+    },
+    "attach": {
+        "python": "ScSpecies.load(path, {{{0!r}: adata}})",
+        "r": "LoadScSpecies(path, list({0} = object, ...))",
+        "cli": "ScSpecies.load(path, {{{0!r}: adata}}) in Python",
     },
 }
 
@@ -61,9 +208,36 @@ def spoken_by(door: Door) -> Iterator[None]:
         _door.reset(token)
 
 
+def door() -> Door:
+    """The door that the call came through."""
+    return _door.get()
+
+
 def word(term: str) -> str:
     """What the user calls a term of `TERMS`."""
     return TERMS[term][_door.get()]
+
+
+def written(term: str, value: Any) -> str:
+    """An argument of `TERMS` with a value, as the user would write it."""
+    name = word(term)
+    if _door.get() == "python":
+        return f"{name}={value!r}"
+    if _door.get() == "r":
+        value = _in_r(value)
+        return name.format(value) if "{}" in name else f"{name} = {value}"
+    return name if value is True else f"{name} {value}"
+
+
+def _in_r(value: Any) -> str:
+    """A plain value as R writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "NULL", True: "TRUE", False: "FALSE"}[value]
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, (list, tuple)):
+        return f"c({', '.join(map(_in_r, value))})"
+    return str(value)
 
 
 def column(key: str) -> str:
@@ -78,3 +252,13 @@ def expression(layer: str | None = None) -> str:
     if layer is None:
         return "adata.X" if _door.get() == "python" else "X"
     return f"adata.layers[{layer!r}]" if _door.get() == "python" else f"layer {layer!r}"
+
+
+def embedding(key: str) -> str:
+    """An embedding beside the cells."""
+    names = {
+        "python": f"adata.obsm[{key!r}]",
+        "r": f"reduction {key!r}",
+        "cli": f"embedding {key!r}",
+    }
+    return names[_door.get()]

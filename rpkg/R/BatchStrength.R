@@ -22,13 +22,12 @@
 #'   `median_within`, `median_between`, `ratio`, `u`, `p_value`, `p_adjusted`), `distances` (by cell
 #'   type and pair of samples) and `asw` (signed silhouette of systems). `plot()` gives a ggplot.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
-#' strength <- BatchStrength(object, system = "species", labels = "cell_type", batch = "donor")
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' object <- simulated_cells()
+#' strength <- BatchStrength(object, system = "species", labels = "cell_type", batch = "donor",
+#'                           min.cells = 10, min.samples = 2)
 #' strength
-#' plot(strength)
-#' }
+#' if (rlang::is_installed("ggplot2")) plot(strength)
 BatchStrength <- function(object, system, labels, batch, reduction = NULL, features = NULL,
                           assay = NULL, min.cells = 50, min.samples = 3, max.cells = 1e5,
                           seed.use = 0, verbose = TRUE) {

@@ -24,15 +24,20 @@
 #'   the model's genes are seldom all of the object's, in assay `"logcounts"` of an alternative
 #'   experiment called `name` (SingleCellExperiment).
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed(c("SeuratObject", "SingleCellExperiment"))
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
 #' object <- CorrectedExpression(object, system = "human")
-#' Seurat::FeaturePlot(object, "sysvi.expression_INS")
+#' # Seurat puts the assay's key in front of genes' names
+#' key <- SeuratObject::Key(object[["sysvi.expression"]])
+#' key
+#' head(SeuratObject::FetchData(object, paste0(key, "gene1")))
 #'
+#' sce <- simulated_cells("SingleCellExperiment")
+#' sce <- RunSysVI(sce, system = "species", covariates = "donor", max.epochs = 2)
 #' sce <- CorrectedExpression(sce, system = c("human", "mouse"))
 #' SingleCellExperiment::altExp(sce, "sysvi.expression")
-#' }
 CorrectedExpression <- function(object, ...) UseMethod("CorrectedExpression")
 
 #' @rdname CorrectedExpression
@@ -72,9 +77,8 @@ CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, feat
     # v5 warns that the assay has no counts
     if (grepl("No layers found", conditionMessage(w))) invokeRestart("muffleWarning")
   })
-  # the command that is logged holds the arguments
   if (holds_cells(model)) model <- ModelPath(model)
-  SeuratObject::LogSeuratCommand(object)
+  log_command(object, "CorrectedExpression")
 }
 
 #' @rdname CorrectedExpression
@@ -101,7 +105,7 @@ CorrectedExpression.SingleCellExperiment <- function(object, system = NULL, mode
 # Decoded expression, genes x cells.
 decode_cells <- function(object, model, assay, system, features, device, verbose,
                          call = caller_env()) {
-  check_string(device, "device", call = call)
+  check_device(device, call = call)
   opened <- open_model(model %||% object, device = device, call = call)
   facts <- opened$facts
   unknown <- setdiff(as.character(system), facts$systems)

@@ -41,14 +41,16 @@
 #'   transfer the direction, or the direction and the type). `summary()` gives a row per reduction
 #'   and a column per metric; `plot()` a ggplot.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
-#' table <- EvaluateIntegration(object, c("pca", "sysvi"), system = "species",
-#'                              labels = "cell_type", batch = "donor")
+#' @examplesIf scsystems_ready("scib_metrics") && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
+#' table <- EvaluateIntegration(object, "sysvi", system = "species", labels = "cell_type",
+#'                              batch = "donor", metrics = c("ilisi", "nmi_fixed", "label_transfer"))
 #' summary(table)
-#' plot(table)
-#' plot(table, "types", metric = "label_transfer")
+#' if (rlang::is_installed("ggplot2")) {
+#'   plot(table)
+#'   plot(table, "types", metric = "label_transfer")
 #' }
 EvaluateIntegration <- function(object, reductions, system, labels = NULL, batch = NULL,
                                 metrics = NULL, features = NULL, unintegrated = NULL,

@@ -28,16 +28,16 @@
 #'   value); and what the data say: `raw_mean1`, `raw_mean2`, `non_zeros_proportion1`,
 #'   `non_zeros_proportion2` and others.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
 #' # markers of beta cells that hold in every system
-#' FindSystemMarkers(object, "cell_type", ident.1 = "beta")
+#' head(FindSystemMarkers(object, "cell_type", ident.1 = "beta"))
 #'
 #' # what differs between species within beta cells
 #' beta <- subset(object, cell_type == "beta")
-#' FindSystemMarkers(beta, "species", ident.1 = "mouse", correct.systems = FALSE)
-#' }
+#' head(FindSystemMarkers(beta, "species", ident.1 = "mouse", correct.systems = FALSE))
 FindSystemMarkers <- function(object, group.by, ident.1 = NULL, ident.2 = NULL, model = NULL,
                               correct.systems = TRUE, mode = c("change", "vanilla"),
                               delta = 0.25, fdr = 0.05, n.samples = 5000, assay = NULL,
@@ -54,7 +54,7 @@ FindSystemMarkers <- function(object, group.by, ident.1 = NULL, ident.2 = NULL, 
   check_number(fdr, "fdr", min = 0)
   check_number(n.samples, "n.samples", min = 1, whole = TRUE)
   check_number(seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE)
-  check_string(device, "device")
+  check_device(device)
   check_flag(verbose, "verbose")
   opened <- open_model(model %||% object, device = device)
   if (correct.systems && group.by == opened$facts$system) {

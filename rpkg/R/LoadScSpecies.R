@@ -20,16 +20,20 @@
 #'   columns with labels and batches), each a list by species; `labels` (the context's cell types);
 #'   `orthologues`, `dims`, `alignment` and `history`, a [scspecies_history].
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and the folder of a trained model
-#' LoadScSpecies("models/pancreas")
-#' LoadScSpecies("models/pancreas", list(mouse = mouse, human = human))
-#' }
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' cells <- simulated_species()
+#' # for pages that build quickly: leave max.epochs and control out
+#' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
+#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
+#' folder <- ModelPath(result)
+#' LoadScSpecies(folder)
+#' again <- LoadScSpecies(folder, list(mouse = cells$mouse, human = cells$human))
 LoadScSpecies <- function(model, objects = NULL, assay = NULL, reduction.name = NULL,
                           device = "auto", merge = TRUE, overwrite = FALSE, verbose = TRUE,
                           control = scspecies_options()) {
-  check_string(device, "device")
+  check_device(device)
   check_species_options(control)
   path <- scspecies_path(model)
   if (is.null(objects)) {

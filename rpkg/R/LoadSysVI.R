@@ -18,13 +18,13 @@
 #'   damaged is an error of class `scsystems_model_file_error`, an object that does not fit one of
 #'   class `scsystems_input_error`.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and the folder of a trained model
-#' LoadSysVI("models/pancreas")
-#' LoadSysVI("models/pancreas", object = query)
-#' LoadSysVI(object)$genes
-#' }
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
+#' LoadSysVI(ModelPath(object))
+#' LoadSysVI(ModelPath(object), object = simulated_cells())
+#' head(LoadSysVI(object)$genes)
 LoadSysVI <- function(model, object = NULL, name = NULL, assay = NULL) {
   loaded <- open_model(model, name)
   checked <- object %||% if (holds_cells(model)) model

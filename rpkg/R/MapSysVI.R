@@ -43,13 +43,15 @@
 #'   neighbors with that label) and `predicted.<labels>.distance` (to the neighbors, in units of
 #'   what is usual within the reference: values well above one tell of cells unlike any in it).
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); reference, query: labeled cells and new ones
-#' reference <- RunSysVI(reference, system = "species", covariates = "donor")
-#' query <- MapSysVI(query, reference, labels = "cell_type", reference = reference)
-#' table(query$predicted.cell_type)
-#' }
+#' @examplesIf scsystems_ready()
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' cells <- simulated_cells(cells = 600)
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' is_new <- cells$donor == "human1"
+#' reference <- RunSysVI(cells[, !is_new], system = "species", covariates = "donor", max.epochs = 2)
+#' query <- MapSysVI(cells[, is_new], reference, labels = "cell_type", reference = reference,
+#'                   max.epochs = 2)
+#' table(query$predicted.cell_type, query$cell_type)
 MapSysVI <- function(query, model, ...) UseMethod("MapSysVI")
 
 #' @rdname MapSysVI
@@ -87,10 +89,8 @@ MapSysVI.Seurat <- function(query, model, labels = NULL, reference = NULL, n.nei
     rownames(predictions) <- colnames(query)
     query <- SeuratObject::AddMetaData(query, predictions)
   }
-  # the command that is logged holds the arguments: no whole objects among them
   model <- result$reference
-  reference <- NULL
-  SeuratObject::LogSeuratCommand(query)
+  log_command(query, "MapSysVI")
 }
 
 #' @rdname MapSysVI
@@ -126,7 +126,7 @@ prediction_columns <- function(labels) {
 
 check_map_settings <- function(settings, reference, columns, call = caller_env()) {
   check_number(settings$max.epochs, "max.epochs", min = 0, whole = TRUE, null = TRUE, call = call)
-  check_string(settings$device, "device", call = call)
+  check_device(settings$device, call = call)
   check_number(settings$seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE, call = call)
   check_flag(settings$verbose, "verbose", call = call)
   check_flag(settings$overwrite, "overwrite", call = call)

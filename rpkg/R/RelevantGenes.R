@@ -17,12 +17,16 @@
 #' @return A data frame with `species`, `cell_type`, `gene`, `relevance` and `rank`, from 1 for the
 #'   largest absolute relevance. A target's cell types are the known ones, or else the transferred.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); result: what RunScSpecies() has returned
-#' genes <- RelevantGenes(result)
-#' PlotRelevantGenes(genes)
-#' }
+#' @examplesIf scsystems_ready("captum") && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' cells <- simulated_species()
+#' # for pages that build quickly: leave max.epochs and control out
+#' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
+#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
+#' genes <- RelevantGenes(result, n.genes = 5)
+#' head(genes)
+#' if (rlang::is_installed("ggplot2")) PlotRelevantGenes(genes)
 RelevantGenes <- function(result, species = NULL, n.genes = 50, gamma = 0.25, n.cells = 100,
                           device = "auto", seed.use = 42) {
   check_scspecies(result)
@@ -31,7 +35,7 @@ RelevantGenes <- function(result, species = NULL, n.genes = 50, gamma = 0.25, n.
   check_number(gamma, "gamma", min = 0)
   check_number(n.cells, "n.cells", min = 1, whole = TRUE)
   check_number(seed.use, "seed.use", min = 0, whole = TRUE)
-  check_string(device, "device")
+  check_device(device)
   needed <- union(result$species[[1]], species)
   opened <- open_scspecies(result$model, species_list(result)[needed], result$assays, device)
   tables <- lapply(species, function(name) {

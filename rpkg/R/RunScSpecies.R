@@ -69,24 +69,20 @@
 #'   in comparative single-cell studies. Genome Biology 26, 397.
 #' @seealso [PlotLabelTransfer()] and further plots, [RelevantGenes()], [LoadScSpecies()].
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and minutes; mouse, human: cells as pancreas_species()
-#' # gives them
-#' result <- RunScSpecies(mouse, human, species = c("mouse", "human"), labels = "cell_type",
-#'                        batch = "donor", orthologues = "human_mouse.tsv.gz")
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' cells <- simulated_species()
+#' # for pages that build quickly: leave max.epochs and control out
+#' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
+#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' result
-#' human <- result$targets$human
-#' merged <- Seurat::RunUMAP(result$merged, reduction = "scspecies", dims = 1:10)
-#' Seurat::DimPlot(merged, group.by = c("species", "predicted.cell_type"))
+#' table(result$targets$human$predicted.cell_type, result$targets$human$cell_type)
+#' result$merged
 #'
-#' # several targets
-#' RunScSpecies(mouse, list(human = human, pig = pig), species = "mouse", labels = "cell_type",
-#'              orthologues = list(human = human_table, pig = pig_table))
-#'
-#' # one more, aligned to the context that has been trained already
-#' RunScSpecies(result, list(rat = rat), orthologues = rat_table)
-#' }
+#' # one more target, aligned to the context that has been trained already
+#' pairs <- stats::setNames(cells$orthologues, c("mouse", "rat"))
+#' RunScSpecies(result, list(rat = cells$human), orthologues = pairs, max.epochs = 2)
 RunScSpecies <- function(context, target, ...) UseMethod("RunScSpecies")
 
 #' @rdname RunScSpecies
@@ -117,15 +113,12 @@ RunScSpecies.Seurat <- function(context, target, labels, orthologues, species = 
   )
   objects <- species_objects(context, target, species)
   result <- run_scspecies(objects, orthologues, settings)
-  # the command that is logged holds the arguments: no objects and tables among them
   target <- setdiff(names(objects), result$species[[1]])
-  if (!is.character(orthologues)) orthologues <- NULL
-  if (is.list(features)) features <- lengths(features)
   assay <- result$assays[[1]]
-  result$context <- SeuratObject::LogSeuratCommand(result$context)
+  result$context <- log_command(result$context, "RunScSpecies")
   for (name in target) {
     assay <- result$assays[[name]]
-    result$targets[[name]] <- SeuratObject::LogSeuratCommand(result$targets[[name]])
+    result$targets[[name]] <- log_command(result$targets[[name]], "RunScSpecies")
   }
   result
 }

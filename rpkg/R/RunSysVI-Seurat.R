@@ -24,7 +24,7 @@ RunSysVI.Seurat <- function(object, system = "system", covariates = NULL, featur
   data <- seurat_data(object, assay, settings)
   result <- fit_sysvi(data, settings)
   object[[reduction.name]] <- make_reduction(result, assay, reduction.key)
-  SeuratObject::LogSeuratCommand(object)
+  log_command(object, "RunSysVI")
 }
 
 # The reduction that is written, with the record of how it came about.

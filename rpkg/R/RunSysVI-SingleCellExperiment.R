@@ -57,15 +57,8 @@ sce_features <- function(object, features, subset_row, call = caller_env()) {
 sce_data <- function(object, assay.type, settings, call = caller_env()) {
   check_string(assay.type, "assay.type", call = call)
   where <- "the object's colData"
-  # colData may hold nested tables: only what is needed becomes a data frame
-  columns <- SummarizedExperiment::colData(object)
-  wanted <- c(settings$system, settings$covariates, settings$control$continuous_covariates)
-  obs <- data.frame(row.names = seq_len(ncol(object)))
-  for (column in intersect(wanted, colnames(columns))) obs[[column]] <- columns[[column]]
-  check_columns(settings$system, "system", columns, where, call = call)
-  check_columns(settings$covariates, "covariates", columns, where, call = call)
   check_names(colnames(object), "cell", "Give every cell a name of its own.", call = call)
-  rownames(obs) <- colnames(object)
+  obs <- plain_columns(SummarizedExperiment::colData(object), colnames(object))
   check_system(settings$system, obs, where, call = call)
   check_covariates(settings$covariates, settings$control$continuous_covariates, settings$system,
                    obs, where, call = call)

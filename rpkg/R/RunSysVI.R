@@ -47,14 +47,16 @@
 #' @references Hrovatin K, et al. (2025). Integrating single-cell RNA-seq datasets with substantial
 #'   batch effects. BMC Genomics.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
-#' object <- RunSysVI(object, system = "species", covariates = "donor")
-#' object <- Seurat::RunUMAP(object, reduction = "sysvi", dims = 1:15)
+#' @examplesIf scsystems_ready() && rlang::is_installed(c("SeuratObject", "SingleCellExperiment"))
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
+#' object
+#' TrainingHistory(object)
 #'
-#' sce <- RunSysVI(sce, system = "species", covariates = "donor")
-#' }
+#' sce <- simulated_cells("SingleCellExperiment")
+#' sce <- RunSysVI(sce, system = "species", covariates = "donor", max.epochs = 2)
+#' SingleCellExperiment::reducedDim(sce, "SYSVI")[1:3, 1:4]
 RunSysVI <- function(object, ...) UseMethod("RunSysVI")
 
 #' @rdname RunSysVI

@@ -19,15 +19,17 @@
 #'
 #' @return A named list with one DimReduc, which `IntegrateLayers()` puts into the object.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
+#' @examplesIf scsystems_ready() && utils::packageVersion("SeuratObject") >= "5" && rlang::is_installed(c("SeuratObject", "Seurat"))
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' object <- Seurat::NormalizeData(simulated_cells())
+#' object <- Seurat::ScaleData(Seurat::FindVariableFeatures(object))
+#' object <- Seurat::RunPCA(object, npcs = 10)
 #' object[["RNA"]] <- split(object[["RNA"]], f = object$donor)
+#' # two epochs are for a page that builds quickly: leave max.epochs out
 #' object <- Seurat::IntegrateLayers(
-#'   object, method = SysVIIntegration, metadata = object[[]],
-#'   system = "species", covariates = "donor", new.reduction = "integrated.sysvi"
+#'   object, method = SysVIIntegration, metadata = object[[]], system = "species",
+#'   covariates = "donor", new.reduction = "integrated.sysvi", max.epochs = 2
 #' )
-#' }
 SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, scale.layer = NULL,
                              features = NULL, system = "system", covariates = NULL,
                              metadata = NULL, new.reduction = "integrated.sysvi",

@@ -47,16 +47,17 @@
 #' * `embedding`: the representative run's, cells x dimensions.
 #' * `report`: the path, or `NULL`; `failed`: runs that failed and why.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and minutes; object: such as pancreas_cells()
+#' @examplesIf scsystems_ready("scib_metrics") && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' object <- simulated_cells()
+#' # one seed and two epochs are for a page that builds quickly: leave seeds and max.epochs out
 #' tuned <- TuneSysVI(object, system = "species", covariates = "donor", labels = "cell_type",
-#'                    grid = list(cycle.weight = c(1, 3, 5)), report = "tuning.html")
+#'                    grid = list(cycle.weight = c(1, 3)), seeds = 0, max.epochs = 2,
+#'                    moran.min.cells = 20, n.jobs = 1)
 #' tuned
-#' plot(tuned)
+#' if (rlang::is_installed("ggplot2")) plot(tuned)
 #' object <- RunSysVI(object, system = "species", covariates = "donor", control = tuned$control,
-#'                    seed.use = tuned$best$seed)
-#' }
+#'                    seed.use = tuned$best$seed, max.epochs = 2)
 TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:2, labels = NULL,
                       batch = NULL, features = NULL, max.epochs = NULL, biology.metrics = NULL,
                       batch.metrics = "ilisi", metrics = NULL, min.cells = 20,
@@ -70,7 +71,7 @@ TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:
   check_number(max.cells, "max.cells", min = 10, whole = TRUE, null = TRUE)
   check_number(n.jobs, "n.jobs", min = 1, whole = TRUE, null = TRUE)
   for (argument in c("folder", "report")) check_string(get(argument), argument, null = TRUE)
-  check_string(device, "device")
+  check_device(device)
   check_flag(verbose, "verbose")
   check_options(control)
   if (!is.null(report) && !grepl("[.](html|md)$", report)) {

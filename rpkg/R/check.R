@@ -22,14 +22,25 @@ check_flag <- function(x, name, call = caller_env()) {
 
 check_number <- function(x, name, min = -Inf, whole = FALSE, null = FALSE, call = caller_env()) {
   if (null && is.null(x)) return(invisible())
-  good <- is.numeric(x) && length(x) == 1 && is.finite(x) && x >= min && (!whole || x == round(x))
+  # whole numbers go to Python as integers
+  max <- if (whole) .Machine$integer.max else Inf
+  good <- is.numeric(x) && length(x) == 1 && is.finite(x) && x >= min && x <= max &&
+    (!whole || x == round(x))
   if (good) return(invisible())
   kind <- if (whole) "one whole number" else "one number"
   found <- if (is.numeric(x) && length(x) == 1) format(x) else NULL
   abort_input(c(
-    "{.arg {name}} must be {kind} of at least {min}{if (null) ', or NULL' else ''}.",
+    "{.arg {name}} must be {kind} of at least {min}{if (isTRUE(x > max)) paste(' and at most', max) else ''}{if (null) ', or NULL' else ''}.",
     x = if (is.null(found)) "Found {.obj_type_friendly {x}}." else "Found {found}."
   ), call = call)
+}
+
+# `"auto"`, or a device as torch names it.
+check_device <- function(device, name = "device", call = caller_env()) {
+  check_string(device, name, call = call)
+  if (grepl("^(auto|cpu|mps|(cuda|gpu)(:[0-9]+)?)$", device)) return(invisible())
+  abort_input(c("{.arg {name}} must be {.or {.val {c('auto', 'cpu', 'cuda', 'cuda:1', 'mps')}}}.",
+                x = "Found {.val {device}}."), call = call)
 }
 
 check_columns <- function(columns, name, frame, where, call = caller_env()) {
@@ -45,14 +56,25 @@ check_columns <- function(columns, name, frame, where, call = caller_env()) {
       i = "It has {.val {utils::head(colnames(frame), 20)}}."
     ), call = call)
   }
+  for (column in columns) check_plain_column(frame[[column]], name, column, call = call)
   invisible()
+}
+
+# A column that is a table or a list has no one value for a cell.
+check_plain_column <- function(values, name, column, call = caller_env()) {
+  values <- plain_column(values)
+  if (!is_nested(values)) return(invisible())
+  abort_input(c(
+    "{.arg {name}}: column {.val {column}} is of class {.cls {attr(values, 'of')}}.",
+    x = "A column with one value for every cell is needed: a factor, text or numbers."
+  ), call = call)
 }
 
 # The column that says which system a cell is from: at least two systems, none missing.
 check_system <- function(system, frame, where, call = caller_env()) {
   check_string(system, "system", call = call)
   check_columns(system, "system", frame, where, call = call)
-  values <- frame[[system]]
+  values <- category(plain_column(frame[[system]]))
   missing <- which(is.na(values))
   if (length(missing)) {
     cells <- utils::head(rownames(frame)[missing], 3)
@@ -62,7 +84,7 @@ check_system <- function(system, frame, where, call = caller_env()) {
       i = "Say which system they are from, or remove them first."
     ), call = call)
   }
-  found <- unique(as.character(values))
+  found <- levels(values)
   if (length(found) < 2) {
     abort_input(c(
       "{.arg system}: column {.val {system}} holds only one system, {.val {found}}.",
@@ -85,7 +107,7 @@ check_covariates <- function(covariates, continuous, system, frame, where, call 
   }
   for (column in covariates) {
     values <- frame[[column]]
-    if (is.numeric(values) && any(values != round(values), na.rm = TRUE)) {
+    if (is_number_column(values) && any(values != round(values), na.rm = TRUE)) {
       abort_input(c(
         "{.arg covariates}: column {.val {column}} holds numbers with fractions, not categories.",
         i = "For a continuous covariate use {.code control = sysvi_options(continuous_covariates = \"{column}\")}."
@@ -93,13 +115,14 @@ check_covariates <- function(covariates, continuous, system, frame, where, call 
     }
   }
   for (column in continuous) {
-    if (!is.numeric(frame[[column]])) {
+    if (!is_number_column(frame[[column]])) {
       abort_input(c("{.arg continuous_covariates}: column {.val {column}} is not numeric.",
-                    x = "Found {.obj_type_friendly {frame[[column]]}}."), call = call)
+                    x = "Found {.obj_type_friendly {frame[[column]]}}.",
+                    i = "Turn it into numbers with {.fn as.numeric} if that makes sense."), call = call)
     }
   }
   for (column in c(covariates, continuous)) {
-    missing <- sum(is.na(frame[[column]]))
+    missing <- sum(missing_values(frame[[column]]))
     if (missing) {
       abort_input(c("Covariate {.val {column}} is NA for {missing} cell{?s}.",
                     i = "Fill in or remove these cells first."), call = call)

@@ -15,7 +15,7 @@ check_settings <- function(settings, call = caller_env()) {
   check_number(settings$dims, "dims", min = 1, whole = TRUE, call = call)
   check_number(settings$cycle.weight, "cycle.weight", min = 0, null = TRUE, call = call)
   check_number(settings$max.epochs, "max.epochs", min = 1, whole = TRUE, null = TRUE, call = call)
-  check_string(settings$device, "device", call = call)
+  check_device(settings$device, call = call)
   check_number(settings$seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE, call = call)
   check_flag(settings$verbose, "verbose", call = call)
   check_flag(settings$overwrite, "overwrite", call = call)
@@ -47,8 +47,7 @@ send_expression <- function(data, settings, call = caller_env()) {
 # Systems and covariates as factors without unused levels, in the order of their levels.
 as_categories <- function(frame, except = NULL) {
   for (column in setdiff(colnames(frame), except)) {
-    values <- frame[[column]]
-    frame[[column]] <- if (is.factor(values)) droplevels(values) else factor(as.character(values))
+    frame[[column]] <- category(frame[[column]])
   }
   frame
 }

@@ -28,14 +28,14 @@ new_history <- function(facts, seconds, seed, cells) {
 #'   `metric` (such as `"reconstruction_loss"`), `set` (`"train"` or `"validation"`) and `value`.
 #'   `plot()` gives a ggplot. `print()` gives `x`, invisibly.
 #' @name sysvi_history
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
 #' history <- TrainingHistory(object)
 #' history
-#' plot(history)
 #' head(as.data.frame(history))
-#' }
+#' if (rlang::is_installed("ggplot2")) plot(history)
 NULL
 
 #' @rdname sysvi_history

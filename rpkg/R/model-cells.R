@@ -18,10 +18,7 @@ cells_source <- function(object, assay = NULL, call = caller_env()) {
     rlang::check_installed("SingleCellExperiment")
     check_names(colnames(object), "cell", "Give every cell a name of its own.", call = call)
     columns <- SummarizedExperiment::colData(object)
-    # colData may hold nested tables, which no model uses
-    plain <- vapply(columns, function(x) is.null(dim(x)), logical(1))
-    obs <- as.data.frame(columns[, plain, drop = FALSE], optional = TRUE)
-    rownames(obs) <- colnames(object)
+    obs <- plain_columns(columns, colnames(object))
     return(list(
       genes = rownames(object), obs = obs, wanted = assay %||% "logcounts",
       get = function(layer) sce_layer(object, layer), where = "the object"
@@ -51,19 +48,19 @@ check_fits <- function(model, genes, obs, where, query = FALSE, call = caller_en
                   x = "There {?is/are} only {.val {utils::head(colnames(obs), 20)}}."), call = call)
   }
   for (column in columns) {
-    missing <- sum(is.na(obs[[column]]))
+    missing <- sum(missing_values(obs[[column]]))
     if (missing) {
       abort_input(c("Column {.val {column}} is NA for {missing} cell{?s}.",
                     i = "Fill in or remove these cells first."), call = call)
     }
   }
   for (column in model$continuous_covariates) {
-    if (!is.numeric(obs[[column]])) {
+    if (!is_number_column(obs[[column]])) {
       abort_input(c("Continuous covariate {.val {column}} is not numeric.",
                     x = "Found {.obj_type_friendly {obs[[column]]}}."), call = call)
     }
   }
-  new <- setdiff(as.character(obs[[model$system]]), model$systems)
+  new <- setdiff(levels(category(obs[[model$system]])), model$systems)
   if (length(new)) {
     abort_input(c(
       "Column {.val {model$system}} holds {.val {new}}, which the model was not trained on.",
@@ -73,7 +70,7 @@ check_fits <- function(model, genes, obs, where, query = FALSE, call = caller_en
   }
   if (query) return(invisible())
   for (column in covariates) {
-    new <- setdiff(as.character(obs[[column]]), model$covariates[[column]])
+    new <- setdiff(levels(category(obs[[column]])), model$covariates[[column]])
     if (length(new)) {
       abort_input(c(
         "Column {.val {column}} holds level{?s} {.val {new}}, which the model was not trained on.",

@@ -15,12 +15,9 @@
 #' @references Baron M, et al. (2016). A single-cell transcriptomic map of the human and mouse
 #'   pancreas reveals inter- and intra-cell population structure. Cell Systems 3, 346-360.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and its package came
+#' @examplesIf scsystems_ready("came") && rlang::is_installed("SeuratObject")
 #' object <- pancreas_cells()
 #' table(object$cell_type, object$species)
-#' }
 pancreas_cells <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL) {
   as <- rlang::arg_match(as)
   check_string(path, "path", null = TRUE)
@@ -39,13 +36,10 @@ pancreas_cells <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL
 #'   them, and `orthologues`, a data frame with the columns `human` and `mouse` and the `type` of
 #'   the pair.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()) and its package came
+#' @examplesIf scsystems_ready("came") && rlang::is_installed("SeuratObject")
 #' cells <- pancreas_species()
-#' RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"), labels = "cell_type",
-#'              batch = "donor", orthologues = cells$orthologues)
-#' }
+#' cells$human
+#' head(cells$orthologues)
 pancreas_species <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL) {
   as <- rlang::arg_match(as)
   check_string(path, "path", null = TRUE)
@@ -62,6 +56,5 @@ example_object <- function(parts, as) {
   counts <- matrix_from_parts(parts$matrix)
   dimnames(counts) <- list(as.character(unlist(parts$genes)), as.character(unlist(parts$cells)))
   obs <- frame_from_parts(parts$obs, row.names = colnames(counts))
-  if (as == "Seurat") return(SeuratObject::CreateSeuratObject(counts, meta.data = obs))
-  SingleCellExperiment::SingleCellExperiment(list(counts = counts), colData = obs)
+  object_of(counts, obs, as)
 }

@@ -10,12 +10,12 @@
 #'
 #' @return `TrainingHistory()`: a [sysvi_history], or a [scspecies_history]. `ModelPath()`: a path.
 #' @export
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); object: what RunSysVI() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' # two epochs are for a page that builds quickly: leave max.epochs out
+#' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
 #' TrainingHistory(object)
 #' ModelPath(object, "sysvi")
-#' }
 TrainingHistory <- function(object, name = NULL, ...) {
   find_record(model_records(object), name)$history
 }

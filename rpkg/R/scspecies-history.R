@@ -30,13 +30,17 @@ new_species_history <- function(facts, seconds) {
 #'   `species`, `epoch`, `metric` and `value`. `plot()` gives a ggplot. `x[i]` is the history of
 #'   some of the species. `print()` gives `x`, invisibly.
 #' @name scspecies_history
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); result: what RunScSpecies() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' cells <- simulated_species()
+#' # for pages that build quickly: leave max.epochs and control out
+#' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
+#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' history <- TrainingHistory(result)
-#' plot(history, metrics = "loss")
-#' as.data.frame(history["human"])
-#' }
+#' history
+#' head(as.data.frame(history["human"]))
+#' if (rlang::is_installed("ggplot2")) plot(history, metrics = "loss")
 NULL
 
 #' @rdname scspecies_history

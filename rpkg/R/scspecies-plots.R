@@ -14,7 +14,7 @@
 #'   what [RelevantGenes()] returned.
 #' @param target Names of targets; `NULL` for all.
 #' @param annotate Whether to write shares of 5 % and more into the fields.
-#' @param colors Colors of the scale, from low to high.
+#' @param colours Colors of the scale, from low to high.
 #' @param n.best Number of similar types to mark.
 #' @param cell.types Cell types to draw; `NULL` for all.
 #' @param kind Fold changes of expression relative to all orthologues, in molecules per cell
@@ -22,22 +22,24 @@
 #' @param n.genes Number of genes to name (at either end), or to draw.
 #' @param probability Genes at least this probable to differ are colored; their share is in the
 #'   panel's title.
-#' @param color Color of points or bars.
+#' @param colour Color of points or bars.
 #' @param palette Colors of the context's types, by name or in their order; `NULL` for ggplot2's.
 #' @param species Names of species; `NULL` for all.
 #' @param ncol Number of panels in a row; `NULL` lets ggplot2 choose.
 #'
 #' @return A ggplot.
 #' @name scspecies_plots
-#' @examples
-#' \dontrun{
-#' # needs Python (install_scsystems()); result: what RunScSpecies() has returned
+#' @examplesIf scsystems_ready() && rlang::is_installed(c("SeuratObject", "ggplot2"))
+#' \dontshow{options(scsystems.model.dir = tempfile("models"))}
+#' cells <- simulated_species()
+#' # for pages that build quickly: leave max.epochs and control out
+#' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
+#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' PlotLabelTransfer(result)
 #' PlotTypeSimilarity(result)
 #' PlotFoldChanges(result, cell.types = c("alpha", "beta"))
 #' PlotPrototypes(result)
-#' PlotRelevantGenes(RelevantGenes(result), species = "human")
-#' }
 NULL
 
 #' @rdname scspecies_plots

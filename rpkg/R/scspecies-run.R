@@ -84,7 +84,7 @@ check_species_settings <- function(settings, call = caller_env()) {
   check_string(settings$labels, "labels", call = call)
   check_number(settings$dims, "dims", min = 1, whole = TRUE, call = call)
   check_number(settings$max.epochs, "max.epochs", min = 1, whole = TRUE, null = TRUE, call = call)
-  check_string(settings$device, "device", call = call)
+  check_device(settings$device, call = call)
   check_number(settings$seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE, call = call)
   for (name in c("merge", "overwrite", "verbose")) check_flag(settings[[name]], name, call = call)
   check_string(settings$name, "name of the reduction", call = call)

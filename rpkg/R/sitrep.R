@@ -8,11 +8,9 @@
 #'
 #' @return Invisibly, a list of the findings.
 #' @export
-#' @examples
-#' \dontrun{
+#' @examplesIf scsystems_ready()
 #' # starts Python, which cannot be exchanged in this session afterwards
 #' scsystems_sitrep()
-#' }
 scsystems_sitrep <- function(quiet = FALSE) {
   report <- structure(list(
     scsystems = as.character(utils::packageVersion("scsystems")),
@@ -25,9 +23,10 @@ scsystems_sitrep <- function(quiet = FALSE) {
     models = getOption("scsystems.model.dir",
                        file.path(tools::R_user_dir("scsystems", "data"), "models"))
   ), class = "scsystems_sitrep")
+  # a Python that is refused is not started: another can then be chosen in this session
   found <- tryCatch({
-    value <- call_bridge("machine")
-    reticulate::py_to_r(value)
+    start_python(thorough = TRUE)
+    reticulate::py_to_r(call_bridge("machine"))
   }, error = function(e) e)
   if (inherits(found, "error")) {
     report$problem <- found
@@ -50,21 +49,14 @@ sitrep_advice <- function(report) {
   if (!is.null(report$gflops) && report$gflops < 5) {
     advice <- c(advice, "torch multiplies matrices slowly. On Linux R's BLAS may be in the way: install a fast one (libopenblas0-pthread on Debian).")
   }
-  cores <- tryCatch(parallel_cores(), error = function(e) NA)
-  if (!is.null(report$threads) && !is.na(cores) && report$threads > cores) {
+  if (!is.null(report$threads) && report$threads > report$cores) {
     advice <- c(advice, sprintf("torch uses %d threads on %d cores: set OMP_NUM_THREADS before R starts.",
-                                report$threads, cores))
+                                report$threads, report$cores))
   }
   if (!identical(tolower(report$variables[["OMP_WAIT_POLICY"]]), "passive")) {
     advice <- c(advice, "On a busy machine, set OMP_WAIT_POLICY=passive before R starts (in ~/.Renviron): threads that wait by spinning slow each other down.")
   }
   advice
-}
-
-parallel_cores <- function() {
-  os <- reticulate::import("os", convert = TRUE)
-  if (reticulate::py_has_attr(os, "sched_getaffinity")) length(os$sched_getaffinity(0L))
-  else os$cpu_count()
 }
 
 #' @export
@@ -93,7 +85,7 @@ print.scsystems_sitrep <- function(x, ...) {
   if (!is.null(x$problem)) {
     cli::cat_line()
     cli::cat_line(cli::col_red("Python cannot be used:"))
-    cli::cat_line(conditionMessage(x$problem))
+    cli::cat_line(rlang::cnd_message(x$problem))
   }
   if (length(x$advice)) {
     cli::cat_line()

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError, NonFiniteError
+from ..words import word
 
 # log1p of size-factor normalized counts stays well below this (log1p(1e6) is 13.8); without the
 # logarithm, the most expressed genes lie well above it (the cells that scvi-tools tests SysVI with
@@ -58,14 +59,13 @@ def check_log_normalized(matrix, where: str) -> None:
     if looks_like_counts(matrix):
         raise InputError(
             f"{where} looks like raw counts (whole numbers up to {largest:g}). Expected size-factor "
-            "normalized, log1p-transformed expression. Prepare the data with scsystems.pp.prepare(), or "
-            "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata), or name the layer that holds "
-            "log-normalized values with the argument `layer`."
+            f"normalized, log1p-transformed expression. Prepare the data with {word('prepare')}, or name "
+            f"where log-normalized values are with the argument `{word('layer')}`."
         )
     if largest > LARGEST_LOG_VALUE:
         raise InputError(
             f"{where} has values up to {largest:g}, too large for log-transformed expression. Expected "
-            "size-factor normalized, log1p-transformed values. Apply scanpy.pp.log1p(adata) first."
+            f"size-factor normalized, log1p-transformed values. Apply {word('log')} first."
         )
 
 
@@ -97,7 +97,7 @@ def check_counts(matrix, where: str) -> None:
     if not looks_like_counts(matrix):
         raise InputError(
             f"{where} does not hold raw counts (values have fractions). Expected whole, non-negative "
-            "counts. Name the layer that holds them with the argument `layer`, for example layer='counts'."
+            f"counts. Name where they are with the argument `{word('layer')}`."
         )
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from anndata import AnnData, concat, read_h5ad
 
 from ..errors import InputError, MissingExtraError
+from ..words import word
 from .orthologs.tables import Orthologues, pair, read
 from .simulate import Design, simulate
 
@@ -227,9 +228,9 @@ def _sample_data(path: str | Path | None) -> zipfile.ZipFile:
         if path is None or not Path(path).is_file():
             raise MissingExtraError(
                 "The pancreas data come with the Python package came, which is not installed. "
-                f"Install it as data, without its dependencies: pip install --no-deps {CAME} (or "
+                f"Install it as data, without its dependencies: {word('install data').format(CAME)} (or "
                 f"fetch it with: pip download --no-deps {CAME}, and give the wheel's path). "
-                "scs.datasets.simulated() needs no download."
+                f"{word('simulated')} needs no download."
             )
     try:
         archive = zipfile.ZipFile(path)

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .. import words
 from ..errors import InputError
 from ..threads import torch_threads_kept
 from .checks import check_finite_nonnegative, check_unique, head, looks_like_counts
@@ -56,11 +57,11 @@ def select_features(
     """
     systems = split_systems(adata, system_key, batch_key, layer)
     values = matrix_of(adata, layer)
-    check_finite_nonnegative(values, place(layer))
+    check_finite_nonnegative(values, words.expression(layer))
     if looks_like_counts(values):
         raise InputError(
-            f"select_features needs log-normalized values, but {place(layer)} looks like counts. "
-            "Use scs.pp.prepare(), or scanpy's pp.normalize_total() and pp.log1p() first."
+            f"Genes are chosen by log-normalized values, but {words.expression(layer)} looks like counts. "
+            f"Use {words.word('prepare')} first."
         )
     chosen = {}
     for name, cells in systems.items():
@@ -158,49 +159,45 @@ def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
     if isinstance(data, Mapping):
         systems = {str(name): adata for name, adata in data.items()}
     else:
-        labels = label_column(data, system_key, "system_key")
-        check_unique(
-            data.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique()."
-        )
+        labels = label_column(data, system_key, "prepared system")
+        check_unique(data.obs_names, words.word("cell names"), words.word("unique cells"))
         # views: nothing is copied until a system's genes are known
         systems = {name: data[(labels == name).to_numpy()] for name in labels.unique()}
     if len(systems) < 2:
-        where = "data" if isinstance(data, Mapping) else f"adata.obs[{system_key!r}]"
+        where = "data" if isinstance(data, Mapping) else words.column(system_key)
         raise InputError(f"{where} has one system ({head(list(systems))}). Expected at least two.")
     for name, adata in systems.items():
-        what = f"Gene names of {name!r} (adata.var_names)"
-        check_unique(adata.var_names, what, "Call adata.var_names_make_unique().")
+        check_unique(adata.var_names, f"Gene names of {name!r}", words.word("unique genes"))
         if layer is not None and layer not in adata.layers:
-            raise InputError(f"layer={layer!r} is not a layer of {name!r}: {list(adata.layers)}.")
+            raise InputError(
+                f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
+            )
         if batch_key is not None:
-            label_column(adata, batch_key, "batch_key")
+            label_column(adata, batch_key, "sample")
     return systems
 
 
-def label_column(adata: AnnData, key: str, argument: str) -> pd.Series:
-    """A column of labels, as text, without gaps."""
+def label_column(adata: AnnData, key: str, term: str) -> pd.Series:
+    """A column of labels, as text, without gaps; ``term`` is the argument among `words.TERMS`."""
     if key not in adata.obs:
         raise InputError(
-            f"{argument}={key!r} is not a column of adata.obs. "
+            f"{words.written(term, key)} is not a column of {words.word('cell data')}. "
             f"It has: {head(adata.obs.columns, 20)}."
         )
     column = adata.obs[key]
     if column.isna().any():
         raise InputError(
-            f"adata.obs[{key!r}] ({argument}) is missing for {int(column.isna().sum())} of "
+            f"{words.column(key)} ({words.word(term)}) is missing for {int(column.isna().sum())} of "
             f"{len(column)} cells. Fill it in or drop these cells."
         )
     return column.astype(str)
-
-
-def place(layer: str | None) -> str:
-    """How messages speak of the matrix that is used."""
-    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
 def matrix_of(adata: AnnData, layer: str | None):
     """The matrix to use: ``adata.X`` or a layer."""
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
-        raise InputError("adata.X is empty. Name the layer to use with the argument `layer`.")
+        raise InputError(
+            f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
+        )
     return matrix

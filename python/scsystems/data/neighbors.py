@@ -48,7 +48,7 @@ def nearest(
     """
     if not 1 <= k <= reference.shape[0]:
         raise InputError(
-            f"k={k} neighbors were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}."
+            f"{k} neighbors were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}."
         )
     indices = np.empty((query.shape[0], k), np.int64)
     distances = np.empty((query.shape[0], k), np.float32)

@@ -17,6 +17,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .. import words
 from ..errors import InputError
 from .checks import check_counts, check_unique, head, looks_like_counts
 from .features import (
@@ -24,7 +25,6 @@ from .features import (
     chosen_by_all,
     matrix_of,
     n_cells_with,
-    place,
     select_features,
     split_systems,
     variable_genes,
@@ -178,7 +178,7 @@ def prepare(
             "AnnData for all cells has one set of gene names already."
         )
     for name, adata in systems.items():
-        check_counts(matrix_of(adata, layer), f"{place(layer)} of {name!r}")
+        check_counts(matrix_of(adata, layer), f"{words.expression(layer)} of {name!r}")
     expressed = {
         name: adata.var_names[n_cells_with(matrix_of(adata, layer)) > min_cells]
         for name, adata in systems.items()

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .. import words
 from ..errors import InputError
 from .checks import check_finite_nonnegative, check_log_normalized, check_unique, head
 from .resident import CellArrays
@@ -81,26 +82,22 @@ class Schema:
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
-        check_unique(
-            adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique()."
-        )
-        check_unique(
-            adata.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique()."
-        )
+        check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
+        check_unique(adata.obs_names, words.word("cell names"), words.word("unique cells"))
         check_expression(expression(adata, setup.layer), setup.layer)
-        systems = _levels(adata, setup.batch_key, "batch_key")
+        systems = _levels(adata, setup.batch_key, words.word("system"))
         if len(systems) < 2:
             raise InputError(
-                f"batch_key={setup.batch_key!r} has one level only ({head(systems)}). Expected two or more "
-                "systems (for example species, or organoid and tissue). Within one system, sample "
-                "differences belong into categorical_covariate_keys of a model with several systems."
+                f"{words.written('system', setup.batch_key)} has one level only ({head(systems)}). Expected "
+                "two or more systems (for example species, or organoid and tissue). Within one system, sample "
+                f"differences belong into {words.word('covariates')} of a model with several systems."
             )
         categories = tuple(
-            _levels(adata, key, "categorical_covariate_keys")
+            _levels(adata, key, words.word("covariates"))
             for key in setup.categorical_covariate_keys
         )
         values = [
-            _numbers(adata, key, "continuous_covariate_keys")
+            _numbers(adata, key, words.word("continuous"))
             for key in setup.continuous_covariate_keys
         ]
         return Schema(
@@ -120,15 +117,15 @@ class Schema:
         matrix = expression(adata, self.setup.layer)
         if tuple(adata.var_names) != self.genes:
             matrix = matrix[:, adata.var_names.get_indexer(list(self.genes))]
-        system = self._codes(adata, self.setup.batch_key, self.systems, "batch_key")
+        system = self._codes(adata, self.setup.batch_key, self.systems, words.word("system"))
         categorical = [
-            self._codes(adata, key, levels, "categorical_covariate_keys")
+            self._codes(adata, key, levels, words.word("covariates"))
             for key, levels in zip(
                 self.setup.categorical_covariate_keys, self.categories, strict=True
             )
         ]
         continuous = [
-            (_numbers(adata, key, "continuous_covariate_keys") - c) / s
+            (_numbers(adata, key, words.word("continuous")) - c) / s
             for key, c, s in zip(
                 self.setup.continuous_covariate_keys, self.center, self.scale, strict=True
             )
@@ -148,15 +145,13 @@ class Schema:
 
     def check_genes(self, adata: AnnData) -> None:
         """Refuse data that lack genes of the model."""
-        check_unique(
-            adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique()."
-        )
+        check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
         missing = pd.Index(self.genes).difference(adata.var_names, sort=False)
         if len(missing):
             raise InputError(
-                f"adata lacks {len(missing)} of the model's {len(self.genes)} genes: {head(missing)}. "
+                f"{words.word('data')} lacks {len(missing)} of the model's {len(self.genes)} genes: {head(missing)}. "
                 "Expected the genes the model was trained on; map new data with "
-                "prepare_query_anndata(), which pads missing genes."
+                f"{words.word('map genes')}."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -188,28 +183,26 @@ class Schema:
             If ``adata`` lacks genes or columns, or holds a system that the model has not seen.
         """
         self.check_genes(adata)
-        check_unique(
-            adata.obs_names, "Cell names (adata.obs_names)", "Call adata.obs_names_make_unique()."
-        )
+        check_unique(adata.obs_names, words.word("cell names"), words.word("unique cells"))
         check_expression(expression(adata, self.setup.layer), self.setup.layer)
         key = self.setup.batch_key
-        systems = _column(adata, key, "batch_key").astype(str).unique()
+        systems = _column(adata, key, words.word("system")).astype(str).unique()
         unknown = [s for s in systems if s not in self.systems]
         if unknown:
             raise InputError(
                 "This model does not allow for query having batch categories missing from the reference. "
-                f"adata.obs[{key!r}] holds {head(unknown)}. Expected some of {list(self.systems)}: a new system "
+                f"{words.column(key)} holds {head(unknown)}. Expected some of {list(self.systems)}: a new system "
                 "has to take part in training, where the cycle loss aligns it. Train a new model on all systems "
-                "together, or map the new system with ScSpecies."
+                f"together, or {words.word('other systems')}."
             )
         categories = []
         for key, known in zip(self.setup.categorical_covariate_keys, self.categories, strict=True):
-            found = _column(adata, key, "categorical_covariate_keys").astype(str)
+            found = _column(adata, key, words.word("covariates")).astype(str)
             counts = found[~found.isin(known)].value_counts()
             single = counts.index[counts == 1]
             if len(single):
                 raise InputError(
-                    f"adata.obs[{key!r}] (categorical_covariate_keys) has new levels with a single cell: "
+                    f"{words.column(key)} ({words.word('covariates')}) has new levels with a single cell: "
                     f"{head(single)}. Expected at least two cells per new level; nothing can be learned of one. "
                     "Drop these cells or merge their level."
                 )
@@ -224,8 +217,8 @@ class Schema:
         if (codes < 0).any():
             unknown = pd.unique(values[codes < 0])
             raise InputError(
-                f"adata.obs[{key!r}] ({argument}) holds levels that the model has not seen: {head(unknown)}. "
-                f"Expected some of {head(levels, 10)}. Map new samples with load_query_data()."
+                f"{words.column(key)} ({argument}) holds levels that the model has not seen: {head(unknown)}. "
+                f"Expected some of {head(levels, 10)}. Map new samples with {words.word('map samples')}."
             )
         return codes.astype(np.int64)
 
@@ -234,11 +227,14 @@ def expression(adata: AnnData, layer: str | None):
     """The matrix to model: ``adata.X`` or a layer."""
     if layer is None:
         if adata.X is None:
-            raise InputError("adata.X is empty. Name the layer to use with the argument `layer`.")
+            raise InputError(
+                f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
+            )
         return adata.X
     if layer not in adata.layers:
         raise InputError(
-            f"layer={layer!r} is not in adata.layers. Expected one of {sorted(adata.layers)} or None for adata.X."
+            f"{words.written('layer', layer)} is not in {words.word('layers')}. Expected one of "
+            f"{sorted(adata.layers)} or {words.word('nothing')} for {words.expression()}."
         )
     return adata.layers[layer]
 
@@ -259,7 +255,7 @@ def gene_means(matrix) -> tuple[float, ...]:
 
 def check_expression(matrix, layer: str | None) -> None:
     """Refuse matrices that are not log-normalized expression."""
-    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    where = words.expression(layer)
     check_finite_nonnegative(matrix, where)
     check_log_normalized(matrix, where)
 
@@ -267,13 +263,13 @@ def check_expression(matrix, layer: str | None) -> None:
 def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
     if key not in adata.obs:
         raise InputError(
-            f"{argument}: {key!r} is not a column of adata.obs. Found: {head(adata.obs.columns, 20)}."
+            f"{argument}: {key!r} is not a column of {words.word('cell data')}. Found: {head(adata.obs.columns, 20)}."
         )
     values = adata.obs[key]
     n_missing = int(values.isna().sum())
     if n_missing:
         raise InputError(
-            f"adata.obs[{key!r}] ({argument}) has {n_missing} missing values (first: cell "
+            f"{words.column(key)} ({argument}) has {n_missing} missing values (first: cell "
             f"{adata.obs_names[values.isna()][0]!r}). Expected a value for every cell. Drop these cells or "
             "give them a level of their own."
         )
@@ -288,7 +284,7 @@ def _levels(adata: AnnData, key: str, argument: str) -> tuple[str, ...]:
     single = counts.index[counts == 1]
     if len(single):
         raise InputError(
-            f"adata.obs[{key!r}] ({argument}) has levels with a single cell: {head(single)}. Expected at least "
+            f"{words.column(key)} ({argument}) has levels with a single cell: {head(single)}. Expected at least "
             "two cells per level; nothing can be learned of one cell. Drop these cells or merge their level."
         )
     order = (
@@ -303,12 +299,12 @@ def _numbers(adata: AnnData, key: str, argument: str) -> np.ndarray:
     values = _column(adata, key, argument)
     if not pd.api.types.is_numeric_dtype(values):
         raise InputError(
-            f"adata.obs[{key!r}] ({argument}) is of type {values.dtype}. Expected numbers; give categories in "
-            "categorical_covariate_keys."
+            f"{words.column(key)} ({argument}) is of type {values.dtype}. Expected numbers; give categories in "
+            f"{words.word('covariates')}."
         )
     numbers = values.to_numpy(dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise InputError(
-            f"adata.obs[{key!r}] ({argument}) holds infinite values. Expected finite numbers."
+            f"{words.column(key)} ({argument}) holds infinite values. Expected finite numbers."
         )
     return numbers

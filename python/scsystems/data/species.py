@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .. import words
 from ..errors import InputError
 from .checks import check_counts, check_unique, head
 from .resident import CellArrays
@@ -60,8 +61,7 @@ class Species:
         """Check ``adata`` and record what a model must know of it."""
         check_names(name, adata)
         matrix = expression(adata, layer)
-        where = f"{name}: " + ("adata.X" if layer is None else f"adata.layers[{layer!r}]")
-        check_counts(matrix, where)
+        check_counts(matrix, f"{name}: {words.expression(layer)}")
         if adata.n_obs < 2:
             raise InputError(
                 f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn."
@@ -74,11 +74,13 @@ class Species:
             n_homologous=len(homologous),
             batches=(ONE_BATCH,)
             if batch_key is None
-            else _levels(name, adata, batch_key, "batch_key"),
+            else _levels(name, adata, batch_key, words.word("species batch")),
             layer=layer,
             batch_key=batch_key,
             label_key=label_key,
-            labels=() if label_key is None else _levels(name, adata, label_key, "labels"),
+            labels=()
+            if label_key is None
+            else _levels(name, adata, label_key, words.word("labels")),
         )
 
     def arrays(self, adata: AnnData) -> CellArrays:
@@ -97,7 +99,7 @@ class Species:
         ]
         batch = np.zeros(adata.n_obs, np.int64)
         if self.batch_key is not None:
-            batch = self._codes(adata, self.batch_key, self.batches, "batch_key")
+            batch = self._codes(adata, self.batch_key, self.batches, words.word("species batch"))
         return CellArrays(
             matrix.astype(np.float32), np.zeros(adata.n_obs, np.int64), batch[:, None]
         )
@@ -106,9 +108,9 @@ class Species:
         """Codes of the labels of the cells of ``adata``."""
         if self.label_key is None:
             raise InputError(
-                f"{self.name} has no labels. Give target_labels when making the model."
+                f"{self.name} has no labels. Give {words.word('target labels')} when making the model."
             )
-        return self._codes(adata, self.label_key, self.labels, "labels")
+        return self._codes(adata, self.label_key, self.labels, words.word("labels"))
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``model.json``."""
@@ -126,7 +128,7 @@ class Species:
         codes = pd.Index(levels).get_indexer(values)
         if (codes < 0).any():
             raise InputError(
-                f"{self.name}: obs[{key!r}] ({argument}) holds levels that the model has not seen: "
+                f"{self.name}: {words.column(key)} ({argument}) holds levels that the model has not seen: "
                 f"{head(pd.unique(values[codes < 0]))}. Expected some of {head(levels, 10)}."
             )
         return codes.astype(np.int64)
@@ -138,21 +140,23 @@ def check_names(name: str, adata: AnnData) -> None:
         raise InputError(
             f"{name} is of type {type(adata).__name__}. Expected an AnnData of raw counts, cells x genes."
         )
-    check_unique(adata.var_names, f"{name}: gene names", "Call adata.var_names_make_unique().")
-    check_unique(adata.obs_names, f"{name}: cell names", "Call adata.obs_names_make_unique().")
+    check_unique(adata.var_names, f"{name}: gene names", words.word("unique genes"))
+    check_unique(adata.obs_names, f"{name}: cell names", words.word("unique cells"))
 
 
 def column(name: str, adata: AnnData, key: str, argument: str) -> pd.Series:
     """A complete column of ``adata.obs``."""
     if key not in adata.obs:
         raise InputError(
-            f"{name}: {argument}={key!r} is not a column of obs. Found: {head(adata.obs.columns, 20)}."
+            f"{name}: {argument}: {key!r} is not a column of {words.word('cell data')}. Found: "
+            f"{head(adata.obs.columns, 20)}."
         )
     values = adata.obs[key]
     missing = values.isna()
     if missing.any():
         raise InputError(
-            f"{name}: obs[{key!r}] ({argument}) is missing for {int(missing.sum())} of {len(values)} cells (first: "
+            f"{name}: {words.column(key)} ({argument}) is missing for {int(missing.sum())} of {len(values)} "
+            "cells (first: "
             f"{adata.obs_names[missing][0]!r}). Expected a value for every cell. Drop these cells, or give them a "
             "level of their own such as 'unknown'."
         )

@@ -101,7 +101,7 @@ def _filled(kind: type, value: Any, name: str) -> Any:
             found[key] = typed(hints[key], value[key], f"{name}.{key}")
         elif field.default is MISSING and field.default_factory is MISSING:
             raise ModelFileError(
-                f"{name} lacks the entry {key!r}. Expected an unchanged folder as save() wrote it."
+                f"{name} lacks the entry {key!r}. Expected an unchanged folder as it was saved."
             )
     return kind(**found)
 
@@ -136,5 +136,5 @@ def _sequence(origin: Any, of: tuple, value: Any, name: str) -> Any:
 
 def _wrong(value: Any, name: str, expected: str) -> ModelFileError:
     return ModelFileError(
-        f"{name} is {_SHORT.repr(value)}. Expected {expected}: an unchanged folder as save() wrote it."
+        f"{name} is {_SHORT.repr(value)}. Expected {expected}: an unchanged folder as it was saved."
     )

@@ -90,7 +90,7 @@ def check_groups(
     missing = pd.isna(values)
     if missing.any() and not allow_missing:
         raise InputError(
-            f"'{argument}' is missing (NaN or None) for {missing.sum()} of {n_cells} cells; "
+            f"'{argument}' is missing (NaN or nothing) for {missing.sum()} of {n_cells} cells; "
             "expected a value for every cell. Fill these in or drop the cells."
         )
     text = pd.Series(values[~missing]).astype(str)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
+from scsystems import words
 from scsystems.data.checks import check_log_normalized
 from scsystems.errors import InputError
 
@@ -107,24 +108,27 @@ def batch_strength(
         sample belongs to two systems.
     """
     for argument, key in (
-        ("system_key", system_key),
-        ("label_key", label_key),
-        ("sample_key", sample_key),
+        ("prepared system", system_key),
+        ("evaluated labels", label_key),
+        ("strength sample", sample_key),
     ):
         if key not in adata.obs:
             raise InputError(
-                f"'{argument}' is '{key}', which adata.obs lacks; found {list(adata.obs)}."
+                f"'{words.word(argument)}' is '{key}', which {words.word('cell data')} lacks; found "
+                f"{list(adata.obs)}."
             )
     known = np.flatnonzero(adata.obs[label_key].notna().to_numpy())
     if embedding is not None and embedding not in adata.obsm:
-        raise InputError(f"adata.obsm has no '{embedding}'; found {list(adata.obsm)}.")
+        raise InputError(
+            f"{words.word('all embeddings')} has no '{embedding}'; found {list(adata.obsm)}."
+        )
     if layer is not None and layer not in adata.layers:
-        raise InputError(f"adata.layers has no '{layer}'; found {list(adata.layers)}.")
+        raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
     obs = adata.obs.iloc[known]
     labels, systems, samples = (obs[key].to_numpy() for key in (label_key, system_key, sample_key))
     if embedding is None:
         matrix = (adata.X if layer is None else adata.layers[layer])[known]
-        check_log_normalized(matrix, "adata.X" if layer is None else f"adata.layers[{layer!r}]")
+        check_log_normalized(matrix, words.expression(layer))
         space = principal_components(matrix, seed=seed)
     else:
         space = np.asarray(adata.obsm[embedding])[known]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from scsystems import words
 from scsystems.errors import InputError
 from scsystems.threads import torch_threads_kept
 
@@ -114,7 +115,9 @@ def evaluate(
     )
     embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
     if not embeddings:
-        raise InputError("'embeddings' is empty; expected keys of adata.obsm.")
+        raise InputError(
+            f"'{words.word('embeddings')}' is empty; expected keys of {words.word('all embeddings')}."
+        )
     spaces = {key: _space(adata, key) for key in embeddings}
     rows, left_out = [], {}
     with tqdm(total=len(spaces) * len(names), disable=not verbose, desc="metrics") as progress:
@@ -242,7 +245,9 @@ def check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[
         raise InputError(f"Unknown 'metrics': {unknown}; expected some of {list(METRICS)}.")
     unlabeled = [name for name in names if METRICS[name].labels == "needed" and label_key is None]
     if unlabeled:
-        raise InputError(f"The metrics {unlabeled} need cell types: give 'label_key'.")
+        raise InputError(
+            f"The metrics {unlabeled} need cell types: give '{words.word('evaluated labels')}'."
+        )
     return names
 
 
@@ -260,16 +265,17 @@ def collect(
 ) -> Data:
     """Check and gather what metrics need besides embeddings; see :func:`evaluate`."""
     for argument, key in (
-        ("system_key", system_key),
-        ("label_key", label_key),
-        ("batch_key", batch_key),
+        ("prepared system", system_key),
+        ("evaluated labels", label_key),
+        ("evaluated sample", batch_key),
     ):
         if key is not None and key not in adata.obs:
             raise InputError(
-                f"'{argument}' is '{key}', which adata.obs lacks; found {list(adata.obs)}."
+                f"'{words.word(argument)}' is '{key}', which {words.word('cell data')} lacks; found "
+                f"{list(adata.obs)}."
             )
     if layer is not None and layer not in adata.layers:
-        raise InputError(f"adata.layers has no '{layer}'; found {list(adata.layers)}.")
+        raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
     n = adata.n_obs
     cells = np.arange(n)
     if label_key is not None:
@@ -285,15 +291,14 @@ def collect(
 
     def column(key: str, minimum: int) -> np.ndarray:
         values = adata.obs[key].iloc[cells]
-        name = f"adata.obs[{key!r}]"
-        return check_groups(values, len(cells), name, min_groups=minimum).as_text()
+        return check_groups(values, len(cells), words.column(key), min_groups=minimum).as_text()
 
     return Data(
         systems=column(system_key, 2),
         labels=None if label_key is None else column(label_key, 2),
         samples=column(batch_key or system_key, 1),
         matrix=adata.X if layer is None else adata.layers[layer],
-        matrix_name="adata.X" if layer is None else f"adata.layers[{layer!r}]",
+        matrix_name=words.expression(layer),
         cells=cells,
         unintegrated=None if unintegrated is None else _space(adata, unintegrated)[cells],
         seed=seed,
@@ -303,8 +308,10 @@ def collect(
 
 def _space(adata, key: str) -> np.ndarray:
     if key not in adata.obsm:
-        raise InputError(f"adata.obsm has no '{key}'; found {list(adata.obsm)}.")
-    return check_embedding(np.asarray(adata.obsm[key]), f"adata.obsm[{key!r}]")
+        raise InputError(
+            f"{words.word('all embeddings')} has no '{key}'; found {list(adata.obsm)}."
+        )
+    return check_embedding(np.asarray(adata.obsm[key]), words.embedding(key))
 
 
 def _rows(embedding: str, metric: str, score: float) -> list[list]:

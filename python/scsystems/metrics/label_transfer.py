@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scsystems.errors import InputError
+from scsystems.words import word
 
 from .arrays import check_embedding, check_groups
 from .neighbors import search
@@ -88,7 +89,7 @@ def label_transfer(
     labels = check_groups(labels, len(embedding), "labels", allow_missing=True)
     systems = check_groups(systems, len(embedding), "systems", min_groups=2)
     if k < 1:
-        raise InputError(f"'k' is {k}; expected at least 1 neighbor.")
+        raise InputError(f"'{word('voting neighbors')}' is {k}; expected at least 1 neighbor.")
 
     known, n_labels = labels.known, len(labels.names)
     sizes = np.zeros((len(systems.names), n_labels), dtype=int)
@@ -106,7 +107,7 @@ def label_transfer(
         if len(reference) < k:
             raise InputError(
                 f"System '{systems.names[source]}' has {len(reference)} cells that can vote; "
-                f"expected at least k={k}. Give a smaller 'k'."
+                f"expected at least {k}. Give a smaller '{word('voting neighbors')}'."
             )
         _, indices = search(embedding[reference], embedding[query], k)
         predicted = majority(labels.codes[reference][indices], n_labels)
@@ -129,7 +130,7 @@ def label_transfer(
     if not accuracy:
         raise InputError(
             f"No two systems share at least two labels with more than {min_cells} cells in both; "
-            "give a smaller 'min_cells' or broader labels."
+            f"give a smaller '{word('smallest label')}' or broader labels."
         )
     return LabelTransfer(pd.DataFrame(accuracy), pd.DataFrame(recall))
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from scsystems.errors import InputError
+from scsystems.words import word
 
 from .arrays import check_embedding, check_groups
 from .neighbors import nearest_neighbors
@@ -137,8 +138,7 @@ def moran_reference(
         largest = pairs.groupby(["label", "sample"]).size().max() if len(pairs) else 0
         raise InputError(
             f"No cell type has {min_cells} cells in one sample (the largest group has {largest}); "
-            "Moran's I needs groups of that size. Give a smaller 'min_cells' "
-            "('moran_min_cells' in evaluate() and grid())."
+            f"Moran's I needs groups of that size. Give a smaller {word('smallest moran group')}."
         )
     cutoff = _automatic_cutoff([group.before for group in found]) if cutoff is None else cutoff
     groups = [

@@ -23,6 +23,7 @@ from ..durable.replace import Writer
 from ..errors import InputError, ModelFileError, NotTrainedError
 from ..files import read_facts, read_folder, write_folder
 from ..train.loop import FitResult
+from ..words import word
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class TrainedState:
 
     def _require_trained(self) -> None:
         if not self.is_trained:
-            raise NotTrainedError("This model has not been trained. Call train() first.")
+            raise NotTrainedError(f"This model has not been trained. {word('train')}")
 
 
 def save_model(
@@ -183,7 +184,7 @@ def check_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: st
     if wrong:
         raise ModelFileError(
             f"The weights in {dir_path} do not fit the model that its model.json describes: "
-            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder as save() wrote it."
+            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder as it was saved."
         )
 
 
@@ -263,6 +264,7 @@ def callback_list(
     for callback in listed:
         if not callable(callback):
             raise InputError(
-                f"callbacks holds {type(callback).__name__}. Expected callables f(epoch, max_epochs, losses)."
+                f"{word('callbacks')} holds {type(callback).__name__}. Expected functions of the epoch, the number of "
+                "epochs and the losses."
             )
     return listed

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 import scsystems as scs
 from scsystems.errors import InputError
@@ -49,7 +50,7 @@ from scsystems.r.scspecies import (  # noqa: F401
     train_scspecies,
     variable_species_genes,
 )
-from scsystems.r.training import device_arguments, for_r
+from scsystems.r.training import for_r
 
 # key of uns under which an AnnData keeps the records of its embeddings
 RECORDS = "scsystems"
@@ -199,7 +200,7 @@ def train_sysvi(
     """Set up, build and train a SysVI model, and return it."""
     setup_arguments = keyword_arguments(scs.SysVI.setup_anndata, setup)
     model_arguments = keyword_arguments(scs.SysVI.__init__, model)
-    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **device_arguments(device)})
+    train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     scs.SysVI.setup_anndata(adata, **setup_arguments)
     trained = scs.SysVI(adata, **model_arguments)
     callbacks = list(train_arguments.pop("callbacks", None) or [])
@@ -292,6 +293,7 @@ def machine() -> dict[str, Any]:
         ],
         "mps": bool(mps is not None and mps.is_available()),
         "threads": torch.get_num_threads(),
+        "cores": cpu_count(),
         "gflops": 2 * 1024**3 / seconds / 1e9,
         **boot.state,
     }

@@ -11,7 +11,6 @@ import scsystems as scs
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood, jump_is_interrupt
-from scsystems.r.training import device_arguments
 
 
 @guarded
@@ -64,7 +63,7 @@ def tune(
 ) -> dict[str, Any]:
     """Train and compare settings x seeds; returns tables, the best setting and its embedding."""
     scs.SysVI.setup_anndata(adata, **keyword_arguments(scs.SysVI.setup_anndata, setup))
-    arguments = keyword_arguments(scs.tune.grid, {**arguments, **device_arguments(device)})
+    arguments = keyword_arguments(scs.tune.grid, {**arguments, "accelerator": device})
     if callback is not None:
         arguments["callback"] = _run_by_run(callback)
     with interrupts_understood():
@@ -76,7 +75,7 @@ def tune(
     ranking = result.ranking.rename_axis(index="setting").reset_index()
     runs = result.runs.rename_axis(index="run").reset_index()
     # where a run was trained is not part of the setting
-    shared = {"plan_kwargs", *device_arguments(device)}
+    shared = {"plan_kwargs", "accelerator"}
     return {
         "ranking": values.frame_to_parts(ranking),
         "runs": values.frame_to_parts(runs),

@@ -9,13 +9,13 @@ import scsystems as scs
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood
-from scsystems.r.training import device_arguments, for_r
+from scsystems.r.training import for_r
 
 
 @guarded
 def load_model(path: str, device: str = "cpu") -> Any:
     """Read a model from its folder, without cells."""
-    return scs.SysVI.load(path, accelerator=device_arguments(device)["accelerator"])
+    return scs.SysVI.load(path, accelerator=device)
 
 
 @guarded
@@ -54,7 +54,7 @@ def map_query(
     0, the model is returned as it is.
     """
     prepare_arguments = keyword_arguments(scs.SysVI.prepare_query_anndata, prepare)
-    train_arguments = keyword_arguments(scs.SysVI.train, {**train, **device_arguments(device)})
+    train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     query = scs.SysVI.prepare_query_anndata(adata, reference, inplace=False, **prepare_arguments)
     model = scs.SysVI.load_query_data(query, reference, accelerator=train_arguments["accelerator"])
     if train_arguments.get("max_epochs") != 0 and model._query.trains_anything:

@@ -11,11 +11,12 @@ import pandas as pd
 import scsystems as scs
 from scsystems.data.features import n_cells_with, variable_genes
 from scsystems.data.orthologs import tables as orthologue_tables
+from scsystems.errors import InputError
 from scsystems.models.scspecies.species import homologues
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood
-from scsystems.r.training import device_arguments, for_r
+from scsystems.r.training import for_r
 from scsystems.threads import torch_threads_kept
 
 FLAVOR, MIN_BATCH_CELLS = "cell_ranger", 20
@@ -66,6 +67,11 @@ def orthologue_table(
         source = pd.DataFrame(columns)
     if not options:
         return source
+    if isinstance(source, orthologue_tables.Orthologues):
+        raise InputError(
+            f"The table of orthologues has been read already: {', '.join(options)} in "
+            "scspecies_options(orthologues = ) come too late. Give them where it is read, or the path of the table."
+        )
     options = keyword_arguments(orthologue_tables.read, options)
     return orthologue_tables.read(source, (context, target), **options)
 
@@ -119,7 +125,7 @@ def add_species(
 
 
 def _train(model: Any, train: Mapping[str, Any], device: str, callback: Any) -> None:
-    arguments = keyword_arguments(scs.ScSpecies.train, {**train, **device_arguments(device)})
+    arguments = keyword_arguments(scs.ScSpecies.train, {**train, "accelerator": device})
     callbacks = [for_r(call) for call in arguments.pop("callbacks", None) or []]
     if callback is not None:
         callbacks.append(for_r(callback))
@@ -130,8 +136,7 @@ def _train(model: Any, train: Mapping[str, Any], device: str, callback: Any) -> 
 @guarded
 def load_scspecies(path: str, adata: Mapping[str, Any] | None = None, device: str = "cpu") -> Any:
     """Read a model from its folder, with the cells of its species if given."""
-    accelerator = device_arguments(device)["accelerator"]
-    return scs.ScSpecies.load(path, None if adata is None else dict(adata), accelerator)
+    return scs.ScSpecies.load(path, None if adata is None else dict(adata), device)
 
 
 @guarded

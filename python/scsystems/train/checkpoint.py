@@ -17,6 +17,7 @@ from ..durable.steps import full_path
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError, NonFiniteError, WriteError
 from ..files import check_folder, read_folder, write_folder
+from ..words import word, written
 from .adam import FlatAdam
 
 logger = logging.getLogger(__name__)
@@ -100,8 +101,8 @@ def read_checkpoint(
     path = full_path(folder) / NAME
     if not path.exists():
         raise ModelFileError(
-            f"resume=True, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an earlier "
-            "train() call; start without resume to begin anew."
+            f"{written('resume', True)}, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an "
+            "earlier training; start without it to begin anew."
         )
     tensors, record = read_folder(path, NAME)
     where = f"{path / NAME}.json"
@@ -109,7 +110,7 @@ def read_checkpoint(
     if progress.fingerprint != expected_fingerprint:
         raise InputError(
             f"The checkpoint in {folder} was written by a run with other data, model or training arguments. "
-            "Expected the same call as before; only max_epochs may differ. Resume with the same arguments, or "
+            f"Expected the same call as before; only {word('epochs')} may differ. Resume with the same arguments, or "
             "begin anew in another checkpoint_dir."
         )
     for name in ("stopping", "reducing"):

@@ -7,6 +7,7 @@ import logging
 import torch
 
 from ..errors import InputError
+from ..words import written
 
 logger = logging.getLogger(__name__)
 
@@ -41,21 +42,27 @@ def choose_device(
         )
     if name not in _NAMES:
         raise InputError(
-            f"accelerator={accelerator!r} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'."
+            f"{written('device', accelerator)} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'."
         )
     kind = _NAMES[name]
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            f"accelerator={accelerator!r}, but torch {torch.__version__} sees no NVIDIA GPU. Use "
-            "accelerator='auto' or 'cpu', or install a torch build with CUDA and the NVIDIA driver."
+            f"{written('device', accelerator)}, but torch {torch.__version__} sees no NVIDIA GPU. Use "
+            f"{written('device', 'auto')} or 'cpu', or install a torch build with CUDA and the NVIDIA driver."
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError(
-            "accelerator='mps', but torch sees no Apple GPU. Use accelerator='auto' or 'cpu'."
+            f"{written('device', 'mps')}, but torch sees no Apple GPU. Use {written('device', 'auto')} or 'cpu'."
         )
     if kind != "cuda":
         return torch.device(kind)
-    return torch.device("cuda", int(index) if index else _index(devices))
+    if not index:
+        return torch.device("cuda", _index(devices))
+    if not index.isdigit() or int(index) >= torch.cuda.device_count():
+        raise InputError(
+            f"{written('device', accelerator)}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
+        )
+    return torch.device("cuda", int(index))
 
 
 def _index(devices: int | str | list[int]) -> int:

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ..data.source import BatchSource, Minibatch
 from ..errors import InputError, NonFiniteError
 from ..threads import torch_threads
+from ..words import written
 from .checkpoint import (
     Progress,
     check_checkpoints,
@@ -332,7 +333,7 @@ def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings)
         raise NonFiniteError(
             f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
             f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
-            f"{settings.lr:g}) or clip gradients (gradient_clip_val=5)."
+            f"{settings.lr:g}) or clip gradients ({written('clip', 5)})."
         )
 
 
@@ -375,6 +376,6 @@ def _reduce_learning_rate(
 def _checkpoint_dir(settings: FitSettings) -> str | Path:
     if settings.checkpoint_dir is None:
         raise InputError(
-            "resume=True needs checkpoint_dir, the folder that an earlier train() call wrote to."
+            f"{written('resume', True)} needs checkpoint_dir, the folder that an earlier training wrote to."
         )
     return settings.checkpoint_dir

@@ -18,6 +18,7 @@ from scsystems.metrics.evaluate import check_metrics
 from scsystems.models.base import data_fingerprint
 from scsystems.models.sysvi import presets
 from scsystems.train.device import choose_device
+from scsystems.words import word, written
 
 from .result import TuneResult
 from .run import Evaluation, Kept, Record, train_one
@@ -225,7 +226,9 @@ def choose_jobs(n_jobs: int | None, settings: Sequence[Setting]) -> int:
     """How many runs are trained at a time: on a GPU one, else as many as there are cores."""
     if n_jobs is not None:
         if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs < 1:
-            raise InputError(f"n_jobs={n_jobs!r}; expected a whole number of at least 1, or None.")
+            raise InputError(
+                f"{written('jobs', n_jobs)}; expected a whole number of at least 1, or {word('nothing')}."
+            )
         return int(n_jobs)
     places = {
         (s.train.get("accelerator", "auto"), s.train.get("devices", "auto")) for s in settings

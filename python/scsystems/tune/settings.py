@@ -46,8 +46,8 @@ class Setting:
         if unknown:
             raise InputError(
                 f"Unknown parameters in the grid: {unknown}; expected arguments of SysVI "
-                f"({_names(places, 'model')}), of train() ({_names(places, 'train')}) or "
-                f"entries of plan_kwargs ({_names(places, 'plan')})."
+                f"({_names(places, 'model')}), of its training ({_names(places, 'train')}) or "
+                f"of its plan ({_names(places, 'plan')})."
             )
         self._place.update({key: places[key] for key in self.parameters})
         if not self.name:

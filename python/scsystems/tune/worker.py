@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from scsystems.durable.steps import writing
+from scsystems.words import spoken_by
 
 from .cells import NO_ROOM, read_cells
 from .run import train_one
@@ -65,16 +66,18 @@ class Worker:
     folder: Path | None = None
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Look at the cells; ``request`` has ``folder`` and ``threads``."""
+        """Look at the cells; ``request`` has ``folder``, ``threads`` and the user's ``door``."""
         torch.set_num_threads(request["threads"])
+        self.door = request["door"]
         self.folder = Path(request["folder"])
         self.adata = read_cells(self.folder)
         return {}
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Train; ``request`` has ``run``, ``parameters``, ``name`` and ``seed``."""
-        setting = Setting(request["parameters"], request["name"])
-        record, embedding = train_one(self.adata, setting, request["seed"])
+        with spoken_by(self.door):
+            setting = Setting(request["parameters"], request["name"])
+            record, embedding = train_one(self.adata, setting, request["seed"])
         if "error" not in record:
             path = self.folder / f"{request['run']}.npy"
             with writing(path, NO_ROOM):

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from scsystems import errors
 from scsystems.durable.leftovers import of_the_dead, owner
 from scsystems.durable.steps import writing
 from scsystems.errors import WorkerError
+from scsystems.words import door, word, written
 
 from .cells import NO_ROOM, write_cells
 from .run import Record
@@ -67,11 +69,14 @@ def train_together(
         with writing(folder, NO_ROOM):
             write_cells(folder, adata)
         threads = max(1, torch.get_num_threads() // n_jobs)
-        pool = _Pool({"folder": name, "threads": threads})
+        # threads and processes begin with the words of Python
+        spoken = copy_context()
+        pool = _Pool({"folder": name, "threads": threads, "door": door()})
         with ThreadPoolExecutor(n_jobs) as executor:
             try:
                 waiting: dict[Future, str] = {
                     executor.submit(
+                        spoken.copy().run,
                         pool.ask,
                         {"run": run, "parameters": setting.parameters, "name": setting.name,
                          "seed": seed},
@@ -157,7 +162,7 @@ class _Pool:
             process.ask(self._start)
         except _Died as death:
             raise WorkerError(
-                f"A process to train in could not be started: {death} With n_jobs=1 everything "
+                f"A process to train in could not be started: {death} With {written('jobs', 1)} everything "
                 "runs in this process."
             ) from death
         return process
@@ -209,7 +214,11 @@ class _Process:
     def _last_words(self) -> str:
         code = self._process.wait()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        memory = " (for want of memory, most likely: use fewer n_jobs)" if code == -9 else ""
+        memory = (
+            f" (for want of memory, most likely: a smaller {word('jobs')} helps)"
+            if code == -9
+            else ""
+        )
         lines = self._log.read_text(errors="replace").strip().splitlines()
         last = f" Its last words: {' | '.join(lines[-3:])}." if lines else ""
         return f"The process that trained this run {how}{memory}.{last}"
@@ -232,7 +241,7 @@ def interpreter() -> str:
             return str(path)
     raise WorkerError(
         f"There is no Python interpreter to start processes with: sys.executable is "
-        f"{sys.executable!r}, and {sys.prefix} has none. Use n_jobs=1."
+        f"{sys.executable!r}, and {sys.prefix} has none. Use {written('jobs', 1)}."
     )
 
 

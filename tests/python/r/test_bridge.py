@@ -7,7 +7,7 @@ from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
 from scsystems.models.sysvi import presets
-from scsystems.r import bridge, envelope, training, values
+from scsystems.r import bridge, envelope, values
 
 
 def parts_of(adata):
@@ -182,21 +182,6 @@ def test_limits_given_as_text_annotations_stay_float():
         scs.SysVI.train, {"train_size": 1.0, "gradient_clip_val": 5.0, "max_epochs": 7.0}
     )
     assert [type(v) for v in made.values()] == [float, float, int]
-
-
-@pytest.mark.parametrize(
-    ("device", "expected"),
-    [
-        ("auto", ("auto", "auto")),
-        ("cpu", ("cpu", "auto")),
-        ("cuda", ("gpu", "auto")),
-        ("cuda:1", ("gpu", [1])),
-        ("mps", ("mps", "auto")),
-    ],
-)
-def test_devices_are_named_as_torch_does(device, expected):
-    arguments = training.device_arguments(device)
-    assert (arguments["accelerator"], arguments["devices"]) == expected
 
 
 def test_unknown_device_is_refused(adata):

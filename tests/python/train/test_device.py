@@ -27,6 +27,9 @@ def test_gpus_are_chosen_by_index(monkeypatch):
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     with pytest.raises(InputError, match="there are 2 GPUs"):
         choose_device("gpu", [2])
+    for name in ("cuda:2", "cuda:-1", "cuda:x"):
+        with pytest.raises(InputError, match=f"accelerator='{name}', but there are 2 GPUs"):
+            choose_device(name)
     with pytest.raises(InputError, match="one model trains on one device"):
         choose_device("gpu", 4)
 

@@ -65,3 +65,18 @@ test_that("every module that is needed has the name of its package", {
   expect_setequal(names(scsystems:::python_modules()), packages)
   expect_identical(scsystems:::missing_modules(), character())
 })
+
+test_that("it is said whether there is a Python, without starting one", {
+  expect_true(scsystems_ready())
+  expect_false(scsystems_ready("nothing_of_that_name"))
+  expect_refused(scsystems_ready(1), message = "modules")
+  ask <- function(python, modules = "character()") {
+    in_new_r(sprintf(
+      "cat(scsystems::scsystems_ready(%s), reticulate::py_available(initialize = FALSE))", modules
+    ), env = paste0("RETICULATE_PYTHON=", python))
+  }
+  here <- reticulate::py_config()$python
+  expect_match(ask(here), "TRUE FALSE$")
+  expect_match(ask(here, "'nothing_of_that_name'"), "FALSE FALSE$")
+  expect_match(ask("/nowhere/python"), "FALSE FALSE$")
+})

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...errors import InputError
+from ...words import word
 
 LAYOUTS = ("biomart", "mgi", "hcop", "homologene", "columns")
 MISSING = {"", "-", "NA", "N/A", "NaN", "nan", "None", "null"}
@@ -122,8 +123,7 @@ def recognize(
     raise InputError(
         f"orthologues: the table's columns {list(map(str, table.columns))[:12]} match "
         f"{'none of the known layouts ' + str(LAYOUTS) if layout == 'auto' else repr(layout)}. "
-        "Name the columns yourself, for example columns={'human': 'Gene name', "
-        "'mouse': 'Mouse gene name'}."
+        f"Name the columns yourself, for example {word('table columns')}."
     )
 
 
@@ -157,7 +157,7 @@ def _long(table, key, label_columns, name, species):
         if len(counts) != 2:
             raise InputError(
                 f"orthologues: the table has {len(counts)} species ({', '.join(counts.index[:15])})"
-                ". Say which to pair, for example species=('human', 'mouse')."
+                f". Say which to pair with {word('table species')}, for example human and mouse."
             )
         species = tuple(sorted(counts.index))
     sides = []
@@ -210,7 +210,7 @@ def _hcop(table, headers, species, gene):
         if species is None:
             raise InputError(
                 "orthologues: this HCOP table has many species. Say which to pair with human, "
-                "for example species=('human', 'mouse')."
+                f"with {word('table species')}, for example human and mouse."
             )
         other = [name for name in species if not same_species(name, "human")]
         labels = table[headers["ortholog_species"]].astype(str)
@@ -277,7 +277,7 @@ def _columns(table, headers, species, gene):
     if len(sides) < 2 and species is not None and len(table.columns) == 2:
         raise InputError(
             f"orthologues: the table's two columns {list(table.columns)} do not say which is "
-            f"which of {tuple(species)}. Give columns={{species: column}}."
+            f"which of {tuple(species)}. Name them, for example {word('table columns')}."
         )
     return _choose(table, headers, sides, species) if len(sides) > 1 else None
 
@@ -289,7 +289,7 @@ def _choose(table, headers, sides, species):
             raise InputError(
                 "orthologues: the table's columns do not name one of the species (the other is "
                 f"{', '.join(set(sides) - {'query'})}). Say both, for example "
-                "species=('human', 'mouse')."
+                f"{word('table species')}: human and mouse."
             )
         return _wide(table, sides, headers), tuple(sides)
     chosen = {}
@@ -300,13 +300,13 @@ def _choose(table, headers, sides, species):
         if not (found or unnamed):
             raise InputError(
                 f"orthologues: species {wanted!r} is not in the table. It has: "
-                f"{', '.join(sides)}. Give the columns yourself: columns={{species: column}}."
+                f"{', '.join(sides)}. Give the columns yourself: {word('table columns')}."
             )
         chosen[wanted] = (found or unnamed)[0]
     if len(set(chosen.values())) < len(chosen):
         raise InputError(
             f"orthologues: {tuple(species)} need one column each, but the table only shows "
-            f"{', '.join(sides)}. Give the columns yourself: columns={{species: column}}."
+            f"{', '.join(sides)}. Give the columns yourself: {word('table columns')}."
         )
     return _wide(table, chosen, headers), tuple(species)
 

@@ -23,6 +23,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ...errors import InputError
+from ...words import word
 from . import layouts as orthologue_layouts
 
 logger = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ def one_to_one(
     if kept.empty:
         raise InputError(
             f"orthologues: none of the table's {len(pairs)} pairs of {names} is one-to-one. "
-            "Are the right columns read? With HCOP, ask for more support: read(..., min_score=5)."
+            f"Are the right columns read? With HCOP, ask for more support: {word('table score')}."
         )
     report = replace(
         table.report,
@@ -250,15 +251,15 @@ def match(
     if set(genes) != set(table.species):
         raise InputError(
             f"orthologues: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
-            "same names: read(..., species=...) names the table's species."
+            f"same names: {word('table species')} names the table's species."
         )
     genes = {name: pd.Index(genes[name]).astype(str) for name in table.species}
     for name, have in genes.items():
         if have.has_duplicates:
             twice = list(have[have.duplicated()].unique()[:5])
             raise InputError(
-                f"orthologues: the {name} data have duplicated gene names, such as {twice}. Make "
-                "them unique first: adata.var_names_make_unique()."
+                f"orthologues: the {name} data have duplicated gene names, such as {twice}. "
+                f"{word('unique genes')}"
             )
     _refuse_swapped(table, genes)
     pairs = table.pairs.copy()
@@ -354,7 +355,9 @@ def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mappin
         f"{list(wanted[:3])}."
     )
     if have.str.match(r"^ENS[A-Z]*G\d").mean() > 0.5 > wanted.str.match(r"^ENS[A-Z]*G\d").mean():
-        message += " The data have identifiers: read the table with gene='id'."
+        message += (
+            f" The data have identifiers: read those of the table with {word('table identifiers')}."
+        )
     if share < FEWEST_MATCHES:
         raise InputError(message + " Is it the right table, species and kind of name?")
     logger.warning(message)

@@ -50,7 +50,7 @@ class Arrays:
         found = "missing" if tensor is None else f"{tensor.dtype} of shape {tuple(tensor.shape)}"
         return ModelFileError(
             f"The array {self._start}{name} in {self._dir_path} is {found}. Expected {expected}, as model.json has "
-            "it: an unchanged folder as save() wrote it."
+            "it: an unchanged folder as it was saved."
         )
 
     def _of_kind(self, name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:

@@ -16,6 +16,7 @@ from ...errors import InputError, NotTrainedError
 from ...nn.scspecies.alignment import AlignmentOptions, ContextCells
 from ...nn.scspecies.reduced import reduced_precision
 from ...train.loop import FitResult, FitSettings
+from ...words import word
 from . import training as training
 from .prototypes import PrototypeRecord, prototypes
 from .species import Part, make_net, warn_small
@@ -78,7 +79,7 @@ class Assembly:
 
     def _trained(self, part: Part) -> Part:
         if part.embedded is None:
-            raise NotTrainedError(f"{part.name!r} has not been trained. Call train() first.")
+            raise NotTrainedError(f"{part.name!r} has not been trained. {word('train')}")
         return part
 
     def _weights(self) -> training.Weights:

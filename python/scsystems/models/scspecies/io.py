@@ -155,8 +155,8 @@ def _settings(cls: type[ScSpecies], given: dict[str, Any], where: str) -> dict[s
         return choose("default", found)
     except InputError as error:
         raise ModelFileError(
-            f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder as save() wrote "
-            "it."
+            f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder as it "
+            "was saved."
         ) from error
 
 
@@ -251,5 +251,5 @@ def _check_part(saved: SavedPart, where: str) -> None:
     for what, is_so in wrong.items():
         if is_so:
             raise ModelFileError(
-                f"{where} contradicts itself: {what}. Expected an unchanged folder as save() wrote it."
+                f"{where} contradicts itself: {what}. Expected an unchanged folder as it was saved."
             )

@@ -11,6 +11,7 @@ from ...data.neighbors import nearest
 from ...errors import InputError
 from ...tools.label_transfer import rank, transfer
 from ...tools.similarity import similarity, type_similarity
+from ...words import word, written
 from .species import Part
 
 
@@ -211,7 +212,7 @@ class Results:
                     else list(context.obs.columns)
                 )
                 raise InputError(
-                    f"labels={labels!r} is not a column of the context's obs. Found: {found}."
+                    f"{written('labels', labels)} is not a column of {word('context data')}. Found: {found}."
                 )
             labels = context.obs[labels]
         return _per_cell(labels, len(context.cell_names), "labels")

@@ -75,7 +75,7 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     quantile = settings["quantile"]
     if quantile is not None and not (isinstance(quantile, Real) and 0 <= quantile <= 1):
         raise InputError(
-            f"quantile={quantile!r}. Expected a level between 0 (align all cells) and 1, or None."
+            f"quantile={quantile!r}. Expected a level between 0 (align all cells) and 1."
         )
     if not _is_whole(settings["seed"]):
         raise InputError(f"seed={settings['seed']!r}. Expected a whole number.")

@@ -20,6 +20,7 @@ from ...data.resident import CellArrays
 from ...data.species import Species, check_names
 from ...errors import InputError
 from ...nn.scspecies.net import ScviNet, ScviSizes
+from ...words import word
 from .training import Neighborhood, homologous_share, library_prior
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Part:
         if self.cells is None:
             raise InputError(
                 f"The counts of {self.name!r} are needed {purpose}, but the model was loaded without them. "
-                f"Load it with ScSpecies.load(path, {{{self.name!r}: adata}})."
+                f"Load it with {word('attach').format(self.name)}."
             )
         return self.cells
 
@@ -131,7 +132,7 @@ def per_species(value: Any, name: str, argument: str) -> Any:
         return value
     if name not in value:
         raise InputError(
-            f"{argument} has no entry for {name!r}; found {sorted(value)}. Expected one for each species, or None."
+            f"{argument} has no entry for {name!r}; found {sorted(value)}. Expected one for each species."
         )
     return value[name]
 
@@ -152,7 +153,7 @@ def homologues(
     if missing:
         raise InputError(
             f"orthologues pair {table.species}, but the species are called {context!r} (context) and {target!r}. "
-            f"Use the same names: context={{{table.species[0]!r}: adata}}, targets={{{table.species[1]!r}: adata}}."
+            "Call the species as the table does."
         )
     genes = {context: context_data, target: target_data.var_names}
     if len(table.species) > 2:

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
+from ... import words
 from ...data.checks import head
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
@@ -140,9 +141,11 @@ class DifferentialExpressionMixin:
             raise InputError(
                 f"change_fn={change_fn!r}. Expected 'log-fold' or a function of two arrays and a number."
             )
-        _check_share("fdr_target", fdr_target)
+        _check_share(words.word("false discoveries"), fdr_target)
         if delta is not None and not delta >= 0:
-            raise InputError(f"delta={delta!r}. Expected a number of at least 0, or None.")
+            raise InputError(
+                f"delta={delta!r}. Expected a number of at least 0, or {words.word('nothing')}."
+            )
         if pseudocounts is not None and not pseudocounts > 0:
             raise InputError(f"pseudocounts={pseudocounts!r}. Expected a positive number, or None.")
         adata = self.adata if adata is None else adata
@@ -289,7 +292,8 @@ def _comparisons(obs: pd.DataFrame, groupby, group1, group2, idx1, idx2):
         raise InputError("Nothing says which cells to compare. Expected groupby, or idx1.")
     if groupby not in obs:
         raise InputError(
-            f"groupby={groupby!r} is not a column of adata.obs. Found: {head(obs.columns, 20)}."
+            f"{words.written('groups', groupby)} is not a column of {words.word('cell data')}. Found: "
+            f"{head(obs.columns, 20)}."
         )
     values = obs[groupby].astype("string").to_numpy(dtype=object, na_value=None)
     levels = sorted({v for v in values if v is not None})
@@ -297,14 +301,18 @@ def _comparisons(obs: pd.DataFrame, groupby, group1, group2, idx1, idx2):
         group1 = levels
         if len(levels) < 2:
             raise InputError(
-                f"groupby={groupby!r} has one group only ({head(levels)}). Expected two or more."
+                f"{words.written('groups', groupby)} has one group only ({head(levels)}). Expected two or more."
             )
     group1 = [group1] if isinstance(group1, str) or np.isscalar(group1) else list(group1)
-    for name, given in (("group1", group1), ("group2", [] if group2 is None else [group2])):
+    for name, given in (
+        ("first group", group1),
+        ("second group", [] if group2 is None else [group2]),
+    ):
         unknown = [g for g in given if str(g) not in levels]
         if unknown:
             raise InputError(
-                f"{name} holds {head(unknown)}, not a group of {groupby!r}. Expected some of {head(levels, 20)}."
+                f"{words.word(name)} holds {head(unknown)}, not a group of {groupby!r}. Expected some of "
+                f"{head(levels, 20)}."
             )
     comparisons = []
     for group in map(str, group1):
@@ -324,7 +332,7 @@ def _cells(chosen: Cells, obs: pd.DataFrame, argument: str) -> np.ndarray:
         found = obs.reset_index(drop=True).query(chosen).index
     except Exception as error:
         raise InputError(
-            f"{argument}={chosen!r} is not a query of adata.obs ({error}). Expected for example "
+            f"{argument}={chosen!r} is not a query of {words.word('cell data')} ({error}). Expected for example "
             "\"cell_type == 'beta'\"."
         ) from error
     return np.asarray(found)

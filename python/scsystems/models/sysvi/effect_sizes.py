@@ -134,7 +134,7 @@ def estimate_delta(mean_change: np.ndarray, seed: int = 0, smallest: float = 0.1
 
     if len(mean_change) < 3:
         raise InputError(
-            f"delta=None needs at least 3 genes to estimate it from, found {len(mean_change)}. Give delta."
+            f"delta needs at least 3 genes to be estimated from, found {len(mean_change)}. Give delta."
         )
     groups = GaussianMixture(3, random_state=seed).fit(mean_change[:, None]).means_.ravel()
     return max(smallest, 0.6 * float(np.abs([groups.min(), groups.max()]).mean()))

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ...data.checks import head
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
+from ...words import word, written
 from ..base import resolve_indices
 from .likelihood import DECODED_VALUES, check_count, repeat_covariates
 
@@ -216,10 +217,10 @@ class ExpressionMixin:
         if (found < 0).any() or not names:
             missing = [n for n, at in zip(names, found, strict=True) if at < 0]
             raise InputError(
-                f"gene_list holds genes that the model does not have: {head(missing)}. Expected some of the model's "
-                f"{len(self.schema.genes)} genes, such as {head(self.schema.genes, 3)}."
+                f"{word('decoded genes')} holds genes that the model does not have: {head(missing)}. Expected "
+                f"some of the model's {len(self.schema.genes)} genes, such as {head(self.schema.genes, 3)}."
                 if missing
-                else "gene_list is empty. Expected gene names, or None for all genes."
+                else f"{word('decoded genes')} is empty. Expected gene names, or {word('nothing')} for all genes."
             )
         return np.unique(found)
 
@@ -236,8 +237,9 @@ class ExpressionMixin:
         unknown = [s for s in given if s is not None and str(s) not in levels]
         if unknown or not given:
             raise InputError(
-                f"transform_batch={transform_batch!r}: {head(unknown) if unknown else 'nothing'} is not a system of "
-                f"the model. Expected one or several of {list(levels)}, or None for each cell's own system."
+                f"{written('decoded systems', transform_batch)}: {head(unknown) if unknown else 'nothing'} is "
+                f"not a system of the model. Expected one or several of {list(levels)}, or {word('nothing')} for "
+                "each cell's own system."
             )
         return [None if s is None else levels.index(str(s)) for s in given]
 

@@ -199,8 +199,8 @@ class FilesMixin(TrainedState):
             check_arguments(found)
         except (InputError, KeyError) as error:
             raise ModelFileError(
-                f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder as save() "
-                "wrote it."
+                f"{where} has arguments that no model is made of: {error}. Expected an unchanged folder as it "
+                "was saved."
             ) from error
         return found if arithmetic is None else found | {"arithmetic": arithmetic}
 
@@ -216,7 +216,7 @@ class FilesMixin(TrainedState):
         if deepest > len(tensors):
             raise ModelFileError(
                 f"{dir_path} tells of {deepest} layers, but there are {len(tensors)} weights. Expected an unchanged "
-                "folder as save() wrote it."
+                "folder as it was saved."
             )
         with shapes_only():
             self._prepare(schema, arguments)
@@ -279,5 +279,5 @@ def _check_schema(schema: Schema, where: str) -> None:
     for what, is_so in wrong.items():
         if is_so:
             raise ModelFileError(
-                f"{where} contradicts itself: {what}. Expected an unchanged folder as save() wrote it."
+                f"{where} contradicts itself: {what}. Expected an unchanged folder as it was saved."
             )

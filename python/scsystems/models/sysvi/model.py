@@ -19,6 +19,7 @@ from ...nn.layers import CovariateInit, CovariateSizes
 from ...nn.sysvi.imported import ImportedSysVINet
 from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
 from ...nn.sysvi.priors import Density
+from ...words import word, written
 from ..base import (
     data_fingerprint,
     resolve_indices,
@@ -213,12 +214,12 @@ class SysVI(
             For NaN or infinite expression.
         """
         for name, keys in (
-            ("categorical_covariate_keys", categorical_covariate_keys),
-            ("continuous_covariate_keys", continuous_covariate_keys),
+            ("covariates", categorical_covariate_keys),
+            ("continuous", continuous_covariate_keys),
         ):
             if isinstance(keys, str):
                 raise InputError(
-                    f"{name}={keys!r} is a string. Expected a list of column names: [{keys!r}]."
+                    f"{written(name, keys)} is a string. Expected a list of column names: [{keys!r}]."
                 )
         setup = Setup(
             batch_key=batch_key,
@@ -229,7 +230,7 @@ class SysVI(
         )
         if batch_key in setup.categorical_covariate_keys:
             raise InputError(
-                f"categorical_covariate_keys holds {batch_key!r}, which is the batch_key already. Leave it out."
+                f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
             )
         Schema.from_anndata(adata, setup)
         if weight_batches:

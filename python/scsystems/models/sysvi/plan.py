@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import InputError
 from ...nn.sysvi.net import SysVIWeights
 from ...train.schedules import EarlyStopping, ReduceLearningRate
+from ...words import word
 
 _WARMUP = ("n_epochs_kl_warmup", "n_steps_kl_warmup", "min_kl_weight")
 _OPTIMIZER = ("optimizer", "lr", "eps", "weight_decay")
@@ -47,7 +48,7 @@ def read_plan(
     unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
     if unknown:
         raise InputError(
-            f"plan_kwargs has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
+            f"{word('plan')} has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
         )
     if any(given.pop(name, 0) for name in _WARMUP):
         warnings.warn(
@@ -58,7 +59,7 @@ def read_plan(
         )
     if "kl_weight" in given and "max_kl_weight" in given:
         raise InputError(
-            "plan_kwargs has both kl_weight and max_kl_weight, which mean the same. Give one."
+            f"{word('plan')} has both kl_weight and max_kl_weight, which mean the same. Give one."
         )
     given |= {name: _number(name, given[name]) for name in _NUMBERS if name in given}
     weights = {field: given[name] for name, field in _LOSS.items() if name in given}
@@ -67,7 +68,7 @@ def read_plan(
         reduce_lr = ReduceLearningRate(**{f: given[n] for n, f in _REDUCE.items() if n in given})
     elif named := sorted(set(given) & set(_REDUCE)):
         raise InputError(
-            f"plan_kwargs has {named} without reduce_lr_on_plateau=True, so they would do nothing."
+            f"{word('plan')} has {named} without reduce_lr_on_plateau, so they would do nothing."
         )
     usual = {field: defaults[name] for name, field in _LOSS.items() if name in defaults}
     everything = defaults | given
@@ -82,7 +83,7 @@ def _number(name: str, value: Any) -> float:
         number = float("nan")
     if not 0 <= number < float("inf"):
         raise InputError(
-            f"plan_kwargs[{name!r}] is {value!r}. Expected a finite number of at least 0."
+            f"{word('plan entry').format(name)} is {value!r}. Expected a finite number of at least 0."
         )
     return number
 

@@ -12,6 +12,7 @@ from ...data.resident import CellArrays, iterate
 from ...data.spread import spread_cells
 from ...errors import InputError
 from ...nn.sysvi.net import SysVINet
+from ...words import word
 from ..base import resolve_indices
 
 
@@ -47,14 +48,14 @@ def start_prior(
     if not kind.of_cells:
         if indices is not None:
             raise InputError(
-                f"pseudoinputs_data_indices is given, but prior={a['prior']!r} has no components."
+                f"{word('prior cells')} is given, but prior={a['prior']!r} has no components."
             )
         return
     how = a["trainable_priors"], a["prior_density"]
     if a["prior"] == "gmm" and a["gmm_init"] == "random":
         if indices is not None:
             raise InputError(
-                "pseudoinputs_data_indices is given, but gmm_init='random' does not use cells."
+                f"{word('prior cells')} is given, but gmm_init='random' does not use cells."
             )
         net.prior = kind.from_noise(k, a["n_latent"], generator, *how)
         return
@@ -67,7 +68,7 @@ def start_prior(
         chosen = resolve_indices(indices, len(cells))
         if len(chosen) != k:
             raise InputError(
-                f"pseudoinputs_data_indices has {len(chosen)} cells. Expected n_prior_components={k} of them."
+                f"{word('prior cells')} has {len(chosen)} cells. Expected n_prior_components={k} of them."
             )
     batch = next(iterate(cells.take(chosen), torch.device("cpu"), k))
     with torch.no_grad():

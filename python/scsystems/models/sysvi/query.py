@@ -14,6 +14,7 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
+from ... import words
 from ...data.checks import check_unique, head
 from ...data.schema import expression
 from ...errors import InputError
@@ -86,10 +87,10 @@ class QueryMixin:
         if fill not in ("mean", "zero"):
             raise InputError(f"fill={fill!r}. Expected 'mean' or 'zero'.")
         if not 0 <= max_missing <= 1:
-            raise InputError(f"max_missing={max_missing!r}. Expected a share from 0 to 1.")
-        check_unique(
-            adata.var_names, "Gene names (adata.var_names)", "Call adata.var_names_make_unique()."
-        )
+            raise InputError(
+                f"{words.written('missing genes', max_missing)}. Expected a share from 0 to 1."
+            )
+        check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
         expression(adata, model.schema.setup.layer)
         missing = genes.difference(adata.var_names, sort=False)
         share = len(missing) / len(genes)
@@ -101,7 +102,7 @@ class QueryMixin:
             raise InputError(
                 f"{facts} Expected at most {max_missing:.0%}. Check that both use the same gene names (symbols or "
                 f"identifiers, orthologues of one species): the query has {head(adata.var_names, 3)}. Pass all genes "
-                "of the query rather than a selection of its own, or set max_missing higher."
+                f"of the query rather than a selection of its own, or set {words.word('missing genes')} higher."
             )
         if share > MANY_MISSING:
             warnings.warn(f"{facts} The mapping may be poor.", UserWarning, stacklevel=2)
@@ -257,16 +258,20 @@ class QueryMixin:
         self._require_trained()
         if labels_key not in reference.obs:
             raise InputError(
-                f"labels_key={labels_key!r} is not a column of reference.obs. Found: {head(reference.obs.columns, 20)}."
+                f"{words.written('transferred labels', labels_key)} is not a column of "
+                f"{words.word('reference data')}. Found: {head(reference.obs.columns, 20)}."
             )
         if not 0 <= min_confidence <= 1:
-            raise InputError(f"min_confidence={min_confidence!r}. Expected a share from 0 to 1.")
+            raise InputError(
+                f"{words.written('confidence', min_confidence)}. Expected a share from 0 to 1."
+            )
         labels = reference.obs[labels_key].astype("string")
         labeled = np.flatnonzero(labels.notna())
-        k = check_count("n_neighbors", n_neighbors)
+        k = check_count(words.word("neighbors"), n_neighbors)
         if len(labeled) <= k:
             raise InputError(
-                f"reference.obs[{labels_key!r}] names {len(labeled)} cells. Expected more than n_neighbors={k}."
+                f"Column {labels_key!r} of {words.word('reference data')} names {len(labeled)} cells. Expected "
+                f"more than {words.written('neighbors', k)}."
             )
         found = nearest_labels(
             self.get_latent_representation(reference, labeled, batch_size=batch_size),

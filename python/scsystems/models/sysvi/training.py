@@ -17,6 +17,7 @@ from ...nn.sysvi.net import SysVILoss, SysVINet
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
 from ...train.schedules import default_epochs
+from ...words import word, written
 from ..base import TrainedState, callback_list, split_cells
 from . import presets
 from .plan import read_early_stopping, read_plan
@@ -141,7 +142,7 @@ class TrainingMixin(TrainedState):
             return
         if plan.weights.adversary > 0 and self.net.adversary is None:
             raise InputError(
-                "plan_kwargs has adversary_weight, but the model was made without adversarial=True."
+                f"{word('plan')} has adversary_weight, but the model was made without {written('adversary', True)}."
             )
         stopping = read_early_stopping(
             early_stopping,
