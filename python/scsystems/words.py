@@ -36,6 +36,7 @@ TERMS: dict[str, dict[Door, str]] = {
     # of ScSpecies
     "species batch": {"python": "batch_key", "r": "batch", "cli": "--batch"},
     "labels": {"python": "labels", "r": "labels", "cli": "--labels"},
+    "context labels": {"python": "context_labels", "r": "labels", "cli": "--labels"},
     "target labels": {"python": "target_labels", "r": "target.labels", "cli": "--target-labels"},
     "layer": {"python": "layer", "r": "assay", "cli": "--layer"},
     # of metrics.evaluate, batch_strength and tune.grid
@@ -78,6 +79,7 @@ TERMS: dict[str, dict[Door, str]] = {
     "confidence": {"python": "min_confidence", "r": "min.confidence", "cli": "min_confidence"},
     "missing genes": {"python": "max_missing", "r": "max.missing", "cli": "max_missing"},
     "transferred labels": {"python": "labels_key", "r": "labels", "cli": "--labels"},
+    "abundance sample": {"python": "sample_key", "r": "sample", "cli": "sample_key"},
     "groups": {"python": "groupby", "r": "group.by", "cli": "groupby"},
     "first group": {"python": "group1", "r": "ident.1", "cli": "group1"},
     "second group": {"python": "group2", "r": "ident.2", "cli": "group2"},
@@ -219,8 +221,8 @@ def word(term: str) -> str:
 
 
 def written(term: str, value: Any) -> str:
-    """An argument of `TERMS` with a value, as the user would write it."""
-    name = word(term)
+    """An argument with a value, as the user would write it; what is not in `TERMS` has one name."""
+    name = word(term) if term in TERMS else term
     if _door.get() == "python":
         return f"{name}={value!r}"
     if _door.get() == "r":

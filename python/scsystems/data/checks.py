@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..checks import head
 from ..errors import InputError, NonFiniteError
 from ..words import word
 
@@ -15,12 +14,6 @@ from ..words import word
 # logarithm, the most expressed genes lie well above it (the cells that scvi-tools tests SysVI with
 # reach 80)
 LARGEST_LOG_VALUE = 200.0
-
-
-def head(values: Sequence, n: int = 5) -> str:
-    """The first few of ``values`` for a message."""
-    shown = ", ".join(repr(str(v)) for v in list(values)[:n])
-    return shown + (f", ... ({len(values)} in all)" if len(values) > n else "")
 
 
 def stored_values(matrix) -> np.ndarray:

@@ -10,10 +10,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .. import words
+from .. import checks, words
+from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
-from .checks import check_finite_nonnegative, check_unique, head, looks_like_counts
+from .checks import check_finite_nonnegative, looks_like_counts
+from .levels import check_text, level_name, level_names, writable
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,8 @@ def select_features(
         The values are counts, a column is missing or incomplete, there is one system, or
         no gene is variable in every system.
     """
-    systems = split_systems(adata, system_key, batch_key, layer)
+    min_cells = checks.count("min_cells", min_cells, at_least=0)
+    systems = split_systems(checks.anndata("adata", adata), system_key, batch_key, layer)
     values = matrix_of(adata, layer)
     check_finite_nonnegative(values, words.expression(layer))
     if looks_like_counts(values):
@@ -98,16 +101,16 @@ def variable_genes(
     """
     import scanpy as sc
 
-    if flavor not in ("cell_ranger", "seurat"):
-        raise InputError(f"flavor={flavor!r} is not known. Expected 'cell_ranger' or 'seurat'.")
-    if n_top_genes < 1:
-        raise InputError(f"n_top_genes={n_top_genes} must be at least 1.")
+    flavor = checks.choice("flavor", flavor, ("cell_ranger", "seurat"))
+    n_top_genes = checks.count("n_top_genes", n_top_genes)
+    min_batch_cells = checks.count("min_batch_cells", min_batch_cells, at_least=0)
     genes = part.var_names
     if n_top_genes >= len(genes):
         return genes
     if batch_key is not None:
+        samples = writable(part.obs[batch_key], words.column(batch_key))
         if sizes is None:
-            sizes = part.obs[batch_key].value_counts()
+            sizes = samples.value_counts()
         small = sizes.index[sizes < min_batch_cells]
         if 0 < len(small) < len(sizes):
             logger.warning(
@@ -115,13 +118,12 @@ def variable_genes(
                 "of genes",
                 *(name, len(small), len(sizes), min_batch_cells),
             )
-            part = part[~part.obs[batch_key].isin(small)].copy()
-        elif len(small):
+        if len(small) == len(sizes):
             batch_key = None
         else:
-            part = part.copy()
-    if batch_key is not None:
-        part.obs[batch_key] = part.obs[batch_key].astype("category").cat.remove_unused_categories()
+            counted = ~samples.isin(small).to_numpy()
+            part = part[counted].copy()
+            part.obs[batch_key] = samples[counted].astype("category").cat.remove_unused_categories()
     try:
         table = sc.pp.highly_variable_genes(
             part, n_top_genes=n_top_genes, flavor=flavor, batch_key=batch_key, inplace=False
@@ -157,18 +159,25 @@ def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
 def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
     """System to its cells, checked."""
     if isinstance(data, Mapping):
-        systems = {str(name): adata for name, adata in data.items()}
+        systems = {level_name(name): adata for name, adata in data.items()}
+        if len(systems) < len(data):
+            raise InputError(f"data has systems of the same name: {head(list(data))}.")
+        for name, adata in systems.items():
+            checks.anndata(f"data[{name!r}]", adata)
     else:
+        several = isinstance(data, (list, tuple)) and any(isinstance(d, AnnData) for d in data)
+        remedy = "Name them: {'human': adata, 'mouse': adata}." if several else None
+        checks.anndata("data", data, remedy=remedy)
         labels = label_column(data, system_key, "prepared system")
-        check_unique(data.obs_names, words.word("cell names"), words.word("unique cells"))
+        check_text(data.obs_names, words.word("cell names"), words.word("unique cells"))
         # views: nothing is copied until a system's genes are known
         systems = {name: data[(labels == name).to_numpy()] for name in labels.unique()}
     if len(systems) < 2:
         where = "data" if isinstance(data, Mapping) else words.column(system_key)
         raise InputError(f"{where} has one system ({head(list(systems))}). Expected at least two.")
     for name, adata in systems.items():
-        check_unique(adata.var_names, f"Gene names of {name!r}", words.word("unique genes"))
-        if layer is not None and layer not in adata.layers:
+        check_text(adata.var_names, f"Gene names of {name!r}", words.word("unique genes"))
+        if layer is not None and (not isinstance(layer, str) or layer not in adata.layers):
             raise InputError(
                 f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
             )
@@ -179,18 +188,8 @@ def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
 
 def label_column(adata: AnnData, key: str, term: str) -> pd.Series:
     """A column of labels, as text, without gaps; ``term`` is the argument among `words.TERMS`."""
-    if key not in adata.obs:
-        raise InputError(
-            f"{words.written(term, key)} is not a column of {words.word('cell data')}. "
-            f"It has: {head(adata.obs.columns, 20)}."
-        )
-    column = adata.obs[key]
-    if column.isna().any():
-        raise InputError(
-            f"{words.column(key)} ({words.word(term)}) is missing for {int(column.isna().sum())} of "
-            f"{len(column)} cells. Fill it in or drop these cells."
-        )
-    return column.astype(str)
+    values = checks.column(adata, key, term)
+    return pd.Series(level_names(values, words.column(key)), index=values.index, dtype=object)
 
 
 def matrix_of(adata: AnnData, layer: str | None):

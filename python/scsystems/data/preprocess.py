@@ -17,9 +17,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .. import words
+from .. import checks, words
+from ..checks import head
 from ..errors import InputError
-from .checks import check_counts, check_unique, head, looks_like_counts
+from .checks import check_counts, check_unique, looks_like_counts
 from .features import (
     N_TOP_GENES,
     chosen_by_all,
@@ -29,6 +30,7 @@ from .features import (
     split_systems,
     variable_genes,
 )
+from .levels import coded, level_name, texts, writable
 from .orthologs import tables as _orthologues
 
 __all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
@@ -142,6 +144,11 @@ def prepare(
     """
     import scanpy as sc
 
+    system_key = checks.name("prepared system", system_key)
+    counts_layer = checks.name("counts_layer", counts_layer)
+    min_cells = checks.count("min_cells", min_cells, at_least=0)
+    if target_sum is not None:
+        target_sum = checks.number("target_sum", target_sum, above=0)
     if _is_path(data) or (isinstance(data, Mapping) and any(map(_is_path, data.values()))):
         from .prepare_store import prepare_store
 
@@ -170,7 +177,7 @@ def prepare(
     if out is not None:
         raise InputError("out is for cells on disk: give data as a path, or write the result.")
     systems = split_systems(data, system_key, batch_key, layer)
-    if names_from is not None and names_from not in systems:
+    if names_from is not None and level_name(names_from) not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
     if orthologues is not None and not isinstance(data, Mapping):
         raise InputError(
@@ -211,20 +218,23 @@ def prepare(
             chosen[name] = variable_genes(
                 part, name, batch_key, n_top_genes, flavor, min_batch_cells
             )
-    labels = shared[names_from or next(iter(systems))]
+    labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
     if features is not None:
         kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
     else:
         kept = chosen_by_all(shared.index, chosen)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     values = [part[:, kept].X for part in normalized.values()]
-    result = _stack(systems, values, pairs, layer, counts_layer)
     if isinstance(data, AnnData):
+        result = _stack(systems, values, pairs, layer, counts_layer, columns=False)
         result = result[data.obs_names].copy()  # the cells as they came
         result.obs, result.var = data.obs.copy(), data.var.loc[result.var_names].copy()
     else:
+        result = _stack(systems, values, pairs, layer, counts_layer, columns=True)
         labels = np.repeat(list(systems), [adata.n_obs for adata in systems.values()])
         result.obs[system_key] = pd.Categorical(labels, categories=list(systems))
+        if batch_key is not None:
+            _warn_of_one_name(systems, batch_key)
     preparation = Preparation(
         n_cells={name: adata.n_obs for name, adata in systems.items()},
         n_genes={name: adata.n_vars for name, adata in systems.items()},
@@ -284,7 +294,7 @@ def _check_not_empty(part: AnnData, name: str) -> None:
 
 def find_features(features: Sequence[str], shared: pd.Index) -> pd.Index:
     """Names of genes, checked to be among those that all systems share."""
-    wanted = pd.Index(features).astype(str)
+    wanted = pd.Index(texts("features", features), dtype=object)
     check_unique(wanted, "features", "Name each gene once.")
     missing = wanted.difference(shared, sort=False)
     if len(missing):
@@ -295,20 +305,36 @@ def find_features(features: Sequence[str], shared: pd.Index) -> pd.Index:
     return wanted
 
 
-def _stack(systems, values, pairs, layer, counts_layer) -> AnnData:
-    """All systems' cells on the kept genes: log-normalized values, and counts in a layer."""
+def _stack(systems, values, pairs, layer, counts_layer, columns: bool) -> AnnData:
+    """All systems' cells on the kept genes: log-normalized values, counts in a layer, columns."""
     counts = [
         sparse.csr_matrix(matrix_of(adata[:, pairs[name]], layer))
         for name, adata in systems.items()
     ]
-    obs = pd.concat([adata.obs for adata in systems.values()])
+    obs = pd.concat([a.obs if columns else a.obs[[]] for a in systems.values()])
     if obs.index.has_duplicates:
         obs.index = [f"{name}_{cell}" for name, a in systems.items() for cell in a.obs_names]
-        check_unique(obs.index, "Cell names of a system", "Call adata.obs_names_make_unique().")
-    for column in obs.select_dtypes(object):  # categories that differ by system
-        obs[column] = obs[column].astype("category")
+        check_unique(obs.index, "Cell names of a system", words.word("unique cells"))
+    for key in obs:  # categories, or kinds of values, that differ by system
+        obs[key] = writable(obs[key], words.column(key))
     result = AnnData(sparse.vstack(values, format="csr"), obs=obs, var=pairs.add_prefix("gene_"))
     result.layers[counts_layer] = sparse.vstack(counts, format="csr")
     for matrix in (result.X, result.layers[counts_layer]):
         matrix.sort_indices()  # choosing genes by name left them in another order
     return result
+
+
+def _warn_of_one_name(systems: Mapping[str, AnnData], key: str) -> None:
+    """Warn of samples that are numbers in one system and text in another, by the same name."""
+    where = words.column(key)
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for adata in systems.values():
+        values = adata.obs[key]
+        levels = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
+        found[pd.api.types.is_numeric_dtype(levels)] |= set(coded(values, where)[1])
+    if both := sorted(found[True] & found[False]):
+        logger.warning(
+            "%s: %s are numbers in one system and text in another; they are taken for the same samples. "
+            "Give them different names if they are not.",
+            *(where, head(both)),
+        )

@@ -11,9 +11,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .. import words
+from .. import checks, words
+from ..checks import head
 from ..errors import InputError
-from .checks import check_finite_nonnegative, check_log_normalized, check_unique, head
+from .checks import check_finite_nonnegative, check_log_normalized
+from .levels import coded, codes_among, unique_names
 from .resident import CellArrays
 
 SETUP_KEY = "_scsystems_setup"
@@ -82,10 +84,10 @@ class Schema:
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
-        check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
-        check_unique(adata.obs_names, words.word("cell names"), words.word("unique cells"))
+        genes = gene_names(adata)
+        cell_names(adata)
         check_expression(expression(adata, setup.layer), setup.layer)
-        systems = _levels(adata, setup.batch_key, words.word("system"))
+        systems = _levels(adata, setup.batch_key, "system")
         if len(systems) < 2:
             raise InputError(
                 f"{words.written('system', setup.batch_key)} has one level only ({head(systems)}). Expected "
@@ -93,16 +95,12 @@ class Schema:
                 f"differences belong into {words.word('covariates')} of a model with several systems."
             )
         categories = tuple(
-            _levels(adata, key, words.word("covariates"))
-            for key in setup.categorical_covariate_keys
+            _levels(adata, key, "covariates") for key in setup.categorical_covariate_keys
         )
-        values = [
-            _numbers(adata, key, words.word("continuous"))
-            for key in setup.continuous_covariate_keys
-        ]
+        values = [_numbers(adata, key) for key in setup.continuous_covariate_keys]
         return Schema(
             setup=setup,
-            genes=tuple(map(str, adata.var_names)),
+            genes=tuple(genes),
             systems=systems,
             categories=categories,
             center=tuple(float(v.mean()) for v in values),
@@ -113,19 +111,19 @@ class Schema:
 
     def arrays(self, adata: AnnData) -> CellArrays:
         """The cells of ``adata`` as arrays in the model's genes, codes and scales."""
-        self.check_genes(adata)
+        genes = self.check_genes(adata)
         matrix = expression(adata, self.setup.layer)
-        if tuple(adata.var_names) != self.genes:
-            matrix = matrix[:, adata.var_names.get_indexer(list(self.genes))]
-        system = self._codes(adata, self.setup.batch_key, self.systems, words.word("system"))
+        if tuple(genes) != self.genes:
+            matrix = matrix[:, genes.get_indexer(list(self.genes))]
+        system = self._codes(adata, self.setup.batch_key, self.systems, "system")
         categorical = [
-            self._codes(adata, key, levels, words.word("covariates"))
+            self._codes(adata, key, levels, "covariates")
             for key, levels in zip(
                 self.setup.categorical_covariate_keys, self.categories, strict=True
             )
         ]
         continuous = [
-            (_numbers(adata, key, words.word("continuous")) - c) / s
+            (_numbers(adata, key) - c) / s
             for key, c, s in zip(
                 self.setup.continuous_covariate_keys, self.center, self.scale, strict=True
             )
@@ -143,16 +141,17 @@ class Schema:
             weight=weight,
         )
 
-    def check_genes(self, adata: AnnData) -> None:
-        """Refuse data that lack genes of the model."""
-        check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
-        missing = pd.Index(self.genes).difference(adata.var_names, sort=False)
+    def check_genes(self, adata: AnnData) -> pd.Index:
+        """The names of the genes of ``adata``, among which must be all genes of the model."""
+        genes = gene_names(adata)
+        missing = pd.Index(self.genes).difference(genes, sort=False)
         if len(missing):
             raise InputError(
                 f"{words.word('data')} lacks {len(missing)} of the model's {len(self.genes)} genes: {head(missing)}. "
                 "Expected the genes the model was trained on; map new data with "
                 f"{words.word('map genes')}."
             )
+        return genes
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``model.json``."""
@@ -183,11 +182,11 @@ class Schema:
             If ``adata`` lacks genes or columns, or holds a system that the model has not seen.
         """
         self.check_genes(adata)
-        check_unique(adata.obs_names, words.word("cell names"), words.word("unique cells"))
+        cell_names(adata)
         check_expression(expression(adata, self.setup.layer), self.setup.layer)
         key = self.setup.batch_key
-        systems = _column(adata, key, words.word("system")).astype(str).unique()
-        unknown = [s for s in systems if s not in self.systems]
+        values = checks.column(adata, key, "system")
+        _, unknown = codes_among(values, self.systems, words.column(key))
         if unknown:
             raise InputError(
                 "This model does not allow for query having batch categories missing from the reference. "
@@ -197,30 +196,38 @@ class Schema:
             )
         categories = []
         for key, known in zip(self.setup.categorical_covariate_keys, self.categories, strict=True):
-            found = _column(adata, key, words.word("covariates")).astype(str)
-            counts = found[~found.isin(known)].value_counts()
-            single = counts.index[counts == 1]
-            if len(single):
+            codes, names = coded(checks.column(adata, key, "covariates"), words.column(key))
+            sizes = dict(zip(names, np.bincount(codes, minlength=len(names)), strict=True))
+            new = sorted(set(names) - set(known))
+            single = [name for name in new if sizes[name] == 1]
+            if single:
                 raise InputError(
                     f"{words.column(key)} ({words.word('covariates')}) has new levels with a single cell: "
                     f"{head(single)}. Expected at least two cells per new level; nothing can be learned of one. "
                     "Drop these cells or merge their level."
                 )
-            categories.append(known + tuple(sorted(counts.index)))
+            categories.append(known + tuple(new))
         return replace(self, categories=tuple(categories))
 
-    def _codes(
-        self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str
-    ) -> np.ndarray:
-        values = _column(adata, key, argument).astype(str)
-        codes = pd.Index(levels).get_indexer(values)
-        if (codes < 0).any():
-            unknown = pd.unique(values[codes < 0])
+    def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
+        where = words.column(key)
+        codes, unknown = codes_among(checks.column(adata, key, term), levels, where)
+        if unknown:
             raise InputError(
-                f"{words.column(key)} ({argument}) holds levels that the model has not seen: {head(unknown)}. "
+                f"{where} ({words.word(term)}) holds levels that the model has not seen: {head(unknown)}. "
                 f"Expected some of {head(levels, 10)}. Map new samples with {words.word('map samples')}."
             )
-        return codes.astype(np.int64)
+        return codes
+
+
+def gene_names(adata: AnnData) -> pd.Index:
+    """Names of the genes: text, each once."""
+    return unique_names(adata.var_names, words.word("gene names"), words.word("unique genes"))
+
+
+def cell_names(adata: AnnData) -> pd.Index:
+    """Names of the cells: text, each once."""
+    return unique_names(adata.obs_names, words.word("cell names"), words.word("unique cells"))
 
 
 def expression(adata: AnnData, layer: str | None):
@@ -231,7 +238,7 @@ def expression(adata: AnnData, layer: str | None):
                 f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
             )
         return adata.X
-    if layer not in adata.layers:
+    if not isinstance(layer, str) or layer not in adata.layers:
         raise InputError(
             f"{words.written('layer', layer)} is not in {words.word('layers')}. Expected one of "
             f"{sorted(adata.layers)} or {words.word('nothing')} for {words.expression()}."
@@ -260,51 +267,30 @@ def check_expression(matrix, layer: str | None) -> None:
     check_log_normalized(matrix, where)
 
 
-def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
-    if key not in adata.obs:
+def _levels(adata: AnnData, key: str, term: str) -> tuple[str, ...]:
+    """The levels of a column that occur, in the column's own order; single cells refused."""
+    where = words.column(key)
+    codes, names = coded(checks.column(adata, key, term), where)
+    sizes = np.bincount(codes, minlength=len(names))
+    single = [name for name, size in zip(names, sizes, strict=True) if size == 1]
+    if single:
         raise InputError(
-            f"{argument}: {key!r} is not a column of {words.word('cell data')}. Found: {head(adata.obs.columns, 20)}."
-        )
-    values = adata.obs[key]
-    n_missing = int(values.isna().sum())
-    if n_missing:
-        raise InputError(
-            f"{words.column(key)} ({argument}) has {n_missing} missing values (first: cell "
-            f"{adata.obs_names[values.isna()][0]!r}). Expected a value for every cell. Drop these cells or "
-            "give them a level of their own."
-        )
-    return values
-
-
-def _levels(adata: AnnData, key: str, argument: str) -> tuple[str, ...]:
-    """The used levels of a column as strings, in the column's own order; single cells refused."""
-    values = _column(adata, key, argument)
-    counts = values.value_counts(sort=False)
-    counts = counts[counts > 0]
-    single = counts.index[counts == 1]
-    if len(single):
-        raise InputError(
-            f"{words.column(key)} ({argument}) has levels with a single cell: {head(single)}. Expected at least "
+            f"{where} ({words.word(term)}) has levels with a single cell: {head(single)}. Expected at least "
             "two cells per level; nothing can be learned of one cell. Drop these cells or merge their level."
         )
-    order = (
-        counts.index
-        if isinstance(values.dtype, pd.CategoricalDtype)
-        else sorted(counts.index, key=str)
-    )
-    return tuple(str(v) for v in order)
+    return tuple(names)
 
 
-def _numbers(adata: AnnData, key: str, argument: str) -> np.ndarray:
-    values = _column(adata, key, argument)
+def _numbers(adata: AnnData, key: str) -> np.ndarray:
+    values = checks.column(adata, key, "continuous")
     if not pd.api.types.is_numeric_dtype(values):
         raise InputError(
-            f"{words.column(key)} ({argument}) is of type {values.dtype}. Expected numbers; give categories in "
-            f"{words.word('covariates')}."
+            f"{words.column(key)} ({words.word('continuous')}) is of type {values.dtype}. Expected numbers; give "
+            f"categories in {words.word('covariates')}."
         )
     numbers = values.to_numpy(dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise InputError(
-            f"{words.column(key)} ({argument}) holds infinite values. Expected finite numbers."
+            f"{words.column(key)} ({words.word('continuous')}) holds infinite values. Expected finite numbers."
         )
     return numbers

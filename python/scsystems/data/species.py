@@ -11,9 +11,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .. import words
+from .. import checks, words
+from ..checks import head
 from ..errors import InputError
-from .checks import check_counts, check_unique, head
+from .checks import check_counts
+from .levels import coded, codes_among, unique_names
 from .resident import CellArrays
 from .schema import expression
 
@@ -57,9 +59,13 @@ class Species:
         layer: str | None = None,
         batch_key: str | None = None,
         label_key: str | None = None,
+        label_term: str = "context labels",
     ) -> Species:
-        """Check ``adata`` and record what a model must know of it."""
-        check_names(name, adata)
+        """Check ``adata`` and record what a model must know of it.
+
+        ``label_term`` is the argument that holds ``label_key``, a term of `scsystems.words.TERMS`.
+        """
+        genes = check_names(name, adata)
         matrix = expression(adata, layer)
         check_counts(matrix, f"{name}: {words.expression(layer)}")
         if adata.n_obs < 2:
@@ -67,26 +73,23 @@ class Species:
                 f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn."
             )
         shared = set(homologous)
-        others = [gene for gene in map(str, adata.var_names) if gene not in shared]
+        others = [gene for gene in genes if gene not in shared]
         return Species(
             name=name,
             genes=(*homologous, *others),
             n_homologous=len(homologous),
             batches=(ONE_BATCH,)
             if batch_key is None
-            else _levels(name, adata, batch_key, words.word("species batch")),
+            else _levels(name, adata, batch_key, "species batch"),
             layer=layer,
             batch_key=batch_key,
             label_key=label_key,
-            labels=()
-            if label_key is None
-            else _levels(name, adata, label_key, words.word("labels")),
+            labels=() if label_key is None else _levels(name, adata, label_key, label_term),
         )
 
     def arrays(self, adata: AnnData) -> CellArrays:
         """Counts in the model's gene order and batch codes (n x 1) of the cells of ``adata``."""
-        check_names(self.name, adata)
-        at = adata.var_names.get_indexer(list(self.genes))
+        at = check_names(self.name, adata).get_indexer(list(self.genes))
         if (at < 0).any():
             missing = [gene for gene, i in zip(self.genes, at, strict=True) if i < 0]
             raise InputError(
@@ -99,18 +102,18 @@ class Species:
         ]
         batch = np.zeros(adata.n_obs, np.int64)
         if self.batch_key is not None:
-            batch = self._codes(adata, self.batch_key, self.batches, words.word("species batch"))
+            batch = self._codes(adata, self.batch_key, self.batches, "species batch")
         return CellArrays(
             matrix.astype(np.float32), np.zeros(adata.n_obs, np.int64), batch[:, None]
         )
 
-    def label_codes(self, adata: AnnData) -> np.ndarray:
+    def label_codes(self, adata: AnnData, term: str = "context labels") -> np.ndarray:
         """Codes of the labels of the cells of ``adata``."""
         if self.label_key is None:
             raise InputError(
                 f"{self.name} has no labels. Give {words.word('target labels')} when making the model."
             )
-        return self._codes(adata, self.label_key, self.labels, words.word("labels"))
+        return self._codes(adata, self.label_key, self.labels, term)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``model.json``."""
@@ -121,51 +124,30 @@ class Species:
         """The reverse of `to_json`."""
         return Species(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
-    def _codes(
-        self, adata: AnnData, key: str, levels: tuple[str, ...], argument: str
-    ) -> np.ndarray:
-        values = column(self.name, adata, key, argument).astype(str)
-        codes = pd.Index(levels).get_indexer(values)
-        if (codes < 0).any():
+    def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
+        where = f"{self.name}: {words.column(key)}"
+        values = checks.column(adata, key, term, owner=self.name)
+        codes, unknown = codes_among(values, levels, where)
+        if unknown:
             raise InputError(
-                f"{self.name}: {words.column(key)} ({argument}) holds levels that the model has not seen: "
-                f"{head(pd.unique(values[codes < 0]))}. Expected some of {head(levels, 10)}."
+                f"{where} ({words.word(term)}) holds levels that the model has not seen: {head(unknown)}. "
+                f"Expected some of {head(levels, 10)}."
             )
-        return codes.astype(np.int64)
+        return codes
 
 
-def check_names(name: str, adata: AnnData) -> None:
-    """Refuse anything but an AnnData with unique gene and cell names."""
-    if not isinstance(adata, AnnData):
-        raise InputError(
-            f"{name} is of type {type(adata).__name__}. Expected an AnnData of raw counts, cells x genes."
-        )
-    check_unique(adata.var_names, f"{name}: gene names", words.word("unique genes"))
-    check_unique(adata.obs_names, f"{name}: cell names", words.word("unique cells"))
+def check_names(name: str, adata: AnnData) -> pd.Index:
+    """Refuse anything but an AnnData with unique gene and cell names; returns the genes'."""
+    checks.anndata(name, adata)
+    cell_names(name, adata)
+    return unique_names(adata.var_names, f"{name}: gene names", words.word("unique genes"))
 
 
-def column(name: str, adata: AnnData, key: str, argument: str) -> pd.Series:
-    """A complete column of ``adata.obs``."""
-    if key not in adata.obs:
-        raise InputError(
-            f"{name}: {argument}: {key!r} is not a column of {words.word('cell data')}. Found: "
-            f"{head(adata.obs.columns, 20)}."
-        )
-    values = adata.obs[key]
-    missing = values.isna()
-    if missing.any():
-        raise InputError(
-            f"{name}: {words.column(key)} ({argument}) is missing for {int(missing.sum())} of {len(values)} "
-            "cells (first: "
-            f"{adata.obs_names[missing][0]!r}). Expected a value for every cell. Drop these cells, or give them a "
-            "level of their own such as 'unknown'."
-        )
-    return values
+def cell_names(name: str, adata: AnnData) -> pd.Index:
+    """Names of the cells: text, each once."""
+    return unique_names(adata.obs_names, f"{name}: cell names", words.word("unique cells"))
 
 
-def _levels(name: str, adata: AnnData, key: str, argument: str) -> tuple[str, ...]:
-    values = column(name, adata, key, argument)
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.cat.remove_unused_categories()
-        return tuple(map(str, values.cat.categories))
-    return tuple(sorted(pd.unique(values.astype(str))))
+def _levels(name: str, adata: AnnData, key: str, term: str) -> tuple[str, ...]:
+    values = checks.column(adata, key, term, owner=name)
+    return tuple(coded(values, f"{name}: {words.column(key)}")[1])

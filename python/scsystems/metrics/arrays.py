@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from scsystems.data.levels import coded
 from scsystems.errors import InputError, NonFiniteError
 
 
@@ -81,24 +82,28 @@ def check_groups(
     """
     if isinstance(values, Groups):
         return values
-    values = values.to_numpy() if isinstance(values, pd.Series) else np.asarray(values)
+    if isinstance(values, (list, tuple)):
+        values = pd.Series(values, dtype=object)
+    elif not isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
+        values = np.asarray(values)
     if values.shape != (n_cells,):
         raise InputError(
             f"'{argument}' has shape {values.shape}; expected one value for each of the "
             f"{n_cells} cells of the embedding."
         )
-    missing = pd.isna(values)
-    if missing.any() and not allow_missing:
+    codes, names = coded(values, argument)
+    missing = int((codes < 0).sum())
+    if missing and not allow_missing:
         raise InputError(
-            f"'{argument}' is missing (NaN or nothing) for {missing.sum()} of {n_cells} cells; "
+            f"'{argument}' is missing (NaN or nothing) for {missing} of {n_cells} cells; "
             "expected a value for every cell. Fill these in or drop the cells."
         )
-    text = pd.Series(values[~missing]).astype(str)
-    codes = np.full(n_cells, -1, dtype=np.int64)
-    codes[~missing], names = pd.factorize(text, sort=True)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    names = [names[i] for i in order]
+    codes = np.append(np.argsort(order), -1)[codes]
     if len(names) < min_groups:
         raise InputError(
             f"'{argument}' has {len(names)} group(s) ({', '.join(names) or 'none'}); "
             f"expected at least {min_groups}."
         )
-    return Groups(codes, list(names))
+    return Groups(codes, names)

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
-from scsystems import words
+from scsystems import checks, words
+from scsystems.data.by_name import same_cells
 from scsystems.data.checks import check_log_normalized
+from scsystems.data.levels import level_names
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -107,25 +109,30 @@ def batch_strength(
         If a key is unknown, there is one system, no cell type is shared by systems, or a
         sample belongs to two systems.
     """
-    for argument, key in (
-        ("prepared system", system_key),
-        ("evaluated labels", label_key),
-        ("strength sample", sample_key),
-    ):
-        if key not in adata.obs:
-            raise InputError(
-                f"'{words.word(argument)}' is '{key}', which {words.word('cell data')} lacks; found "
-                f"{list(adata.obs)}."
-            )
-    known = np.flatnonzero(adata.obs[label_key].notna().to_numpy())
+    checks.anndata("adata", adata)
+    columns = [
+        checks.column(adata, key, term, complete=False)
+        for key, term in (
+            (label_key, "evaluated labels"),
+            (system_key, "prepared system"),
+            (sample_key, "strength sample"),
+        )
+    ]
+    known = np.flatnonzero(columns[0].notna().to_numpy())
+    labels, systems, samples = (
+        level_names(values.iloc[known], words.column(values.name)) for values in columns
+    )
+    min_cells = checks.count("min_cells", min_cells)
+    min_samples = checks.count("min_samples", min_samples)
+    if max_cells is not None:
+        max_cells = checks.count("max_cells", max_cells)
+    seed = checks.seed(seed)
     if embedding is not None and embedding not in adata.obsm:
         raise InputError(
             f"{words.word('all embeddings')} has no '{embedding}'; found {list(adata.obsm)}."
         )
     if layer is not None and layer not in adata.layers:
         raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
-    obs = adata.obs.iloc[known]
-    labels, systems, samples = (obs[key].to_numpy() for key in (label_key, system_key, sample_key))
     if embedding is None:
         matrix = (adata.X if layer is None else adata.layers[layer])[known]
         check_log_normalized(matrix, words.expression(layer))
@@ -139,7 +146,7 @@ def batch_strength(
     if max_cells is not None and len(cells) > max_cells:
         cells = np.sort(np.random.default_rng(seed).choice(cells, max_cells, replace=False))
     signed = asw_signed(space[cells], labels[cells], systems[cells])
-    sizes = pd.Series(labels.astype(str)).value_counts()
+    sizes = pd.Series(labels).value_counts()
     asw = pd.DataFrame(
         {
             "label": list(signed.groups),
@@ -151,6 +158,7 @@ def batch_strength(
     return BatchStrength(verdict, substantial, tests, distances, asw)
 
 
+@same_cells("embedding", "labels", "systems", "samples")
 def sample_distances(embedding, labels, systems, samples, min_cells: int = 50) -> pd.DataFrame:
     """Distances between the samples' mean embeddings, within every cell type.
 

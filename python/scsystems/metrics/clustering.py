@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import triu
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError, require_extra
 
 from .arrays import check_groups
@@ -59,6 +60,7 @@ def leiden(
     return clusters
 
 
+@same_cells("clusters", "labels")
 def name_clusters(clusters, labels) -> np.ndarray:
     """Name every cluster by its most common label (of equally common ones, the first by name).
 
@@ -73,11 +75,13 @@ def name_clusters(clusters, labels) -> np.ndarray:
     return np.array(labels.names, dtype=object)[counts.argmax(axis=1)[clusters]]
 
 
+@same_cells("clusters", "labels")
 def nmi(clusters, labels) -> float:
     """Normalized mutual information of clusters and labels, 0 .. 1."""
     return float(normalized_mutual_info_score(_text(labels, clusters), clusters))
 
 
+@same_cells("clusters", "labels")
 def ari(clusters, labels) -> float:
     """Adjusted Rand index of clusters and labels; 0 is chance, 1 is identity."""
     return float(adjusted_rand_score(_text(labels, clusters), clusters))
@@ -92,6 +96,7 @@ def best_nmi_ari(clusterings: dict[float, np.ndarray], labels) -> tuple[float, f
     return scores[best], ari(clusterings[best], labels), best
 
 
+@same_cells("clusters", "labels")
 def jaccard(clusters, labels) -> Score:
     """Jaccard index of every label with the clusters that are named by it.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
+from scsystems.data.by_name import same_cells
+
 from .arrays import check_groups
 from .neighbors import Neighbors
 from .score import Score, mean, weighted_mean
@@ -13,6 +15,7 @@ K = 15
 """Neighbors per cell of the graph, as in scib-metrics."""
 
 
+@same_cells("neighbors", "labels")
 def graph_connectivity(neighbors: Neighbors, labels) -> Score:
     """Share of a label's cells in the largest component of its neighbor graph.
 

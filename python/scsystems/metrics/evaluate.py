@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from scsystems import words
+from scsystems import checks, words
 from scsystems.errors import InputError
 from scsystems.threads import torch_threads_kept
 
@@ -113,7 +113,7 @@ def evaluate(
         max_cells=max_cells,
         seed=seed,
     )
-    embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
+    embeddings = checks.names("embeddings", embeddings)
     if not embeddings:
         raise InputError(
             f"'{words.word('embeddings')}' is empty; expected keys of {words.word('all embeddings')}."
@@ -239,7 +239,7 @@ def check_metrics(metrics: Sequence[str] | None, label_key: str | None) -> list[
     if metrics is None:
         other = "needed" if label_key is None else "without"
         return [name for name, metric in METRICS.items() if metric.labels != other]
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = checks.names("metrics", metrics)
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
         raise InputError(f"Unknown 'metrics': {unknown}; expected some of {list(METRICS)}.")
@@ -261,48 +261,53 @@ def collect(
     unintegrated: str | None = None,
     max_cells: int | None = 100_000,
     seed: int = 0,
-    **options,
+    k: int = 25,
+    min_cells: int = 20,
+    moran_min_cells: int = 500,
 ) -> Data:
     """Check and gather what metrics need besides embeddings; see :func:`evaluate`."""
-    for argument, key in (
-        ("prepared system", system_key),
-        ("evaluated labels", label_key),
-        ("evaluated sample", batch_key),
-    ):
-        if key is not None and key not in adata.obs:
-            raise InputError(
-                f"'{words.word(argument)}' is '{key}', which {words.word('cell data')} lacks; found "
-                f"{list(adata.obs)}."
-            )
+    checks.anndata("adata", adata)
+    systems = checks.column(adata, system_key, "prepared system", complete=False)
+    labels = samples = None
+    if label_key is not None:
+        labels = checks.column(adata, label_key, "evaluated labels", complete=False)
+    if batch_key is not None:
+        samples = checks.column(adata, batch_key, "evaluated sample", complete=False)
+    if max_cells is not None:
+        max_cells = checks.count("max_cells", max_cells)
     if layer is not None and layer not in adata.layers:
         raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
     n = adata.n_obs
     cells = np.arange(n)
-    if label_key is not None:
-        known = adata.obs[label_key].notna().to_numpy()
+    if labels is not None:
+        known = labels.notna().to_numpy()
         if not known.all():
             logger.info("%d cells without '%s' are left out.", n - known.sum(), label_key)
         cells = cells[known]
     if max_cells is not None and len(cells) > max_cells:
         logger.info("Evaluating %d of %d cells, drawn at random.", max_cells, len(cells))
-        cells = np.sort(np.random.default_rng(seed).choice(cells, max_cells, replace=False))
+        cells = np.sort(
+            np.random.default_rng(checks.seed(seed)).choice(cells, max_cells, replace=False)
+        )
     if len(cells) < 10:
         raise InputError(f"There are {len(cells)} cells to evaluate; expected at least 10.")
 
-    def column(key: str, minimum: int) -> np.ndarray:
-        values = adata.obs[key].iloc[cells]
-        return check_groups(values, len(cells), words.column(key), min_groups=minimum).as_text()
+    def text(values: pd.Series, minimum: int) -> np.ndarray:
+        where = words.column(values.name)
+        return check_groups(values.iloc[cells], len(cells), where, min_groups=minimum).as_text()
 
     return Data(
-        systems=column(system_key, 2),
-        labels=None if label_key is None else column(label_key, 2),
-        samples=column(batch_key or system_key, 1),
+        systems=text(systems, 2),
+        labels=None if labels is None else text(labels, 2),
+        samples=text(systems if samples is None else samples, 1),
         matrix=adata.X if layer is None else adata.layers[layer],
         matrix_name=words.expression(layer),
         cells=cells,
         unintegrated=None if unintegrated is None else _space(adata, unintegrated)[cells],
-        seed=seed,
-        **options,
+        k=checks.count("voting neighbors", k),
+        min_cells=checks.count("smallest label", min_cells, at_least=0),
+        moran_min_cells=checks.count("smallest moran group", moran_min_cells),
+        seed=checks.seed(seed),
     )
 
 

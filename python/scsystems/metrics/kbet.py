@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chi2
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -15,6 +16,7 @@ FEWEST_CELLS = 10
 """Labels with fewer cells are not tested, as in scib-metrics."""
 
 
+@same_cells("embedding", "labels", "systems")
 def kbet(embedding, labels, systems, alpha: float = 0.05) -> Score:
     """Share of cells whose neighborhood passes kBET's chi-squared test, within labels.
 

@@ -7,8 +7,10 @@ cell types would be. Between samples such clusters are never compared by name.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -59,9 +61,10 @@ def clusters_before(expression, samples, *, seed: int = 0) -> np.ndarray:
 
 def without_cluster(names: np.ndarray) -> np.ndarray:
     """Mask of the cells without a cluster."""
-    return np.array([name is None for name in names])
+    return np.asarray(pd.isna(np.asarray(names, dtype=object)))
 
 
+@same_cells("clusters", "before", "samples")
 def cluster_preservation(clusters, before, samples) -> Score:
     """NMI, within every sample, of clusters after integration with those before.
 
@@ -81,7 +84,7 @@ def cluster_preservation(clusters, before, samples) -> Score:
     -------
     The mean over samples; ``micro`` weights them by cells.
     """
-    clusters = np.asarray(clusters)
+    clusters, before = np.asarray(clusters), np.asarray(before, dtype=object)
     samples = check_groups(samples, len(clusters), "samples")
     known = ~without_cluster(before)
     groups, sizes = {}, {}
@@ -94,6 +97,7 @@ def cluster_preservation(clusters, before, samples) -> Score:
     return Score(macro, micro=weighted_mean(groups, sizes), macro=macro, groups=groups)
 
 
+@same_cells("embedding", "before", "systems")
 def matched_profiles(embedding, expression, before, systems, k: int = 25) -> Score:
     """Do the cells that meet across systems express the same genes?
 
@@ -123,6 +127,7 @@ def matched_profiles(embedding, expression, before, systems, k: int = 25) -> Sco
     """
     embedding = check_embedding(embedding)
     systems = check_groups(systems, len(embedding), "systems", min_groups=2)
+    before = np.asarray(before, dtype=object)
     known = ~without_cluster(before)
     groups: dict[str, list[float]] = {}
     moments = [_moments(expression[systems.codes == s]) for s in range(len(systems.names))]

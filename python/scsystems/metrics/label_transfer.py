@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 from scsystems.words import word
 
@@ -48,6 +49,7 @@ class LabelTransfer:
         return float(rows["balanced_accuracy"].iloc[0])
 
 
+@same_cells("embedding", "labels", "systems")
 def label_transfer(
     embedding,
     labels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .arrays import Groups, check_embedding, check_groups
@@ -15,6 +16,7 @@ K = 90
 """Neighbors that LISI looks at, as scib-metrics does; perplexity is a third of it."""
 
 
+@same_cells("neighbors", "groups")
 def lisi(neighbors: Neighbors, groups, k: int = K) -> np.ndarray:
     """LISI of every cell: the effective number of groups in its neighborhood.
 
@@ -40,6 +42,7 @@ def lisi(neighbors: Neighbors, groups, k: int = K) -> np.ndarray:
     return np.clip(np.where(values < 0, np.nan, values), 1, len(groups.names))
 
 
+@same_cells("neighbors", "systems", "labels")
 def ilisi(neighbors: Neighbors, systems, labels=None, k: int = K) -> Score:
     """Mixing of systems: LISI over systems, scaled to 0 (apart) .. 1 (mixed evenly).
 
@@ -72,6 +75,7 @@ def ilisi(neighbors: Neighbors, systems, labels=None, k: int = K) -> Score:
     return _median_score(values, labels, shared)
 
 
+@same_cells("neighbors", "labels")
 def clisi(neighbors: Neighbors, labels, k: int = K) -> Score:
     """Purity of labels: LISI over labels, scaled to 0 (labels mixed) .. 1 (labels apart).
 
@@ -85,6 +89,7 @@ def clisi(neighbors: Neighbors, labels, k: int = K) -> Score:
     return _median_score((n - lisi(neighbors, labels, k)) / (n - 1), labels, range(n))
 
 
+@same_cells("embedding", "systems", "similar", "dissimilar")
 def condition_ilisi(embedding, systems, similar, dissimilar, k: int = K) -> dict[str, float]:
     """Mixing (iLISI) of similar and of dissimilar groups of cells across systems.
 

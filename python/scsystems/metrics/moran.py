@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 from scsystems.words import word
 
@@ -82,6 +83,7 @@ def morans_i(weights, values) -> np.ndarray:
     return out
 
 
+@same_cells("labels", "samples")
 def moran_reference(
     expression,
     labels,

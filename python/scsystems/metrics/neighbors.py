@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 
+from scsystems.data.by_name import names_of_cells
 from scsystems.errors import InputError
 
 from .arrays import check_embedding
@@ -25,10 +27,13 @@ class Neighbors:
         Cells' positions, shape ``(n_cells, k)``.
     distances
         Euclidean distances, float32, shape ``(n_cells, k)``; the first column is zero.
+    cell_names
+        Names of the cells, if the embedding had any (a data frame).
     """
 
     indices: np.ndarray
     distances: np.ndarray
+    cell_names: pd.Index | None = None
 
     @property
     def n_cells(self) -> int:
@@ -42,7 +47,9 @@ class Neighbors:
 
     def first(self, k: int) -> Neighbors:
         """Keep the ``k`` nearest (the cell itself included; all of them if there are fewer)."""
-        return self if k >= self.k else Neighbors(self.indices[:, :k], self.distances[:, :k])
+        if k >= self.k:
+            return self
+        return Neighbors(self.indices[:, :k], self.distances[:, :k], self.cell_names)
 
     @cached_property
     def graph(self) -> csr_matrix:
@@ -86,7 +93,7 @@ def nearest_neighbors(embedding, k: int = 90) -> Neighbors:
     InputError
         With fewer than three cells or ``k`` below two.
     """
-    embedding = check_embedding(embedding)
+    names, embedding = names_of_cells(embedding), check_embedding(embedding)
     n = len(embedding)
     if n < 3 or k < 2:
         raise InputError(
@@ -94,7 +101,7 @@ def nearest_neighbors(embedding, k: int = 90) -> Neighbors:
         )
     k = min(k, n)
     distances, indices = search(embedding, embedding, k)
-    return Neighbors(*_self_first(indices, distances))
+    return Neighbors(*_self_first(indices, distances), names)
 
 
 def search(reference: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

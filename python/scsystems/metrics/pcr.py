@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
 
 
+@same_cells("embedding", "groups")
 def explained_variance(embedding, groups) -> float:
     """Share of an embedding's variance that the groups' means explain.
 
@@ -33,6 +35,7 @@ def explained_variance(embedding, groups) -> float:
     return float((sums**2 / groups.sizes[:, None]).sum() / total)
 
 
+@same_cells("before", "after", "systems")
 def pcr_comparison(before, after, systems) -> float:
     """Share of the variance explained by the systems that integration removed.
 

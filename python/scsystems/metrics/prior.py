@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -63,6 +64,7 @@ def prior_component(embedding, means, variances, weights=None) -> np.ndarray:
     return chosen
 
 
+@same_cells("components", "groups")
 def component_shares(components, groups, n_components: int | None = None) -> pd.DataFrame:
     """Share of every group's cells (rows) in every component (columns); rows sum to one.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
 from .score import Score, mean, weighted_mean
 
 
+@same_cells("embedding", "groups")
 def silhouettes(embedding, groups, block: tuple[int, int] = (256, 4096)) -> np.ndarray:
     """Silhouette of every cell, -1 (in the wrong group) .. 1 (in a group of its own).
 
@@ -53,6 +55,7 @@ def silhouettes(embedding, groups, block: tuple[int, int] = (256, 4096)) -> np.n
     return torch.cat(widths).double().numpy()
 
 
+@same_cells("embedding", "labels")
 def asw_label(embedding, labels, *, widths: np.ndarray | None = None) -> Score:
     """Separation of labels: mean silhouette, scaled to 0 .. 1.
 
@@ -77,6 +80,7 @@ def asw_label(embedding, labels, *, widths: np.ndarray | None = None) -> Score:
     return Score(micro, micro=micro, macro=mean(groups.values()), groups=groups)
 
 
+@same_cells("embedding", "labels", "systems")
 def isolated_labels(embedding, labels, systems, *, widths: np.ndarray | None = None) -> Score:
     """Separation of the labels that the fewest systems share, 0 .. 1.
 
@@ -96,6 +100,7 @@ def isolated_labels(embedding, labels, systems, *, widths: np.ndarray | None = N
     return _mean_over_labels({name: of_label[name] for name in isolated}, labels)
 
 
+@same_cells("embedding", "labels", "systems")
 def asw_batch(embedding, labels, systems) -> Score:
     """Mixing of systems within labels: 1 - |silhouette| over systems; 1 is best.
 
@@ -107,6 +112,7 @@ def asw_batch(embedding, labels, systems) -> Score:
     return _within_labels(embedding, labels, systems, lambda widths: 1 - np.abs(widths))
 
 
+@same_cells("embedding", "labels", "systems")
 def asw_signed(embedding, labels, systems) -> Score:
     """Separation of systems within labels, signed: -1 .. 1, higher means further apart.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +14,16 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from scipy import sparse
 from torch import nn
 
+from .. import checks
 from .._version import __version__
+from ..checks import called
+from ..data.by_name import per_cell
 from ..durable.replace import Writer
 from ..errors import InputError, ModelFileError, NotTrainedError
 from ..files import read_facts, read_folder, write_folder
+from ..train.checkpoint import History
 from ..train.loop import FitResult
 from ..words import word
 
@@ -30,7 +32,6 @@ logger = logging.getLogger(__name__)
 NAME = "model"
 KEPT = "The model is still in memory, and what was there before is unchanged: make room, or save to another folder."
 
-History = dict[str, list[tuple[int, float]]]
 Stopped = Literal["max_epochs", "early_stopping", "interrupted", "callback"]
 
 # class name in model.json -> module that holds it; nothing else is ever imported on loading
@@ -61,7 +62,7 @@ def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
     return cls.load(dir_path, adata, **kwargs)
 
 
-def history_frames(history: dict[str, list[tuple[int, float]]]) -> dict[str, pd.DataFrame]:
+def history_frames(history: History) -> dict[str, pd.DataFrame]:
     """One frame per quantity, index ``epoch`` (from 0), as scvi-tools gives it."""
     frames = {}
     for name, points in history.items():
@@ -70,13 +71,13 @@ def history_frames(history: dict[str, list[tuple[int, float]]]) -> dict[str, pd.
     return frames
 
 
-def data_fingerprint(matrix, names: Sequence[str]) -> str:
-    """A short hash that tells whether two runs saw the same cells and values."""
-    digest = hashlib.sha256("\n".join(map(str, names)).encode())
-    digest.update(str(matrix.shape).encode())
-    values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix)
-    digest.update(np.float64(values.sum(dtype=np.float64)).tobytes())
-    return digest.hexdigest()[:16]
+def joined_history(earlier: History, latest: History) -> History:
+    """The history of two trainings, whose epochs are counted on."""
+    n_epochs = 1 + max((epoch for points in earlier.values() for epoch, _ in points), default=-1)
+    joined = {name: list(points) for name, points in earlier.items()}
+    for name, points in latest.items():
+        joined.setdefault(name, []).extend((n_epochs + epoch, value) for epoch, value in points)
+    return joined
 
 
 class TrainedState:
@@ -88,7 +89,7 @@ class TrainedState:
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:
-        """Losses per epoch: one data frame per quantity, index ``epoch``."""
+        """Losses per epoch of all trainings: one data frame per quantity, index ``epoch``."""
         return history_frames(self._history)
 
     @property
@@ -116,7 +117,7 @@ class TrainedState:
         self.net.to(device)
 
     def _keep(self, result: FitResult) -> None:
-        self._history = result.history
+        self._history = joined_history(result.earlier, result.history)
         self._stopped = result.stopped
 
     def _require_trained(self) -> None:
@@ -204,23 +205,23 @@ def split_cells(
     n_cells
         Number of cells.
     train_size, validation_size
-        Shares of the cells, in (0, 1]; together at most 1. A missing one is the rest.
+        Fractions of the cells, in (0, 1]; together at most 1. A missing one is the rest.
     shuffle
         Draw the cells at random instead of from the front.
     seed
         Decides the draw.
     """
+    if validation_size is not None:
+        validation_size = checks.fraction("validation_size", validation_size)
     if train_size is None:
         train_size = 1.0 if validation_size is None else 1.0 - validation_size
-    if not 0 < train_size <= 1:
-        raise InputError(
-            f"train_size={train_size}. Expected a share of the cells, above 0 and at most 1."
-        )
+    train_size = checks.fraction("train_size", train_size, zero=False)
     if validation_size is None:
         validation_size = 1.0 - train_size
-    if validation_size < 0 or train_size + validation_size > 1 + 1e-9:
+    if train_size + validation_size > 1 + 1e-9:
         raise InputError(
-            f"train_size={train_size} and validation_size={validation_size}. Expected shares that add up to at most 1."
+            f"train_size={train_size} and validation_size={validation_size}. Expected fractions that add up to at "
+            "most 1."
         )
     n_train, n_validation = round(n_cells * train_size), round(n_cells * validation_size)
     n_validation = min(n_validation, n_cells - n_train)
@@ -232,24 +233,36 @@ def split_cells(
     return order[:n_train], order[n_train : n_train + n_validation]
 
 
-def resolve_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> np.ndarray | None:
-    """Cell indices or a boolean mask as an integer array; ``None`` stays ``None`` (all cells)."""
+def resolve_indices(indices: Any, cells: pd.Index, argument: str = "indices") -> np.ndarray | None:
+    """Positions of cells as an integer array; ``None`` stays ``None`` (all cells).
+
+    Parameters
+    ----------
+    indices
+        Positions, or a mask of all cells; a mask with names of cells may be in any order.
+    cells
+        Names of the cells.
+    argument
+        What messages call it.
+    """
     if indices is None:
         return None
-    array = np.asarray(indices)
-    if array.dtype == bool:
-        if array.shape != (n_cells,):
-            raise InputError(
-                f"indices is a mask of length {array.size}. Expected one entry for each of {n_cells} cells."
-            )
-        return np.flatnonzero(array)
+    n = len(cells)
+    values = indices if isinstance(indices, pd.Series) else np.asarray(indices)
+    if pd.api.types.infer_dtype(values) == "boolean":
+        mask = per_cell(called(argument), values, cells)
+        if mask.isna().any():
+            raise InputError(f"{called(argument)} is a mask with missing values.")
+        return np.flatnonzero(mask.to_numpy(dtype=bool))
+    array = np.asarray(values)
     if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
         raise InputError(
-            "indices must be a one-dimensional array of whole numbers or a boolean mask."
+            f"{called(argument)} must be a one-dimensional array of whole numbers or a boolean mask."
         )
-    if array.size and (array.min() < -n_cells or array.max() >= n_cells):
+    if array.size and (array.min() < -n or array.max() >= n):
         raise InputError(
-            f"indices reach from {array.min()} to {array.max()}. Expected values below {n_cells}, the number of cells."
+            f"{called(argument)} reach from {array.min()} to {array.max()}. Expected values below {n}, the number "
+            "of cells."
         )
     return array.astype(np.int64)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from scsystems.data.by_name import same_cells
 from scsystems.metrics.prior import component_shares
 
 from .axes import grid_of_axes
 
 
+@same_cells("components", "labels", "systems")
 def prior_components(components, labels, systems, *, cmap: str = "viridis", axes=None):
     """Draw the share of every cell type's and system's cells in every prior component.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
 
 from .axes import one_axes
 
 
+@same_cells("known", "transferred")
 def label_transfer_heatmap(known, transferred, *, annotate: bool = True, cmap="viridis", ax=None):
     """Draw which labels the cells of every known type were given.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ NAME = "checkpoint"
 KEPT = "Training goes on, and the last checkpoint that could be written stays."
 
 
+# quantity -> (epoch from 0, value)
+History = dict[str, list[tuple[int, float]]]
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far training has come, besides weights, optimizer and generator.
@@ -35,10 +39,12 @@ class Progress:
 
     fingerprint: str
     epoch: int
-    history: dict[str, list[tuple[int, float]]]
+    history: History
     learning_rate: float
     stopping: dict[str, Any]
     reducing: dict[str, Any]
+    # of trainings before this one
+    earlier: History = field(default_factory=dict)
 
 
 def fingerprint(facts: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +14,13 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from .. import checks
 from ..data.source import BatchSource, Minibatch
 from ..errors import InputError, NonFiniteError
 from ..threads import torch_threads
 from ..words import written
 from .checkpoint import (
+    History,
     Progress,
     check_checkpoints,
     fingerprint,
@@ -70,17 +71,27 @@ class FitSettings:
     description: str = "Training"
 
     def __post_init__(self):
-        for name in ("max_epochs", "batch_size", "check_val_every_n_epoch", "checkpoint_every"):
-            value = getattr(self, name)
-            _require_count(name, value)
+        given = {
+            "max_epochs": checks.count("epochs", self.max_epochs),
+            "batch_size": checks.count("batch_size", self.batch_size),
+            "check_val_every_n_epoch": checks.count(
+                "check_val_every_n_epoch", self.check_val_every_n_epoch
+            ),
+            "checkpoint_every": checks.count("checkpoint_every", self.checkpoint_every),
+            "lr": checks.number("lr", self.lr, above=0),
+            "eps": checks.number("eps", self.eps, at_least=0),
+            "weight_decay": checks.number("weight_decay", self.weight_decay, at_least=0),
+            "optimizer": checks.choice("optimizer", self.optimizer, ("Adam", "AdamW")),
+            "resume": checks.flag("resume", self.resume),
+        }
         if self.n_threads is not None:
-            _require_count("n_threads", self.n_threads)
-        if self.batch_size < 2:
+            given["n_threads"] = checks.count("n_threads", self.n_threads)
+        if self.gradient_clip_val is not None:
+            given["gradient_clip_val"] = checks.number("clip", self.gradient_clip_val, above=0)
+        if given["batch_size"] < 2:
             raise InputError("batch_size=1. Expected at least 2: BatchNorm needs several cells.")
-        if not self.lr > 0:
-            raise InputError(f"lr={self.lr!r}. Expected a positive learning rate.")
-        if self.optimizer not in ("Adam", "AdamW"):
-            raise InputError(f"optimizer={self.optimizer!r}. Expected 'Adam' or 'AdamW'.")
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
 
     def identity(self) -> dict[str, Any]:
         """The settings that change the result of a given number of epochs."""
@@ -116,21 +127,17 @@ class FitSettings:
         return min(int(self.n_threads), MOST_PROCESSES)
 
 
-def _require_count(name: str, value: Any) -> None:
-    if not isinstance(value, Real) or value < 1 or not float(value).is_integer():
-        raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
-
-
 @dataclass
 class FitResult:
     """What training leaves besides the weights.
 
     ``history`` maps ``train_loss``, ``validation_loss`` and ``<part>_train``,
-    ``<part>_validation`` to ``[(epoch, value), ...]``, epochs from 0. ``n_threads`` are those, or
-    the processes, that were at work.
+    ``<part>_validation`` to ``[(epoch, value), ...]``, epochs from 0; ``earlier`` is that of the
+    trainings before this one. ``n_threads`` are those, or the processes, that were at work.
     """
 
-    history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
+    earlier: History = field(default_factory=dict)
     n_epochs: int = 0
     n_threads: int = 1
     stopped: Literal["max_epochs", "early_stopping", "interrupted", "callback"] = "max_epochs"
@@ -148,6 +155,7 @@ def fit(
     gradients: Gradients | None = None,
     fixed: bool = False,
     closed_form: bool = False,
+    earlier: History | None = None,
 ) -> FitResult:
     """Train ``net`` until ``max_epochs``, early stopping, an interrupt, or a callback that returns ``False``.
 
@@ -180,6 +188,9 @@ def fit(
     closed_form
         Whether ``gradients`` do without automatic differentiation. If ``fixed``, too, several
         threads take a minibatch each (`scsystems.train.parallel.forked`).
+    earlier
+        History of the trainings before this one. It has no effect, but is kept in checkpoints: a
+        run that is resumed has the history that it was begun with.
 
     Raises
     ------
@@ -190,7 +201,7 @@ def fit(
         check_checkpoints(settings.checkpoint_dir)
     device = train_cells.device
     keep_freed_memory(device)
-    result = FitResult()
+    result = FitResult(earlier=dict(earlier or {}))
     n = settings.processes(device) if fixed and closed_form else 1
     key = fingerprint(settings.identity() | (identity or {}) | ({"processes": n} if n > 1 else {}))
     trainable = [p for p in net.parameters() if p.requires_grad]
@@ -278,6 +289,7 @@ class _Run:
             _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, self.key
         )
         self.result.history = progress.history
+        self.result.earlier = progress.earlier
         self.result.n_epochs = progress.epoch
         self.stopping, self.reducing = Plateau(**progress.stopping), Plateau(**progress.reducing)
         logger.info("Training goes on after epoch %d", self.result.n_epochs)
@@ -308,6 +320,7 @@ class _Run:
             fingerprint=self.key,
             epoch=self.result.n_epochs,
             history=self.result.history,
+            earlier=self.result.earlier,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
             stopping=vars(self.stopping),
             reducing=vars(self.reducing),

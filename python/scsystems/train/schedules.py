@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import InputError
+from .. import checks
 
 
 def default_epochs(n_cells: int, most: int) -> int:
@@ -46,10 +46,14 @@ class EarlyStopping:
     mode: Literal["min", "max"] = "min"
 
     def __post_init__(self):
-        if self.mode not in ("min", "max"):
-            raise InputError(f"early_stopping_mode={self.mode!r}. Expected 'min' or 'max'.")
-        if self.patience < 1:
-            raise InputError(f"early_stopping_patience={self.patience}. Expected at least 1.")
+        _set(
+            self,
+            monitor=checks.name("early_stopping_monitor", self.monitor),
+            min_delta=checks.number("early_stopping_min_delta", self.min_delta),
+            patience=checks.count("early_stopping_patience", self.patience),
+            warmup_epochs=checks.count("early_stopping_warmup_epochs", self.warmup_epochs, 0),
+            mode=checks.choice("early_stopping_mode", self.mode, ("min", "max")),
+        )
 
 
 @dataclass
@@ -82,3 +86,18 @@ class ReduceLearningRate:
     patience: int = 30
     threshold: float = 0.0
     minimum: float = 0.0
+
+    def __post_init__(self):
+        _set(
+            self,
+            monitor=checks.name("lr_scheduler_metric", self.monitor),
+            factor=checks.fraction("lr_factor", self.factor, zero=False),
+            patience=checks.count("lr_patience", self.patience, 0),
+            threshold=checks.number("lr_threshold", self.threshold),
+            minimum=checks.number("lr_min", self.minimum, at_least=0),
+        )
+
+
+def _set(frozen, **values) -> None:
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)

@@ -11,7 +11,9 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from scsystems.data.schema import Setup, expression
+from scsystems import words
+from scsystems.data.levels import coded
+from scsystems.data.schema import Setup, cell_names, expression, gene_names
 
 NO_ROOM = (
     "It is in the folder for temporary files: make room there, set the environment variable TMPDIR to another, or "
@@ -38,16 +40,16 @@ def write_cells(folder: Path, adata: AnnData) -> None:
     keys = [setup.batch_key, *setup.categorical_covariate_keys, *numbers]
     facts = {
         "setup": asdict(setup),
-        "genes": list(map(str, adata.var_names)),
-        "cells": list(map(str, adata.obs_names)),
+        "genes": list(gene_names(adata)),
+        "cells": list(cell_names(adata)),
         "columns": {},
     }
     for i, key in enumerate(dict.fromkeys(keys)):
         levels = None
         if key in numbers:
-            values = adata.obs[key].to_numpy(dtype=np.float64)
+            values = adata.obs[key].to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            values, levels = _groups(adata.obs[key])
+            values, levels = coded(adata.obs[key], words.column(key))
         np.save(folder / f"column_{i}.npy", values)
         facts["columns"][key] = levels
     x = expression(adata, setup.layer)
@@ -88,14 +90,3 @@ def read_cells(folder: Path) -> AnnData:
     )
     setup.write(adata)
     return adata
-
-
-def _groups(values: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Codes and levels of a column, the levels in the order in which a model takes them."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        levels = list(dict.fromkeys(map(str, values.cat.categories)))
-    else:
-        levels = sorted({str(value) for value in values.dropna().unique()})
-    text = values.astype(object).astype(str).to_numpy()
-    codes = pd.Index(levels).get_indexer(text)
-    return np.where(values.isna(), -1, codes), levels

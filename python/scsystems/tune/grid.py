@@ -12,13 +12,13 @@ import numpy as np
 from joblib import cpu_count
 from tqdm.auto import tqdm
 
-from scsystems.data.schema import Setup, expression
+from scsystems import checks
+from scsystems.data.schema import Schema, Setup
 from scsystems.errors import InputError
 from scsystems.metrics.evaluate import check_metrics
-from scsystems.models.base import data_fingerprint
 from scsystems.models.sysvi import presets
+from scsystems.models.sysvi.own_cells import OwnCells
 from scsystems.train.device import choose_device
-from scsystems.words import word, written
 
 from .result import TuneResult
 from .run import Evaluation, Kept, Record, train_one
@@ -117,15 +117,17 @@ def grid(
         If the processes of ``n_jobs`` cannot be started or fail in an unexpected way. Finished
         runs are in ``folder``, and the same call goes on from there.
     """
-    setup = Setup.read(adata)
+    setup = Setup.read(checks.anndata("adata", adata))
     settings = [
         Setting(train | setting.parameters, setting.name)
         for setting in expand(DEFAULT_GRID if grid is None else grid)
     ]
-    seeds = [int(seed) for seed in seeds]
+    seeds = [checks.seed(seed) for seed in ([seeds] if np.ndim(seeds) == 0 else seeds)]
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"'seeds' is {seeds}; expected at least one, and every one different.")
-    batch = [batch] if isinstance(batch, str) else list(batch)
+    batch = checks.names("batch", batch)
+    biology = None if biology is None else checks.names("biology", biology)
+    metrics = None if metrics is None else checks.names("metrics", metrics)
     covariates = setup.categorical_covariate_keys
     batch_key = batch_key or (covariates[0] if covariates else None)
     names = list(
@@ -143,17 +145,24 @@ def grid(
         )
     )
     evaluation = Evaluation(
-        check_metrics(names, label_key), label_key, batch_key, min_cells, moran_min_cells, max_cells
+        check_metrics(names, label_key),
+        label_key,
+        batch_key,
+        checks.count("smallest label", min_cells, at_least=0),
+        checks.count("smallest moran group", moran_min_cells),
+        None if max_cells is None else checks.count("max_cells", max_cells),
     )
     n_jobs = choose_jobs(n_jobs, settings)
     data = evaluation.collect(adata)
-    fingerprint = data_fingerprint(expression(adata, setup.layer), adata.obs_names)
+    # what a run is trained on: changed cells, systems or covariates are other runs
+    own = OwnCells.of(adata, Schema.from_anndata(adata, setup))
+    measured = evaluation.identity(data)
     store = RunStore(folder, Kept, adata.n_obs)
     plan = {}
     for setting in settings:
         # kept runs of another version may have had other defaults
         preset = presets.defaults(setting.parameters.get("preset", "default"))
-        identity = {"data": fingerprint, "setup": vars(setup), "setting": setting.parameters}
+        identity = {"data": own.fingerprint, "setting": setting.parameters}
         for seed in seeds:
             run = run_id(identity | {"defaults": preset, "seed": seed})
             plan[run] = (setting, seed)
@@ -171,7 +180,7 @@ def grid(
                 failed[f"{setting.name}, seed {seed}"] = record["error"]
                 logger.warning("%s, seed %d failed: %s", setting.name, seed, record["error"])
             else:
-                if not evaluation.fits(record):
+                if record.get("evaluation") != measured:
                     record = evaluation.measure(run, record, embedding, data, left_out)
                     store.write(run, record, embedding)
                 left_out |= record["left_out"]
@@ -208,6 +217,7 @@ def grid(
         failed=failed,
         left_out=left_out,
         labeled=label_key is not None,
+        cell_names=own.names,
     )
 
 
@@ -225,11 +235,7 @@ def _train(
 def choose_jobs(n_jobs: int | None, settings: Sequence[Setting]) -> int:
     """How many runs are trained at a time: on a GPU one, else as many as there are cores."""
     if n_jobs is not None:
-        if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs < 1:
-            raise InputError(
-                f"{written('jobs', n_jobs)}; expected a whole number of at least 1, or {word('nothing')}."
-            )
-        return int(n_jobs)
+        return checks.count("jobs", n_jobs)
     places = {
         (s.train.get("accelerator", "auto"), s.train.get("devices", "auto")) for s in settings
     }

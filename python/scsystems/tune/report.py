@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scsystems import __version__, plots
+from scsystems import __version__, checks, plots, words
+from scsystems.checks import head
 from scsystems.data.schema import Setup, expression
 from scsystems.errors import InputError
 from scsystems.metrics import principal_components
@@ -205,14 +206,17 @@ def _labeled(document: Document, result) -> None:
 def _umaps(result, adata, label_key: str | None):
     from anndata import AnnData
 
-    if adata.n_obs != len(result.embedding()):
+    checks.anndata("adata", adata)
+    space = pd.DataFrame(result.embedding(), index=result.cell_names)
+    absent = adata.obs_names[~adata.obs_names.isin(space.index)]
+    if adata.n_obs != len(space) or len(absent):
         raise InputError(
-            f"'adata' has {adata.n_obs} cells, the runs {len(result.embedding())}; expected the "
-            "same cells."
+            f"{words.word('data')} has {adata.n_obs} cells, the runs {len(space)}, and {len(absent)} of those are not "
+            f"among these ({head(absent, 3)}). Expected the same cells, in any order."
         )
     setup = Setup.read(adata)
     before = principal_components(expression(adata, setup.layer))
-    spaces = {"before": before, "after": result.embedding()}
+    spaces = {"before": before, "after": space.loc[adata.obs_names].to_numpy()}
     shown = AnnData(obs=adata.obs, obsm=spaces)
     color = [setup.batch_key] + ([label_key] if label_key else [])
     return plots.umap_panels(shown, ["before", "after"], color)[0, 0].figure

@@ -37,6 +37,8 @@ class TuneResult:
         Metric -> why it could not be computed.
     labeled
         Whether cell types were known.
+    cell_names
+        Names of the cells, the rows of the embeddings.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class TuneResult:
     failed: dict[str, str]
     left_out: dict[str, str]
     labeled: bool
+    cell_names: pd.Index = field(repr=False)
 
     @cached_property
     def table(self) -> pd.DataFrame:

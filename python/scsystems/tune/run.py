@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scsystems import __version__
+from scsystems.data.fingerprint import fingerprint
 from scsystems.data.schema import Setup
 from scsystems.errors import NonFiniteError
 from scsystems.metrics.evaluate import collect, evaluate_one
@@ -50,6 +51,15 @@ class Evaluation:
     moran_min_cells: int
     max_cells: int | None
 
+    def identity(self, data: Data) -> dict[str, Any]:
+        """What the metrics of a run depend on, besides its embedding and the expression.
+
+        A record says it of the metrics that it has.
+        """
+        groups = {"systems": data.systems, "samples": data.samples, "labels": data.labels}
+        facts = {k: None if v is None else list(v) for k, v in groups.items()}
+        return asdict(self) | {"data": fingerprint({"cells": data.cells, **facts})}
+
     def collect(self, adata) -> Data:
         """Gather what metrics need besides embeddings."""
         setup = Setup.read(adata)
@@ -64,16 +74,16 @@ class Evaluation:
             max_cells=self.max_cells,
         )
 
-    def fits(self, record: Record) -> bool:
-        """Whether a run has been measured like this."""
-        return record.get("evaluation") == asdict(self)
-
     def measure(
         self, run: str, record: Record, embedding: np.ndarray, data: Data, left_out: dict[str, str]
     ) -> Record:
         """Add the metrics to a run's record; ``left_out`` gathers those that cannot be computed."""
         rows = evaluate_one(run, embedding, data, self.metrics, left_out, strict=False)
-        return record | {"evaluation": asdict(self), "rows": rows, "left_out": dict(left_out)}
+        return record | {
+            "evaluation": self.identity(data),
+            "rows": rows,
+            "left_out": dict(left_out),
+        }
 
 
 def train_one(adata, setting: Setting, seed: int) -> tuple[Record, np.ndarray]:

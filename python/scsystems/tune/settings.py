@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from scsystems.checks import plain_json
 from scsystems.errors import InputError
 from scsystems.models.sysvi.model import SysVI
 from scsystems.models.sysvi.plan import KNOWN_PLAN_KWARGS
@@ -42,6 +46,7 @@ class Setting:
 
     def __post_init__(self):
         places = _places()
+        object.__setattr__(self, "parameters", plain_json(dict(self.parameters)))
         unknown = [key for key in self.parameters if key not in places]
         if unknown:
             raise InputError(
@@ -79,12 +84,13 @@ def expand(grid: Mapping[str, Sequence] | Sequence[Mapping[str, Any]]) -> list[S
     """
     if isinstance(grid, Mapping):
         for key, values in grid.items():
-            if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
+            several = isinstance(values, (Sequence, np.ndarray, pd.Index, pd.Series))
+            if isinstance(values, str) or not several or not len(values):
                 raise InputError(f"grid[{key!r}] is {values!r}; expected a list of values to try.")
         varied = [key for key, values in grid.items() if len(values) > 1]
         settings = []
         for values in product(*grid.values()):
-            parameters = dict(zip(grid, values, strict=True))
+            parameters = plain_json(dict(zip(grid, values, strict=True)))
             name = describe({key: parameters[key] for key in varied} or parameters)
             settings.append(Setting(parameters, name))
     else:

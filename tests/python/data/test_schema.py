@@ -105,7 +105,7 @@ BAD = {
     "missing value in system": (
         _set("system", lambda a: a.obs["system"].where(np.arange(a.n_obs) != 7)),
         InputError,
-        "1 missing values .first: cell 'cell7'",
+        "missing for 1 of 240 cells .first: 'cell7'",
     ),
     "missing value in score": (
         _set("score", lambda a: np.where(np.arange(a.n_obs) == 2, np.nan, 1.0)),

@@ -106,7 +106,7 @@ def test_cells_without_a_label_are_left_out():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(sample_key="absent"), "'sample_key' is 'absent'"),
+        (dict(sample_key="absent"), "sample_key='absent' is not a column"),
         (dict(embedding="absent"), "obsm has no 'absent'"),
         (dict(layer="absent"), "layers has no 'absent'"),
         (dict(sample_key="type"), r"samples \['x', 'y'\] have cells of more than one system"),

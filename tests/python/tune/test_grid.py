@@ -260,7 +260,7 @@ def test_records_are_json_with_the_parameters(folder, result):
     [
         (dict(seeds=[]), "'seeds' is"),
         (dict(seeds=[1, 1]), "every one different"),
-        (dict(label_key="absent"), "'label_key' is 'absent'"),
+        (dict(label_key="absent"), "label_key='absent' is not a column"),
         (dict(metrics=["absent"]), "Unknown 'metrics'"),
         (dict(no_such_argument=1), "Unknown parameters in the grid"),
         (dict(metrics=["kbet"]), "need cell types"),

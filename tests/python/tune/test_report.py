@@ -1,6 +1,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import scsystems as scs
@@ -50,6 +51,7 @@ def make_result(n_cells, labeled=True):
         settings=settings, records=records, embeddings=embeddings, biology=biology,
         batch=["ilisi"], weights=(0.6, 0.4), failed={"kl_weight=9, seed 0": "NaN <loss>"},
         left_out={"moran": "groups too small"}, labeled=labeled,
+        cell_names=pd.Index([f"cell{i + 1}" for i in range(n_cells)]),
     )  # fmt: skip
 
 

@@ -21,7 +21,9 @@ from ...errors import InputError
 from ...words import word
 
 LAYOUTS = ("biomart", "mgi", "hcop", "homologene", "columns")
-MISSING = {"", "-", "NA", "N/A", "NaN", "nan", "None", "null"}
+MISSING = {"", "-", "NA", "N/A", "NaN", "None", "null"}
+# what other programs write for a missing name, and a fly's gene (nanchung) is called
+MISSING_OR_GENE = "nan"
 
 # NCBI taxon: the names under which tables and their column headers speak of a species
 SPECIES = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,12 +24,15 @@ from anndata import AnnData
 
 from ...errors import InputError
 from ...words import word
+from ..levels import level_names, unique_names
 from . import layouts as orthologue_layouts
 
 logger = logging.getLogger(__name__)
 
 # fewer matches than this share of the smaller side are taken for a mistake, not for biology
 FEWEST_MATCHES = 0.05
+# names match without regard to case where fewer than this share of them would match with it
+MATCHES_BUT_FOR_CASE = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,20 @@ class Orthologues:
         The names of the gene columns, in order.
     report
         What was kept and lost on the way.
+    listed
+        Per species, every gene that the table it was read from names, whether it has a pair here
+        or not: data whose gene is called like one of them mean that one.
     """
 
     pairs: pd.DataFrame
     species: tuple[str, ...]
     report: Report
+    listed: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def genes_of(self, species: str) -> pd.Index:
+        """All genes of a species that are known by name."""
+        named = self.listed.get(species, frozenset()) | set(self.pairs[species].dropna())
+        return pd.Index(sorted(named), dtype=object)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -150,11 +162,14 @@ def read(
     names = list(found.species)
     pairs = found.frame.copy()
     for name in names:
-        genes = pairs[name].astype("string").str.strip()
+        text = level_names(pairs[name], f"orthologues: column of {name}")
+        genes = pd.Series(text, index=pairs.index, dtype="string").str.strip()
         # one-to-many tables may list the genes of a cell one after another
         pairs[name] = genes.str.split(r"\s*[;|]\s*", regex=True)
         pairs = pairs.explode(name, ignore_index=True)
-    pairs[names] = pairs[names].mask(pairs[names].isin(orthologue_layouts.MISSING))
+    for name in names:
+        pairs[name] = pairs[name].mask(_is_missing(pairs[name]))
+    listed = {name: frozenset(pairs[name].dropna()) for name in names}
     complete = pairs.dropna(subset=names)
     scored = complete
     if min_score is not None:
@@ -180,7 +195,7 @@ def read(
         n_repeated=len(scored) - len(kept),
         n_pairs=len(kept),
     )
-    return Orthologues(kept, tuple(names), report)
+    return Orthologues(kept, tuple(names), report, listed)
 
 
 def one_to_one(
@@ -221,7 +236,7 @@ def one_to_one(
         n_other_type=int((unique & ~called).sum()),
         n_one_to_one=len(kept),
     )
-    return Orthologues(kept, table.species, report)
+    return replace(table, pairs=kept, report=report)
 
 
 def match(
@@ -229,9 +244,11 @@ def match(
 ) -> Orthologues:
     """Keep the pairs whose genes are in the data, under the names they have there.
 
-    Names match as they are; those left over match without regard to case, Ensembl version
-    suffix (``ENSG00000139618.2``) and the dots or dashes that R puts into names, as long as
-    that is unambiguous on both sides.
+    Names match as they are; those left over match without regard to the version of Ensembl
+    identifiers (``ENSG00000139618.2``) and the dots or dashes that R puts into names, and where
+    hardly any gene of a species is found, without regard to case. All this only where it is
+    unambiguous on both sides, and never with a gene that the table names as another one: in flies
+    tor (torso) and Tor are two genes.
 
     Parameters
     ----------
@@ -253,20 +270,18 @@ def match(
             f"orthologues: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
             f"same names: {word('table species')} names the table's species."
         )
-    genes = {name: pd.Index(genes[name]).astype(str) for name in table.species}
-    for name, have in genes.items():
-        if have.has_duplicates:
-            twice = list(have[have.duplicated()].unique()[:5])
-            raise InputError(
-                f"orthologues: the {name} data have duplicated gene names, such as {twice}. "
-                f"{word('unique genes')}"
-            )
+    genes = {
+        name: unique_names(
+            pd.Index(genes[name]), f"orthologues: gene names of {name}", word("unique genes")
+        )
+        for name in table.species
+    }
     _refuse_swapped(table, genes)
     pairs = table.pairs.copy()
     n_matched, n_relaxed = {}, {}
     for name, have in genes.items():
         wanted = pd.Index(pairs[name].unique())
-        translation = _translate(wanted, have)
+        translation = _translate(wanted, have, table.genes_of(name))
         n_matched[name] = len(translation)
         n_relaxed[name] = sum(theirs != ours for theirs, ours in translation.items())
         _refuse_few(name, wanted, have, translation)
@@ -287,7 +302,7 @@ def match(
         n_relaxed=n_relaxed,
         n_in_all=int(in_all.sum()),
     )
-    return Orthologues(kept, table.species, report)
+    return replace(table, pairs=kept, report=report)
 
 
 def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData]:
@@ -310,22 +325,49 @@ def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData
     return {name: adata[:, pairs[name]] for name, adata in adatas.items()}
 
 
-def _translate(wanted: pd.Index, have: pd.Index) -> dict[str, str]:
-    """Map the table's names to the data's: exact first, then by a relaxed key, if unique."""
+def _translate(wanted: pd.Index, have: pd.Index, listed: pd.Index) -> dict[str, str]:
+    """Map the table's names to the data's: exact first, then by a relaxed key, if unique.
+
+    Parameters
+    ----------
+    wanted
+        Names that have a pair.
+    have
+        Names in the data.
+    listed
+        All names that the table knows; those of the data that are among them mean these.
+    """
     exact = wanted.intersection(have)
-    translation = dict(zip(exact, exact, strict=True))
-    rest, free = wanted.difference(exact), have.difference(exact)
-    theirs = pd.Series(rest, index=rest.map(_relaxed))
-    ours = pd.Series(free, index=free.map(_relaxed))
-    theirs = theirs[~theirs.index.duplicated(keep=False)]
-    ours = ours[~ours.index.duplicated(keep=False)]
-    both = theirs.index.intersection(ours.index)
-    return translation | dict(zip(theirs[both], ours[both], strict=True))
+    same = dict(zip(exact, exact, strict=True))
+    rest, free = wanted.difference(exact), have.difference(listed)
+
+    def relaxed(key: Callable[[str], str]) -> dict[str, str]:
+        theirs, ours = _unique_by(key, listed, rest), _unique_by(key, have, free)
+        return same | {theirs[k]: ours[k] for k in theirs.keys() & ours.keys()}
+
+    found, without_case = relaxed(_unversioned), relaxed(lambda name: _unversioned(name).lower())
+    # names of one case altogether, such as upper case in mice
+    as_a_whole = len(found) < MATCHES_BUT_FOR_CASE * len(without_case)
+    return without_case if as_a_whole else found
 
 
-def _relaxed(name: str) -> str:
+def _unique_by(key: Callable[[str], str], among: pd.Index, names: pd.Index) -> dict[str, str]:
+    """The names by key, without those that share their key with another one ``among`` all."""
+    keys = pd.Index([key(name) for name in among])
+    shared = set(keys[keys.duplicated()])
+    return {k: name for name in names if (k := key(name)) not in shared}
+
+
+def _unversioned(name: str) -> str:
     name = re.sub(r"^(ENS[A-Z]*G\d{6,})\.\d+$", r"\1", name)
-    return re.sub(r"[._:]", "-", name.lower())
+    return re.sub(r"[._:]", "-", name)
+
+
+def _is_missing(names: pd.Series) -> pd.Series:
+    """Which names of a table mean that there is none."""
+    word = names.isin({orthologue_layouts.MISSING_OR_GENE})
+    # a gene of a one-to-one pair is named once, a missing one again and again
+    return names.isin(orthologue_layouts.MISSING) | (word & (word.sum() > 1))
 
 
 def _refuse_swapped(table: Orthologues, genes: Mapping[str, pd.Index]) -> None:

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
-from ...data.species import Species
+from ...data.fingerprint import fingerprint
+from ...data.species import Species, cell_names
 from ...errors import InputError, NotTrainedError
 from ...nn.scspecies.alignment import AlignmentOptions, ContextCells
 from ...nn.scspecies.reduced import reduced_precision
@@ -19,7 +20,7 @@ from ...train.loop import FitResult, FitSettings
 from ...words import word
 from . import training as training
 from .prototypes import PrototypeRecord, prototypes
-from .species import Part, make_net, warn_small
+from .species import Part, make_net, species_fingerprint, warn_small
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +39,25 @@ class Assembly:
         salt = sum((i + 1) * ord(letter) for i, letter in enumerate(name))
         return torch.Generator(device).manual_seed(self._settings["seed"] * 1_000_003 + salt)
 
-    def _part(self, species: Species, adata: AnnData, generator: torch.Generator) -> Part:
-        cells = species.arrays(adata)
+    def _part(
+        self, species: Species, adata: AnnData, generator: torch.Generator, label_term: str
+    ) -> Part:
+        cells, names = species.arrays(adata), cell_names(species.name, adata)
         net = make_net(species, cells, self._settings, generator)
-        label = None if species.label_key is None else species.label_codes(adata)
-        return Part(species, net, adata.obs_names.astype(str), cells, label, adata.obs)
+        label = None if species.label_key is None else species.label_codes(adata, label_term)
+        part = Part(species, net, names, cells, label, adata.obs)
+        # labels of targets are not trained on
+        learned = label if label_term == "context labels" else None
+        part.fingerprint = species_fingerprint(species, names, cells, learned)
+        return part
 
     def _add(
         self, name: str, adata: AnnData, pairs: pd.DataFrame, layer, batch_key, label_key
     ) -> None:
         species = Species.from_anndata(
-            name, adata, list(pairs["target"]), layer, batch_key, label_key
+            name, adata, list(pairs["target"]), layer, batch_key, label_key, "target labels"
         )
-        part = self._part(species, adata, self._generator(name))
+        part = self._part(species, adata, self._generator(name), "target labels")
         there = pd.Index(self._context.species.genes).get_indexer(pairs["context"])
         part.pairs = np.stack([there, np.arange(len(pairs))], 1)
         warn_small(part, self._settings["n_neighbors"])
@@ -93,11 +100,13 @@ class Assembly:
         generator = self._generator(part.name, device)
         identity = {
             "species": part.species.name,
-            "cells": len(part.cells),
+            "data": part.fingerprint,
             "settings": str(self._settings),
         }
         is_target = part is not self._context
         if is_target:
+            identity["context"] = self._context.fingerprint
+            identity["pairs"] = fingerprint({"pairs": part.pairs})
             context = self._trained(self._context)
             part.neighbors = self._find_neighbors(part, device)
             if self._settings["alignment"] == "intermediate":
@@ -114,6 +123,7 @@ class Assembly:
                     generator,
                     callbacks,
                     identity,
+                    earlier=part.history,
                 )
             record = self._prototype_record(part, device)
             result = training.align(
@@ -128,6 +138,7 @@ class Assembly:
                 generator,
                 [*callbacks, record],
                 identity,
+                earlier=part.history,
             )
             part.prototypes = record.frame()
             return result

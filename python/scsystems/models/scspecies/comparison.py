@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ... import checks
+from ...data.levels import texts
 from ...data.neighbors import nearest, vote
 from ...data.resident import iterate
 from ...errors import InputError, NonFiniteError
@@ -48,8 +50,9 @@ class Comparison:
         target
             Name of the target.
         target_labels
-            Types of the target's cells: one per cell, or ``"transferred"``; default its known
-            labels, or else the transferred ones.
+            Types of the target's cells: one per cell (a Series is matched by the names
+            of the cells), or ``"transferred"``; default its known labels, or else the
+            transferred ones.
         cell_types
             Types to compare; default all that occur in both species.
         n_samples
@@ -73,17 +76,21 @@ class Comparison:
         """
         part, context = self._target(target), self._context
         cells = part.require_cells("for the batches of its cells")
+        n_samples = checks.count("n_samples", n_samples)
+        threshold = checks.number("threshold", threshold, at_least=0, finite=False)
+        ellipse = checks.fraction("ellipse", ellipse, zero=False)
+        n_neighbors = checks.count("neighbors", n_neighbors)
         labels = self._target_types(part, target_labels)
         context_labels = context.label_names()
         shared = sorted(set(labels[pd.notna(labels)]) & set(context_labels))
-        chosen = shared if cell_types is None else list(cell_types)
+        chosen = shared if cell_types is None else texts("cell_types", cell_types)
         unknown = [t for t in chosen if t not in shared]
         if unknown or not chosen:
             raise InputError(
                 f"cell_types: {unknown or 'none'} occur in both species. Expected some of {shared}; types of the "
-                f"target are named {sorted(set(labels))[:10]}."
+                f"target are named {sorted(set(labels[pd.notna(labels)]))[:10]}."
             )
-        rng = np.random.default_rng(self._settings["seed"] if seed is None else seed)
+        rng = np.random.default_rng(checks.seed(seed, self._settings["seed"]))
         there, here = part.pairs.T
         neighbors = self._neighbors(part, min(n_neighbors, len(context.cell_names)))
         log_library = context.embedded.log_library[neighbors].mean(1)
@@ -131,8 +138,9 @@ class Comparison:
         species
             Name of the context or of a target.
         labels
-            Types of the cells: one per cell, or ``"transferred"``; default the known labels, or
-            else the transferred ones.
+            Types of the cells: one per cell (a Series is matched by the names
+            of the cells), or ``"transferred"``; default the known labels, or else the
+            transferred ones.
         gamma
             How much positive contributions are favored.
         n_cells
@@ -151,12 +159,14 @@ class Comparison:
         """
         part = self._target(None) if species is None else self._trained(self._part_of(species))
         cells = part.require_cells("for relevance")
+        gamma = checks.number("gamma", gamma, at_least=0)
+        n_cells = checks.count("n_cells", n_cells)
         types = (
             part.label_names()
             if part is self._context and labels is None
             else self._target_types(part, labels)
         )
-        rng = np.random.default_rng(self._settings["seed"] if seed is None else seed)
+        rng = np.random.default_rng(checks.seed(seed, self._settings["seed"]))
         device = next(part.net.parameters()).device
         columns, worst = {}, 0.0
         for name in sorted(set(types[pd.notna(types)])):
@@ -200,7 +210,8 @@ class Comparison:
         """
         part, context = self._target(target), self._context
         cells = part.require_cells("to score novelty")
-        k = min(n_neighbors, len(context.cell_names))
+        threshold = checks.number("threshold", threshold, finite=False)
+        k = min(checks.count("neighbors", n_neighbors), len(context.cell_names))
         device = next(part.net.parameters()).device
         index, distance = nearest(part.embedded.mean, context.embedded.mean, k, "euclidean", device)
         label, _ = vote(context.label[index], len(context.species.labels))

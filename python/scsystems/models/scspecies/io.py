@@ -77,6 +77,7 @@ class SavedPart:
     history: History
     stopped: Stopped | None
     prototypes: SavedPrototypes | None
+    data_fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
                 "cell_names": list(part.cell_names),
                 "history": part.history,
                 "stopped": part.stopped,
+                "data_fingerprint": part.fingerprint,
                 "prototypes": None if part.prototypes is None else part.prototypes.to_dict("list"),
             }
         )
@@ -219,6 +221,7 @@ def _part(
         prototypes=None if saved.prototypes is None else pd.DataFrame(vars(saved.prototypes)),
         history=saved.history,
         stopped=saved.stopped,
+        fingerprint=saved.data_fingerprint,
     )
 
 

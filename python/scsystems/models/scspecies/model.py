@@ -11,13 +11,15 @@ import pandas as pd
 from anndata import AnnData
 from torch import nn
 
+from ... import checks
+from ...data.levels import level_name
 from ...data.species import Species, check_names
 from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
 from ...nn.scspecies.net import Dispersion, EncoderInput, Library, Likelihood
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
-from ..base import TrainedState, callback_list, history_frames
+from ..base import TrainedState, callback_list, history_frames, joined_history
 from . import io as files
 from . import training as training
 from .assembly import Assembly
@@ -151,15 +153,16 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         seed: int = 0,
     ):
         given = locals()
+        context_labels = checks.name("context labels", context_labels)
         settings = choose(preset, {name: given[name] for name in files.SETTINGS})
         name, context = named_context(context)
         targets = named_targets(targets, name)
-        check_names(name, context)
+        genes = check_names(name, context)
         pairs = {}
         for target, adata in targets.items():
             check_names(target, adata)
             table = per_species(orthologues, target, "orthologues")
-            pairs[target] = homologues(table, name, context.var_names, target, adata)
+            pairs[target] = homologues(table, name, genes, target, adata)
         shared = list(dict.fromkeys(gene for p in pairs.values() for gene in p["context"]))
         if not shared:
             raise InputError(
@@ -174,7 +177,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
             per_species(batch_key, name, "batch_key"),
             context_labels,
         )
-        self._context = self._part(species, context, self._generator(name))
+        self._context = self._part(species, context, self._generator(name), "context labels")
         n_neighbors = settings["n_neighbors"]
         if n_neighbors > context.n_obs:
             raise InputError(
@@ -212,6 +215,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         name, adata, orthologues, target_labels, batch_key, layer
             As in the constructor, for this species.
         """
+        name = level_name(name)
         named_targets([(n, None) for n in (*self._targets, name)], self._context.name)
         check_names(name, adata)
         genes = pd.Index(self._context.species.genes)
@@ -274,6 +278,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         device = choose_device(accelerator, devices)
         reduced = reduced_precision(precision, device)
         listed = callback_list(callbacks)
+        resume = checks.flag("resume", resume)
         for part in waiting:
             cells = part.require_cells("to train")
             settings = FitSettings(
@@ -301,7 +306,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 settings.max_epochs,
             )
             result = self._fit(part, device, settings, reduced, listed)
-            part.history, part.stopped = result.history, result.stopped
+            part.history = joined_history(result.earlier, result.history)
+            part.stopped = result.stopped
             part.embedded = Embedded(*training.embed(part.net, cells, device))
             if part is self._context:
                 self._context_prototypes()
@@ -310,7 +316,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
 
     @property
     def history(self) -> dict[str, dict[str, pd.DataFrame]]:
-        """Per species: losses per epoch, one data frame per quantity, index ``epoch``."""
+        """Per species: losses per epoch of all trainings, one data frame per quantity, index ``epoch``."""
         return {part.name: history_frames(part.history) for part in self._parts()}
 
     @property

@@ -7,11 +7,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ... import checks
+from ...data.by_name import per_cell
+from ...data.levels import level_names
 from ...data.neighbors import nearest
 from ...errors import InputError
 from ...tools.label_transfer import rank, transfer
 from ...tools.similarity import similarity, type_similarity
 from ...words import word, written
+from ..base import resolve_indices
 from .species import Part
 
 
@@ -51,7 +55,7 @@ class Results:
             return e.mean.copy(), e.std**2
         if give_mean:
             return e.mean.copy()
-        rng = np.random.default_rng(self._settings["seed"] if seed is None else seed)
+        rng = np.random.default_rng(checks.seed(seed, self._settings["seed"]))
         return e.mean + e.std * rng.standard_normal(e.mean.shape, dtype=np.float32)
 
     def preliminary_labels(self, target: str | None = None) -> pd.DataFrame:
@@ -88,7 +92,7 @@ class Results:
             Name of the target.
         labels
             A column of the context's ``obs`` or one label per context cell (missing ones do not
-            vote); default the labels the model was made with.
+            vote; a Series is matched by the names of the cells); default the labels the model was made with.
         n_neighbors, n_candidates
             Cells that vote, and cells that are ranked (paper: 250). With ``n_candidates`` not
             above ``n_neighbors`` the nearest cells vote and nothing is ranked.
@@ -99,7 +103,9 @@ class Results:
         """
         part = self._target(target)
         n_context = len(self._context.embedded.mean)
-        if not 1 <= n_neighbors <= n_context:
+        n_neighbors = checks.count("neighbors", n_neighbors)
+        n_candidates = checks.count("n_candidates", n_candidates, at_least=0)
+        if n_neighbors > n_context:
             raise InputError(
                 f"n_neighbors={n_neighbors}. Expected 1 to {n_context}, the number of context cells."
             )
@@ -138,10 +144,10 @@ class Results:
             ``"types"``: mode of sampled similarities for every pair of types; ``"cells"``: every
             pair of cells in ``target_indices`` and ``context_indices``.
         target_labels
-            Types of the target's cells: one per cell, or ``"transferred"``; default its known
-            labels, or else the transferred ones.
+            Types of the target's cells: one per cell (a Series is matched by the names of the cells),
+            or ``"transferred"``; default its known labels, or else the transferred ones.
         target_indices, context_indices
-            Positions of the cells to compare, for ``level="cells"``.
+            Positions or masks of the cells to compare, for ``level="cells"``.
         n_samples
             Cells drawn of every type.
         seed
@@ -159,7 +165,8 @@ class Results:
                 raise InputError(
                     "level='cells' needs target_indices and context_indices. Give positions of cells."
                 )
-            at, columns = np.asarray(target_indices), np.asarray(context_indices)
+            at = resolve_indices(target_indices, part.cell_names, "target_indices")
+            columns = resolve_indices(context_indices, context.cell_names, "context_indices")
             among = np.broadcast_to(np.arange(len(columns)), (len(at), len(columns)))
             values = similarity(part.net, cells.take(at), own[at], there[columns], among)
             return pd.DataFrame(
@@ -169,7 +176,8 @@ class Results:
             raise InputError(f"level={level!r} is not known. Expected 'types' or 'cells'.")
         label, names = pd.factorize(self._target_types(part, target_labels), sort=True)
         context_label, context_names = pd.factorize(context.label_names(), sort=True)
-        seed = self._settings["seed"] if seed is None else seed
+        seed = checks.seed(seed, self._settings["seed"])
+        n_samples = checks.count("n_samples", n_samples)
         values = type_similarity(part.net, cells, own, label, there, context_label, n_samples, seed)
         return pd.DataFrame(
             values,
@@ -215,7 +223,7 @@ class Results:
                     f"{written('labels', labels)} is not a column of {word('context data')}. Found: {found}."
                 )
             labels = context.obs[labels]
-        return _per_cell(labels, len(context.cell_names), "labels")
+        return _types("labels", labels, context.cell_names)
 
     def _target_types(self, part: Part, labels) -> np.ndarray:
         """Types of a target's cells: as given, known, or transferred."""
@@ -223,13 +231,9 @@ class Results:
             return part.label_names()
         if labels is None or (isinstance(labels, str) and labels == "transferred"):
             return self.transfer_labels(part.name, n_candidates=0)["label"].to_numpy()
-        return _per_cell(labels, len(part.cell_names), "target_labels")
+        return _types("target labels", labels, part.cell_names)
 
 
-def _per_cell(values, n_cells: int, argument: str) -> np.ndarray:
-    values = np.asarray(values, dtype=object)
-    if values.shape != (n_cells,):
-        raise InputError(
-            f"{argument} has shape {values.shape}. Expected one value for each of {n_cells} cells."
-        )
-    return values
+def _types(term: str, values, cells: pd.Index) -> np.ndarray:
+    """Names of the cells' types as they are given, ``None`` where they are missing."""
+    return level_names(per_cell(word(term), values, cells), word(term))

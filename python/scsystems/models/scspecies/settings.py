@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from ... import checks
 from ...errors import InputError
 
 # arguments of the constructor whose default a preset decides
@@ -51,49 +51,33 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     given
         The constructor's settings by name.
     """
-    if preset not in PRESETS:
-        raise InputError(f"preset={preset!r} is not known. Expected one of {tuple(PRESETS)}.")
+    preset = checks.choice("preset", preset, tuple(PRESETS))
     settings = {k: PRESETS[preset].get(k) if v is None else v for k, v in given.items()}
     for name, choices in CHOICES.items():
-        if settings[name] not in choices:
-            raise InputError(f"{name}={settings[name]!r} is not known. Expected one of {choices}.")
+        settings[name] = checks.choice(name, settings[name], choices)
     for name in ("n_latent", "n_features", "n_hidden", "n_neighbors"):
-        value = settings[name]
-        if not _is_whole(value) or value < 1:
-            raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
-        settings[name] = int(value)
-    every = settings["search_every"]
-    if not _is_whole(every) or every < 0:
-        raise InputError(
-            f"search_every={every!r}. Expected a number of epochs, or 0 to search in every step."
-        )
-    if not (isinstance(settings["dropout_rate"], Real) and 0 <= settings["dropout_rate"] < 1):
-        raise InputError(f"dropout_rate={settings['dropout_rate']!r}. Expected a share in [0, 1).")
+        settings[name] = checks.count(name, settings[name])
+    # 0 searches in every step
+    settings["search_every"] = checks.count("search_every", settings["search_every"], at_least=0)
+    settings["n_warmup"] = checks.count("n_warmup", settings["n_warmup"], at_least=0)
+    settings["dropout_rate"] = checks.fraction("dropout_rate", settings["dropout_rate"], one=False)
     for name in ("kl_weight", "eta"):
         settings[name] = _ramp(name, settings[name])
-    settings["mixing_weight"] = _ramp("mixing_weight", settings["mixing_weight"])[1]
-    quantile = settings["quantile"]
-    if quantile is not None and not (isinstance(quantile, Real) and 0 <= quantile <= 1):
-        raise InputError(
-            f"quantile={quantile!r}. Expected a level between 0 (align all cells) and 1."
-        )
-    if not _is_whole(settings["seed"]):
-        raise InputError(f"seed={settings['seed']!r}. Expected a whole number.")
-    settings["seed"] = int(settings["seed"])
+    settings["mixing_weight"] = checks.number(
+        "mixing_weight", settings["mixing_weight"], at_least=0
+    )
+    if settings["quantile"] is not None:
+        settings["quantile"] = checks.fraction("quantile", settings["quantile"])
+    settings["seed"] = checks.seed(settings["seed"])
     return settings
 
 
-def _is_whole(value: Any) -> bool:
-    """Whether it is a whole number, be it an integer or not (R's are not)."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    return is_number and float(value).is_integer()
-
-
-def _ramp(name: str, value: float | tuple[float, float]) -> tuple[float, float]:
+def _ramp(name: str, value: Any) -> tuple[float, float]:
     """A weight as (start, end): one number is constant."""
-    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, Real) and 0 <= v < float("inf") for v in pair):
+    several = isinstance(value, (tuple, list)) or np.ndim(value) == 1
+    pair = tuple(value) if several else (value, value)
+    if len(pair) != 2:
         raise InputError(
             f"{name}={value!r}. Expected a weight of at least 0, or two: at the start and after the warm-up."
         )
-    return float(pair[0]), float(pair[1])
+    return tuple(checks.number(name, v, at_least=0) for v in pair)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
-from ...data.checks import head
+from ...checks import head, kind
+from ...data.fingerprint import fingerprint, row_hashes
+from ...data.levels import level_name
 from ...data.orthologs import tables as orthologue_tables
 from ...data.orthologs.tables import Orthologues
 from ...data.resident import CellArrays
-from ...data.species import Species, check_names
+from ...data.species import Species, cell_names, check_names
 from ...errors import InputError
 from ...nn.scspecies.net import ScviNet, ScviSizes
 from ...words import word
@@ -62,6 +64,8 @@ class Part:
     prototypes: pd.DataFrame | None = None
     history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     stopped: str | None = None
+    # tells the cells, and all that is learned from them, from others; "" where it is not known
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
@@ -84,16 +88,44 @@ class Part:
     def attach(self, adata: AnnData) -> None:
         """Give a loaded model the cells it was trained on."""
         check_names(self.name, adata)
-        if not self.cell_names.equals(adata.obs_names.astype(str)):
+        names = cell_names(self.name, adata)
+        if not self.cell_names.equals(names):
             raise InputError(
                 f"{self.name}: the cells are not those of the saved model ({adata.n_obs} cells, first "
-                f"{head(adata.obs_names, 2)}; the model has {len(self.cell_names)}, first {head(self.cell_names, 2)}). "
+                f"{head(names, 2)}; the model has {len(self.cell_names)}, first {head(self.cell_names, 2)}). "
                 "Expected the same cells in the same order."
             )
-        self.cells = self.species.arrays(adata)
-        self.obs = adata.obs
+        cells, label = self.species.arrays(adata), self.label
         if self.species.label_key is not None:
-            self.label = self.species.label_codes(adata)
+            label = self.species.label_codes(
+                adata, "context labels" if self.pairs is None else "target labels"
+            )
+        learned = label if self.pairs is None else None
+        found = species_fingerprint(self.species, names, cells, learned)
+        if self.fingerprint and found != self.fingerprint:
+            what = "counts, batches or labels" if self.pairs is None else "counts or batches"
+            raise InputError(
+                f"{self.name}: the {what} of the cells are not those that the saved model was trained on. Expected "
+                "the same data; align other cells by adding them as a further target species."
+            )
+        self.cells, self.label, self.obs = cells, label, adata.obs
+
+
+def species_fingerprint(
+    species: Species, names: pd.Index, cells: CellArrays, label: np.ndarray | None
+) -> str:
+    """Tells the cells of a species from others: their names, counts, batches and labels (if trained on)."""
+    known = species.to_json()
+    if label is None:
+        del known["label_key"], known["labels"]
+    facts = {
+        "species": known,
+        "names": list(names),
+        "counts": row_hashes(cells.x),
+        "batch": cells.categorical,
+        "label": [] if label is None else label,
+    }
+    return fingerprint(facts)
 
 
 def named_context(context: AnnData | Mapping[str, AnnData]) -> tuple[str, AnnData]:
@@ -104,7 +136,7 @@ def named_context(context: AnnData | Mapping[str, AnnData]) -> tuple[str, AnnDat
                 f"context holds {len(context)} data sets. Expected one: context={{'mouse': adata}}."
             )
         name, adata = next(iter(context.items()))
-        return str(name), adata
+        return level_name(name), adata
     return "context", context
 
 
@@ -116,20 +148,28 @@ def named_targets(
         raise InputError(
             "targets is an AnnData. Expected a dictionary of names and data: {'human': adata}."
         )
-    items = list(targets.items() if isinstance(targets, Mapping) else targets)
-    names = [context_name, *(str(name) for name, _ in items)]
+    items = targets.items() if isinstance(targets, Mapping) else targets
+    several = isinstance(items, Iterable) and not isinstance(items, (str, pd.DataFrame))
+    items = list(items) if several else None
+    if items is None or not all(isinstance(i, (tuple, list)) and len(i) == 2 for i in items):
+        raise InputError(
+            f"targets is {kind(targets)}. Expected a dictionary of names and data: {{'human': adata}}."
+        )
+    items = [(level_name(name), adata) for name, adata in items]
+    names = [context_name, *(name for name, _ in items)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
             f"Species names occur more than once: {head(twice)}. Expected a different name for each."
         )
-    return {str(name): adata for name, adata in items}
+    return dict(items)
 
 
 def per_species(value: Any, name: str, argument: str) -> Any:
     """An argument that is the same for all species, or a dictionary by species."""
     if not isinstance(value, Mapping):
         return value
+    value = {level_name(key): own for key, own in value.items()}
     if name not in value:
         raise InputError(
             f"{argument} has no entry for {name!r}; found {sorted(value)}. Expected one for each species."
@@ -155,10 +195,11 @@ def homologues(
             f"orthologues pair {table.species}, but the species are called {context!r} (context) and {target!r}. "
             "Call the species as the table does."
         )
-    genes = {context: context_data, target: target_data.var_names}
+    genes = {context: context_data, target: check_names(target, target_data)}
     if len(table.species) > 2:
         names = [context, target]
-        table = Orthologues(table.pairs[names].drop_duplicates(names), tuple(names), table.report)
+        pairs = table.pairs[names].drop_duplicates(names)
+        table = replace(table, pairs=pairs, species=tuple(names))
     pairs = orthologue_tables.match(table, genes).pairs
     n = len(pairs)
     if n < FEWEST_SHARED_GENES:

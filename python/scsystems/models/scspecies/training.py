@@ -25,6 +25,7 @@ from ...nn.scspecies.alignment import (
 )
 from ...nn.scspecies.gradients import FastForward, fast_gradients, has_fast_forward
 from ...nn.scspecies.net import ScviNet, scvi_loss
+from ...train.checkpoint import History
 from ...train.loop import Callback, FitResult, FitSettings, fit
 from ...train.schedules import ramp
 
@@ -99,6 +100,7 @@ def pretrain(
     generator: torch.Generator,
     callbacks: Sequence[Callback] = (),
     identity: dict[str, Any] | None = None,
+    earlier: History | None = None,
 ) -> FitResult:
     """Step 1: train the context's network."""
 
@@ -107,7 +109,9 @@ def pretrain(
 
     if not has_fast_forward(net, device):
         resident = ResidentCells(cells, device)
-        return fit(net, loss, resident, settings, generator, None, callbacks, identity)
+        return fit(
+            net, loss, resident, settings, generator, None, callbacks, identity, earlier=earlier
+        )
     forward = FastForward(net)
 
     def fast_loss(batch: CountBatch, epoch: int, generator: torch.Generator):
@@ -116,7 +120,18 @@ def pretrain(
 
     gradients = fast_gradients(net, forward, fast_loss)
     counts = ResidentCounts(cells.x, cells.categorical[:, 0])
-    return fit(net, loss, counts, settings, generator, None, callbacks, identity, gradients)
+    return fit(
+        net,
+        loss,
+        counts,
+        settings,
+        generator,
+        None,
+        callbacks,
+        identity,
+        gradients,
+        earlier=earlier,
+    )
 
 
 @torch.inference_mode()
@@ -243,6 +258,7 @@ def align(
     generator: torch.Generator,
     callbacks: Sequence[Callback] = (),
     identity: dict[str, Any] | None = None,
+    earlier: History | None = None,
 ) -> FitResult:
     """Step 3: train the target's network, its inner encoder frozen where it is the context's."""
     candidates = Candidates(
@@ -255,12 +271,31 @@ def align(
     resident = ResidentCells(cells, device, "sparse" if fast else "auto")
     objective = AlignmentObjective(aligned, resident, weights)
     if not fast:
-        return fit(aligned, objective, resident, settings, generator, None, callbacks, identity)
+        return fit(
+            aligned,
+            objective,
+            resident,
+            settings,
+            generator,
+            None,
+            callbacks,
+            identity,
+            earlier=earlier,
+        )
     forward = FastForward(net)
     gradients = fast_gradients(aligned, forward, objective.fast(forward))
     counts = ResidentCounts(cells.x, cells.categorical[:, 0])
     return fit(
-        aligned, objective, counts, settings, generator, None, callbacks, identity, gradients
+        aligned,
+        objective,
+        counts,
+        settings,
+        generator,
+        None,
+        callbacks,
+        identity,
+        gradients,
+        earlier=earlier,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
+from ... import checks
 from ...errors import InputError
 from ...nn.sysvi.priors import PRIORS
 
@@ -32,6 +32,17 @@ _CHOICES = {
 }
 
 
+_COUNTS = (
+    "n_prior_components",
+    "n_latent",
+    "n_hidden",
+    "n_layers",
+    "n_layers_decoder",
+    "embedding_dim",
+)
+_FLAGS = ("trainable_priors", "embed_categorical_covariates", "encode_covariates", "adversarial")
+
+
 def embedding_arguments(embedding_kwargs: dict[str, Any] | None) -> dict[str, Any]:
     """``embedding_kwargs`` of scvi-tools, of which only the length has a meaning here."""
     given = dict(embedding_kwargs or {})
@@ -44,26 +55,17 @@ def embedding_arguments(embedding_kwargs: dict[str, Any] | None) -> dict[str, An
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
-    """Check values and make whole numbers of those that must be."""
+    """Check values and make Python's own of them, so that they can be written as JSON."""
     for name, choices in _CHOICES.items():
-        if arguments[name] not in choices:
-            raise InputError(f"{name}={arguments[name]!r} is not known. Expected one of {choices}.")
-    for name in (
-        "n_prior_components",
-        "n_latent",
-        "n_hidden",
-        "n_layers",
-        "n_layers_decoder",
-        "embedding_dim",
-    ):
-        value = arguments[name]
+        arguments[name] = checks.choice(name, arguments[name], choices)
+    for name in _COUNTS:
         # as many as the encoder has
-        if name == "n_layers_decoder" and value is None:
+        if name == "n_layers_decoder" and arguments[name] is None:
             continue
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or value % 1 != 0 or value < 1:
-            raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
-        arguments[name] = int(value)
-    if not 0 <= arguments["dropout_rate"] < 1:
-        raise InputError(f"dropout_rate={arguments['dropout_rate']!r}. Expected a share in [0, 1).")
-    arguments["seed"] = int(arguments["seed"])
+        arguments[name] = checks.count(name, arguments[name])
+    for name in _FLAGS:
+        arguments[name] = checks.flag(name, arguments[name])
+    arguments["dropout_rate"] = checks.fraction(
+        "dropout_rate", arguments["dropout_rate"], one=False
+    )
+    arguments["seed"] = checks.seed(arguments["seed"])

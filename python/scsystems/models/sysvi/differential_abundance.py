@@ -12,9 +12,9 @@ from anndata import AnnData
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
-from ...data.checks import head
+from ... import checks, words
+from ...data.levels import coded
 from ...errors import InputError
-from .likelihood import check_count
 
 # point-by-component-by-dimension products held at a time
 MIXTURE_VALUES = 2**24
@@ -108,32 +108,25 @@ class DifferentialAbundanceMixin:
         n x samples data frame, which ``adata.obsm["da_log_probs"]`` holds as well.
         """
         self._require_trained()
-        adata = self.adata if adata is None else adata
-        if adata is None:
-            raise InputError("The model was loaded without data. Give adata.")
-        if sample_key is None or sample_key not in adata.obs:
-            raise InputError(
-                f"sample_key={sample_key!r} is not a column of adata.obs. Found: {head(adata.obs.columns, 20)}."
-            )
+        own = adata is None
+        adata = self._require_own().adata if own else checks.anndata("adata", adata)
+        values = checks.column(adata, sample_key, "abundance sample")
         _check_dof(dof)
-        check_count("batch_size", batch_size)
-        values = adata.obs[sample_key]
-        if values.isna().any():
-            raise InputError(
-                f"adata.obs[{sample_key!r}] (sample_key) has {int(values.isna().sum())} missing values. Expected "
-                "a sample for every cell."
-            )
-        rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
-        mean, std = self._posterior_scale(adata, None, None)
+        batch_size = checks.count("batch_size", batch_size)
+        most = None
+        if num_cells_posterior is not None:
+            most = checks.count("num_cells_posterior", num_cells_posterior)
+        rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
+        mean, std = self._posterior_scale(None if own else adata, None, None)
+        codes, names = coded(values, words.column(sample_key))
         columns = {}
-        for sample in values.unique():
-            cells = np.flatnonzero(values == sample)
-            if num_cells_posterior is not None:
-                most = check_count("num_cells_posterior", num_cells_posterior)
+        for code in pd.unique(codes):
+            cells = np.flatnonzero(codes == code)
+            if most is not None:
                 cells = rng.choice(cells, min(most, len(cells)), replace=False)
             at = torch.as_tensor(cells, device=mean.device)
             density = mixture_log_density(mean, mean[at], std[at], dof, batch_size)
-            columns[sample] = density.cpu().numpy()
+            columns[names[code]] = density.cpu().numpy()
         table = pd.DataFrame(columns, index=adata.obs_names)
         adata.obsm["da_log_probs"] = table
         return table
@@ -150,5 +143,5 @@ class DifferentialAbundanceMixin:
 
 
 def _check_dof(dof: float | None) -> None:
-    if dof is not None and not dof > 0:
-        raise InputError(f"dof={dof!r}. Expected a positive number, or None for Gaussians.")
+    if dof is not None:
+        checks.number("dof", dof, above=0)

@@ -10,13 +10,13 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from ... import words
-from ...data.checks import head
+from ... import checks, words
+from ...checks import head
+from ...data.levels import level_name, level_names, texts
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
 from ..base import resolve_indices
 from . import effect_sizes
-from .likelihood import check_count
 
 Cells = Sequence[int] | Sequence[bool] | np.ndarray | str
 
@@ -141,29 +141,26 @@ class DifferentialExpressionMixin:
             raise InputError(
                 f"change_fn={change_fn!r}. Expected 'log-fold' or a function of two arrays and a number."
             )
-        _check_share(words.word("false discoveries"), fdr_target)
-        if delta is not None and not delta >= 0:
-            raise InputError(
-                f"delta={delta!r}. Expected a number of at least 0, or {words.word('nothing')}."
-            )
-        if pseudocounts is not None and not pseudocounts > 0:
-            raise InputError(f"pseudocounts={pseudocounts!r}. Expected a positive number, or None.")
-        adata = self.adata if adata is None else adata
-        if adata is None:
-            raise InputError("The model was loaded without data. Give adata.")
-        rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
+        fdr_target = checks.fraction("false discoveries", fdr_target, zero=False, one=False)
+        if delta is not None:
+            delta = checks.number("delta", delta, at_least=0)
+        if pseudocounts is not None:
+            pseudocounts = checks.number("pseudocounts", pseudocounts, above=0)
+        given, adata = adata, self._require_own().adata if adata is None else adata
+        checks.anndata("adata", adata)
+        rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
         systems = self._systems_to_compare(batch_correction, batchid1, batchid2)
         sampling = {
-            "n_samples": check_count("n_samples_overall", n_samples_overall),
-            "n_pairs": check_count("m_permutation", m_permutation) if use_permutation else None,
+            "n_samples": checks.count("n_samples_overall", n_samples_overall),
+            "n_pairs": checks.count("m_permutation", m_permutation) if use_permutation else None,
             "batch_size": batch_size,
         }
-        cells = self._cells if adata is self.adata else self.schema.arrays(adata)
-        comparisons = _comparisons(adata.obs, groupby, group1, group2, idx1, idx2)
+        cells = self._require_own().unchanged() if given is None else self.schema.arrays(adata)
+        comparisons = _comparisons(adata, groupby, group1, group2, idx1, idx2)
         tables = []
         for name1, name2, first, second in tqdm(comparisons, desc="DE", disable=silent):
             if filter_outlier_cells:
-                first, second = (self._without_outliers(adata, g) for g in (first, second))
+                first, second = (self._without_outliers(given, g) for g in (first, second))
             pairs = self._paired_samples(cells, first, second, systems, rng, **sampling)
             facts: dict[str, Any]
             if mode == "vanilla":
@@ -260,7 +257,7 @@ class DifferentialExpressionMixin:
             twos.append(two)
         return np.concatenate(ones), np.concatenate(twos)
 
-    def _without_outliers(self, adata: AnnData, group: np.ndarray) -> np.ndarray:
+    def _without_outliers(self, adata: AnnData | None, group: np.ndarray) -> np.ndarray:
         """Cells inside a robust ellipse around their group in the latent space."""
         from sklearn.covariance import EllipticEnvelope
 
@@ -272,7 +269,7 @@ class DifferentialExpressionMixin:
         return group[inside]
 
 
-def _comparisons(obs: pd.DataFrame, groupby, group1, group2, idx1, idx2):
+def _comparisons(adata: AnnData, groupby, group1, group2, idx1, idx2):
     """Names (``None`` for cells chosen by index) and cells of the two sides of each comparison."""
     if idx1 is not None or idx2 is not None:
         if idx1 is None:
@@ -281,21 +278,17 @@ def _comparisons(obs: pd.DataFrame, groupby, group1, group2, idx1, idx2):
             raise InputError(
                 "idx1 and groupby (or group1, group2) both choose the cells. Expected one of the two."
             )
-        first = _cells(idx1, obs, "idx1")
+        first = _cells(idx1, adata.obs, "idx1")
         if idx2 is None:
-            second = np.setdiff1d(np.arange(len(obs)), first)
+            second = np.setdiff1d(np.arange(adata.n_obs), first)
         else:
-            second = _cells(idx2, obs, "idx2")
+            second = _cells(idx2, adata.obs, "idx2")
         _check_groups("idx1", first, "idx2" if idx2 is not None else "all other cells", second)
         return [(None, None, first, second)]
     if groupby is None:
         raise InputError("Nothing says which cells to compare. Expected groupby, or idx1.")
-    if groupby not in obs:
-        raise InputError(
-            f"{words.written('groups', groupby)} is not a column of {words.word('cell data')}. Found: "
-            f"{head(obs.columns, 20)}."
-        )
-    values = obs[groupby].astype("string").to_numpy(dtype=object, na_value=None)
+    column = checks.column(adata, groupby, "groups", complete=False)
+    values = level_names(column, words.column(groupby))
     levels = sorted({v for v in values if v is not None})
     if group1 is None:
         group1 = levels
@@ -303,22 +296,23 @@ def _comparisons(obs: pd.DataFrame, groupby, group1, group2, idx1, idx2):
             raise InputError(
                 f"{words.written('groups', groupby)} has one group only ({head(levels)}). Expected two or more."
             )
-    group1 = [group1] if isinstance(group1, str) or np.isscalar(group1) else list(group1)
+    group1 = texts("first group", group1)
+    group2 = None if group2 is None else level_name(group2)
     for name, given in (
         ("first group", group1),
         ("second group", [] if group2 is None else [group2]),
     ):
-        unknown = [g for g in given if str(g) not in levels]
+        unknown = [g for g in given if g not in levels]
         if unknown:
             raise InputError(
                 f"{words.word(name)} holds {head(unknown)}, not a group of {groupby!r}. Expected some of "
                 f"{head(levels, 20)}."
             )
     comparisons = []
-    for group in map(str, group1):
+    for group in group1:
         first = np.flatnonzero(values == group)
-        other = "Rest" if group2 is None else str(group2)
-        second = np.flatnonzero(values != group if group2 is None else values == str(group2))
+        other = "Rest" if group2 is None else group2
+        second = np.flatnonzero(values != group if group2 is None else values == group2)
         _check_groups(group, first, other, second)
         comparisons.append((group, other, first, second))
     return comparisons
@@ -327,7 +321,7 @@ def _comparisons(obs: pd.DataFrame, groupby, group1, group2, idx1, idx2):
 def _cells(chosen: Cells, obs: pd.DataFrame, argument: str) -> np.ndarray:
     """Positions of cells given as a query of ``obs``, a mask, or indices."""
     if not isinstance(chosen, str):
-        return np.unique(resolve_indices(np.asarray(chosen), len(obs)) % max(len(obs), 1))
+        return np.unique(resolve_indices(chosen, obs.index, argument) % max(len(obs), 1))
     try:
         found = obs.reset_index(drop=True).query(chosen).index
     except Exception as error:
@@ -347,11 +341,6 @@ def _check_groups(name1: str, first: np.ndarray, name2: str, second: np.ndarray)
         raise InputError(
             f"{name1!r} and {name2!r} share {len(common)} cells. Expected groups without cells in common."
         )
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"{name}={value!r}. Expected a share between 0 and 1.")
 
 
 def _shares(n: int, parts: int) -> list[int]:

@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from ...data.checks import head
+from ... import checks
+from ...checks import head
+from ...data.levels import level_name, texts
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
 from ...words import word, written
 from ..base import resolve_indices
-from .likelihood import DECODED_VALUES, check_count, repeat_covariates
+from .likelihood import DECODED_VALUES, at_most, repeat_covariates
 
 
 class ExpressionMixin:
@@ -90,7 +92,7 @@ class ExpressionMixin:
         n x G, or ``n_samples`` x n x G without ``return_mean``, or ``n_samples_overall`` x G.
         """
         self._require_trained()
-        n_samples = check_count("n_samples", n_samples)
+        n_samples = checks.count("n_samples", n_samples)
         if library_size not in (1, "latent"):
             raise InputError(
                 f"library_size={library_size!r}. Expected 1 or 'latent': the decoded expression is log-normalized, "
@@ -104,8 +106,8 @@ class ExpressionMixin:
         genes = self._gene_positions(gene_list)
         systems = self._system_codes(transform_batch)
         obs_names = self._cell_names(adata)
-        rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
-        chosen = resolve_indices(indices, len(obs_names))
+        rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
+        chosen = resolve_indices(indices, obs_names)
         chosen = np.arange(len(obs_names)) if chosen is None else chosen
         if n_samples_overall is not None:
             if n_samples != 1:
@@ -114,7 +116,7 @@ class ExpressionMixin:
                 )
             if len(chosen) == 0:
                 raise InputError("indices select no cells, so none can be drawn.")
-            chosen = rng.choice(chosen, check_count("n_samples_overall", n_samples_overall))
+            chosen = rng.choice(chosen, checks.count("n_samples_overall", n_samples_overall))
         sampled = n_samples > 1 or n_samples_overall is not None or not give_mean
         values = self._decode(
             adata,
@@ -179,7 +181,7 @@ class ExpressionMixin:
         weight = net.decoder.mean.weight[genes]
         bias = net.decoder.mean.bias[genes]
         chunks = []
-        for batch, mean, var in self._posterior(adata, indices, min(batch_size or limit, limit)):
+        for batch, mean, var in self._posterior(adata, indices, at_most(batch_size, limit)):
             z = mean.repeat(repeats, 1)
             if n_samples is not None:
                 noise = torch.randn(z.shape, device=z.device, generator=generator)
@@ -203,16 +205,15 @@ class ExpressionMixin:
         return np.concatenate(chunks, axis=-2)
 
     def _cell_names(self, adata: AnnData | None) -> pd.Index:
-        adata = self.adata if adata is None else adata
         if adata is None:
-            raise InputError("The model was loaded without data. Give adata.")
-        return adata.obs_names
+            return self._require_own().names
+        return checks.anndata("adata", adata).obs_names
 
     def _gene_positions(self, gene_list: Sequence[str] | None) -> np.ndarray:
         """Positions of genes, in the model's order."""
         if gene_list is None:
             return np.arange(len(self.schema.genes))
-        names = [gene_list] if isinstance(gene_list, str) else list(map(str, gene_list))
+        names = texts("decoded genes", gene_list)
         found = pd.Index(self.schema.genes).get_indexer(names)
         if (found < 0).any() or not names:
             missing = [n for n, at in zip(names, found, strict=True) if at < 0]
@@ -229,19 +230,19 @@ class ExpressionMixin:
         if transform_batch is None:
             return [None]
         levels = self.schema.systems
-        given = (
-            [transform_batch]
-            if isinstance(transform_batch, str) or np.isscalar(transform_batch)
-            else list(transform_batch)
-        )
-        unknown = [s for s in given if s is not None and str(s) not in levels]
+        one = isinstance(transform_batch, str) or np.isscalar(transform_batch)
+        given = [
+            None if s is None else level_name(s)
+            for s in ([transform_batch] if one else transform_batch)
+        ]
+        unknown = [s for s in given if s is not None and s not in levels]
         if unknown or not given:
             raise InputError(
                 f"{written('decoded systems', transform_batch)}: {head(unknown) if unknown else 'nothing'} is "
                 f"not a system of the model. Expected one or several of {list(levels)}, or {word('nothing')} for "
                 "each cell's own system."
             )
-        return [None if s is None else levels.index(str(s)) for s in given]
+        return [None if s is None else levels.index(s) for s in given]
 
     def _covariate_codes(self, chosen: dict[str, str] | None) -> dict[int, int]:
         """Position of each covariate and the code of its level."""
@@ -253,9 +254,9 @@ class ExpressionMixin:
                     f"{list(keys)}."
                 )
             levels = self.schema.categories[keys.index(key)]
-            if str(level) not in levels:
+            if level_name(level) not in levels:
                 raise InputError(
                     f"transform_covariates: {level!r} is not a level of {key!r}. Expected one of {head(levels, 10)}."
                 )
-            codes[keys.index(key)] = levels.index(str(level))
+            codes[keys.index(key)] = levels.index(level_name(level))
         return codes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from anndata import AnnData
 
+from ... import checks
 from ...data.containers import read_anndata, write_anndata
-from ...data.resident import CellArrays
-from ...data.schema import Schema, expression, gene_means
+from ...data.schema import Schema, gene_means
 from ...durable.manifest import listed
 from ...durable.sets import consistent, find
 from ...durable.steps import full_path
@@ -26,13 +26,13 @@ from ..base import (
     Stopped,
     TrainedState,
     check_weights,
-    data_fingerprint,
     load_weights,
     read_model,
     save_model,
     shapes_only,
 )
 from .arguments import check_arguments
+from .own_cells import OwnCells
 from .prior import empty_prior
 from .scvi_import import ARITHMETIC, FILE, convert, holds_scvi_model, read_scvi_file
 from .surgery import QueryTraining
@@ -63,8 +63,7 @@ class FilesMixin(TrainedState):
 
     net: SysVINet
     schema: Schema
-    adata: AnnData | None
-    _cells: CellArrays | None
+    _own: OwnCells | None
     _n_cells: int
     _arguments: dict[str, Any]
     _fingerprint: str
@@ -95,7 +94,7 @@ class FilesMixin(TrainedState):
         WriteError
             If the disk is full, for example, or the cells hold what cannot be written.
         """
-        if save_anndata and self.adata is None:
+        if save_anndata and self._own is None:
             raise InputError("save_anndata=True, but the model was loaded without data.")
         facts = Saved(
             self.schema,
@@ -228,14 +227,21 @@ class FilesMixin(TrainedState):
 
     def _attach(self, adata: AnnData) -> None:
         """Make ``adata`` the model's own cells."""
-        self._cells = self.schema.arrays(adata)
-        self.adata = adata
+        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema)
         if not self.schema.gene_means:
-            self.schema = replace(self.schema, gene_means=gene_means(self._cells.x))
-        self._fingerprint = data_fingerprint(
-            expression(adata, self.schema.setup.layer), adata.obs_names
-        )
+            self.schema = replace(self.schema, gene_means=gene_means(self._own.cells.x))
+        self._fingerprint = self._own.fingerprint
         self._n_cells = adata.n_obs
+
+    @property
+    def adata(self) -> AnnData | None:
+        """The model's own cells, if it has any."""
+        return None if self._own is None else self._own.adata
+
+    def _require_own(self) -> OwnCells:
+        if self._own is None:
+            raise InputError("The model was loaded without data. Give adata.")
+        return self._own
 
 
 def _cells_beside(path: Path) -> AnnData | None:

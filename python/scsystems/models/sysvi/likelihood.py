@@ -9,6 +9,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from ... import checks
 from ...errors import InputError
 from ...nn.layers import Covariates
 from ...nn.likelihoods import gaussian_nll, normal_log_density
@@ -19,11 +20,9 @@ from ...nn.sysvi.priors import StandardNormalPrior
 DECODED_VALUES = 2**25
 
 
-def check_count(name: str, value: int) -> int:
-    """A whole number of at least one."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise InputError(f"{name}={value!r}. Expected a whole number of at least 1.")
-    return int(value)
+def at_most(batch_size: int | None, limit: int) -> int:
+    """Cells at a time: as many as asked for, but no more than a limit."""
+    return limit if batch_size is None else min(checks.count("batch_size", batch_size), limit)
 
 
 def log_prior_ratio(net: SysVINet, mean: Tensor, var: Tensor, z: Tensor) -> Tensor:
@@ -141,25 +140,24 @@ class ScoresMixin:
         A number, or n values.
         """
         self._require_trained()
-        n_mc_samples = check_count("n_mc_samples", n_mc_samples)
-        generator = self._noise(seed)
+        n_mc_samples = checks.count("n_mc_samples", n_mc_samples)
+        generator = self._noise(checks.seed(seed, self._arguments["seed"]))
         chunk = max(1, DECODED_VALUES // (n_mc_samples * len(self.schema.genes)))
         values = []
-        for batch, mean, var in self._posterior(adata, indices, min(batch_size or chunk, chunk)):
+        for batch, mean, var in self._posterior(adata, indices, at_most(batch_size, chunk)):
             values.append(self._log_evidence(batch, mean, var, n_mc_samples, generator))
         evidence = np.concatenate(values or [np.zeros(0)])
         return _mean(evidence, "get_marginal_ll") if return_mean else evidence
 
-    def _noise(self, seed: int | None) -> torch.Generator:
+    def _noise(self, seed: int) -> torch.Generator:
         """A generator on the model's device."""
-        seed = self._arguments["seed"] if seed is None else seed
         return torch.Generator(self.device).manual_seed(seed)
 
     @torch.inference_mode()
     def _loss_parts(self, adata, indices, batch_size: int | None, seed: int | None):
         """Reconstruction loss and KL per cell, chunk by chunk."""
         self._require_trained()
-        generator = self._noise(seed)
+        generator = self._noise(checks.seed(seed, self._arguments["seed"]))
         for batch, mean, var in self._posterior(adata, indices, batch_size):
             covariates = self.net.condition(batch)
             noise = torch.randn(mean.shape, device=mean.device, generator=generator)

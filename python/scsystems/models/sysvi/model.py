@@ -11,19 +11,17 @@ import numpy as np
 import torch
 from anndata import AnnData
 
+from ... import checks
 from ...data.resident import CellArrays, iterate
-from ...data.schema import Schema, Setup, expression
+from ...data.schema import Schema, Setup
 from ...errors import InputError
 from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
 from ...nn.layers import CovariateInit, CovariateSizes
 from ...nn.sysvi.imported import ImportedSysVINet
 from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
 from ...nn.sysvi.priors import Density
-from ...words import word, written
-from ..base import (
-    data_fingerprint,
-    resolve_indices,
-)
+from ...words import word
+from ..base import resolve_indices
 from . import presets
 from .arguments import SIZE_ARGUMENTS, check_arguments, embedding_arguments
 from .differential_abundance import DifferentialAbundanceMixin
@@ -31,6 +29,7 @@ from .differential_expression import DifferentialExpressionMixin
 from .expression import ExpressionMixin
 from .io import FilesMixin
 from .likelihood import ScoresMixin
+from .own_cells import OwnCells
 from .prior import start_prior
 from .query import QueryMixin
 from .scvi_import import ARITHMETIC
@@ -161,21 +160,17 @@ class SysVI(
         arguments = dict(locals())
         for name in ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs"):
             del arguments[name]
-        if n_prior_components is None and pseudoinputs_data_indices is not None:
-            given = np.asarray(pseudoinputs_data_indices)
-            arguments["n_prior_components"] = int(
-                given.sum() if given.dtype == bool else given.size
-            )
+        checks.anndata("adata", adata)
+        prior_cells = resolve_indices(pseudoinputs_data_indices, adata.obs_names, "prior cells")
+        if n_prior_components is None and prior_cells is not None:
+            arguments["n_prior_components"] = len(prior_cells)
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
         arguments |= embedding_arguments(embedding_kwargs)
         check_arguments(arguments)
         schema = Schema.from_anndata(adata, Setup.read(adata))
         self._prepare(schema, arguments)
-        self.adata = adata
-        self._cells = schema.arrays(adata)
-        self._fingerprint = data_fingerprint(expression(adata, schema.setup.layer), adata.obs_names)
-        self._n_cells = len(self._cells)
-        start_prior(self.net, self._cells, arguments, pseudoinputs_data_indices, self._generator)
+        self._attach(adata)
+        start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)
 
     @classmethod
     def setup_anndata(
@@ -199,7 +194,7 @@ class SysVI(
         layer
             Layer with the expression; ``None`` takes ``adata.X``.
         categorical_covariate_keys
-            Columns with weaker batch effects, such as sample or donor.
+            Columns with weaker batch effects, such as sample or donor: a list of names, or one.
         continuous_covariate_keys
             Numeric columns to correct for; they are standardized.
         weight_batches
@@ -213,27 +208,20 @@ class SysVI(
         NonFiniteError
             For NaN or infinite expression.
         """
-        for name, keys in (
-            ("covariates", categorical_covariate_keys),
-            ("continuous", continuous_covariate_keys),
-        ):
-            if isinstance(keys, str):
-                raise InputError(
-                    f"{written(name, keys)} is a string. Expected a list of column names: [{keys!r}]."
-                )
         setup = Setup(
-            batch_key=batch_key,
-            layer=layer,
-            categorical_covariate_keys=tuple(categorical_covariate_keys or ()),
-            continuous_covariate_keys=tuple(continuous_covariate_keys or ()),
-            weight_batches=bool(weight_batches),
+            batch_key=checks.name("system", batch_key),
+            layer=None if layer is None else checks.name("layer", layer),
+            categorical_covariate_keys=_keys("covariates", categorical_covariate_keys),
+            continuous_covariate_keys=_keys("continuous", continuous_covariate_keys),
+            weight_batches=checks.flag("weight_batches", weight_batches),
         )
         if batch_key in setup.categorical_covariate_keys:
             raise InputError(
                 f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
             )
+        checks.anndata("adata", adata)
         Schema.from_anndata(adata, setup)
-        if weight_batches:
+        if setup.weight_batches:
             warnings.warn(
                 "The use of inverse batch proportion weights is experimental.",
                 UserWarning,
@@ -292,7 +280,7 @@ class SysVI(
             return mean, var
         if give_mean:
             return mean
-        rng = np.random.default_rng(self._arguments["seed"] if seed is None else seed)
+        rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
         return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
 
     def __repr__(self) -> str:
@@ -333,8 +321,7 @@ class SysVI(
         self._generator = torch.Generator().manual_seed(a["seed"])
         net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet
         self.net = net_class(sizes, self._generator, a["adversarial"]).eval()
-        self.adata: AnnData | None = None
-        self._cells = None
+        self._own: OwnCells | None = None
         self._n_cells = 0
         self._history: dict[str, list[tuple[int, float]]] = {}
         self._stopped: str | None = None
@@ -342,21 +329,34 @@ class SysVI(
         # what trains when this model maps a query; None for a model of its own
         self._query: QueryTraining | None = None
 
+    def _chosen(self, adata: AnnData | CellArrays | None, indices) -> CellArrays:
+        """The cells at ``indices`` of ``adata``, or of the model's own."""
+        own = self._own
+        if adata is None or (own is not None and adata is own.cells):
+            own = self._require_own()
+            return own.unchanged(resolve_indices(indices, own.names))
+        if isinstance(adata, CellArrays):
+            return adata if indices is None else adata.take(indices)
+        cells = self.schema.arrays(checks.anndata("adata", adata))
+        at = resolve_indices(indices, adata.obs_names)
+        return cells if at is None else cells.take(at)
+
     @torch.inference_mode()
     def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
         """Minibatch (its ``x`` not for use), posterior mean and variance of the chosen cells, chunk by chunk."""
-        if adata is None:
-            if self._cells is None:
-                raise InputError("The model was loaded without data. Give adata.")
-            cells = self._cells
-        else:
-            cells = adata if isinstance(adata, CellArrays) else self.schema.arrays(adata)
-        chosen = resolve_indices(indices, len(cells))
-        if chosen is not None:
-            cells = cells.take(chosen)
+        cells = self._chosen(adata, indices)
+        size = INFERENCE_CHUNK if batch_size is None else checks.count("batch_size", batch_size)
         self.net.eval()
         fast = type(self.net) is SysVINet and self.device.type == "cpu"
         wrap = sparse_rows if fast and is_sparse_enough(cells.x) else None
-        for batch in iterate(cells, self.device, batch_size or INFERENCE_CHUNK, wrap):
+        for batch in iterate(cells, self.device, size, wrap):
             mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
             yield batch, mean, var
+
+
+def _keys(argument: str, keys: Any) -> tuple[str, ...]:
+    """Columns that an argument names."""
+    found = () if keys is None else tuple(checks.names(argument, keys))
+    if len(set(found)) < len(found):
+        raise InputError(f"{word(argument)} names a column twice: {list(found)}. Name each once.")
+    return found

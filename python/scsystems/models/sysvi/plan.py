@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from ... import checks
 from ...errors import InputError
 from ...nn.sysvi.net import SysVIWeights
 from ...train.schedules import EarlyStopping, ReduceLearningRate
@@ -61,10 +62,12 @@ def read_plan(
         raise InputError(
             f"{word('plan')} has both kl_weight and max_kl_weight, which mean the same. Give one."
         )
-    given |= {name: _number(name, given[name]) for name in _NUMBERS if name in given}
+    for name in _NUMBERS:
+        if name in given:
+            given[name] = checks.number(f"{word('plan')}: {name}", given[name], at_least=0)
     weights = {field: given[name] for name, field in _LOSS.items() if name in given}
     reduce_lr = None
-    if given.get("reduce_lr_on_plateau"):
+    if checks.flag("reduce_lr_on_plateau", given.get("reduce_lr_on_plateau", False)):
         reduce_lr = ReduceLearningRate(**{f: given[n] for n, f in _REDUCE.items() if n in given})
     elif named := sorted(set(given) & set(_REDUCE)):
         raise InputError(
@@ -76,18 +79,6 @@ def read_plan(
     return Plan(SysVIWeights(**usual | weights), optimizer, reduce_lr)
 
 
-def _number(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 <= number < float("inf"):
-        raise InputError(
-            f"{word('plan entry').format(name)} is {value!r}. Expected a finite number of at least 0."
-        )
-    return number
-
-
 def read_early_stopping(
     early_stopping: bool,
     monitor: str,
@@ -97,6 +88,6 @@ def read_early_stopping(
     mode: str,
 ) -> EarlyStopping | None:
     """The early-stopping rule, if asked for."""
-    if not early_stopping:
+    if not checks.flag("early_stopping", early_stopping):
         return None
     return EarlyStopping(monitor, min_delta, patience, warmup_epochs, mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,13 @@ from ...data.spread import spread_cells
 from ...errors import InputError
 from ...nn.sysvi.net import SysVINet
 from ...words import word
-from ..base import resolve_indices
 
 
 def start_prior(
     net: SysVINet,
     cells: CellArrays,
     arguments: dict[str, Any],
-    indices: Sequence[int] | np.ndarray | None,
+    indices: np.ndarray | None,
     generator: torch.Generator,
 ) -> None:
     """Give the network's prior components to start from.
@@ -65,7 +63,7 @@ def start_prior(
         n = len(cells)
         chosen = np.random.default_rng(a["seed"]).choice(n, size=k, replace=k > n)
     else:
-        chosen = resolve_indices(indices, len(cells))
+        chosen = indices
         if len(chosen) != k:
             raise InputError(
                 f"{word('prior cells')} has {len(chosen)} cells. Expected n_prior_components={k} of them."

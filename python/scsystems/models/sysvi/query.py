@@ -14,14 +14,14 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from ... import words
-from ...data.checks import check_unique, head
+from ... import checks, words
+from ...checks import head
+from ...data.levels import check_text, coded, level_name
 from ...data.schema import expression
 from ...errors import InputError
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
 from ..base import load_weights
-from .likelihood import check_count
 from .prior import empty_prior
 from .surgery import QueryTraining, grow, new_rows, new_vectors
 
@@ -84,13 +84,13 @@ class QueryMixin:
         genes = pd.Index(model.schema.genes)
         if return_reference_var_names:
             return genes
-        if fill not in ("mean", "zero"):
-            raise InputError(f"fill={fill!r}. Expected 'mean' or 'zero'.")
-        if not 0 <= max_missing <= 1:
-            raise InputError(
-                f"{words.written('missing genes', max_missing)}. Expected a share from 0 to 1."
-            )
-        check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
+        fill = checks.choice("fill", fill, ("mean", "zero"))
+        max_missing = checks.fraction("missing genes", max_missing)
+        check_text(
+            checks.anndata("adata", adata).var_names,
+            words.word("gene names"),
+            words.word("unique genes"),
+        )
         expression(adata, model.schema.setup.layer)
         missing = genes.difference(adata.var_names, sort=False)
         share = len(missing) / len(genes)
@@ -195,6 +195,7 @@ class QueryMixin:
             raise InputError(f"load_query_data() does not know {sorted(kwargs)}.")
         reference = cls._reference(reference_model)
         reference._require_trained()
+        checks.anndata("adata", adata)
         if inplace_subset_query_vars:
             reference.schema.check_genes(adata)
             adata._inplace_subset_var(list(reference.schema.genes))
@@ -256,18 +257,14 @@ class QueryMixin:
         reference cells, so that values well above one tell of cells unlike any in the reference.
         """
         self._require_trained()
-        if labels_key not in reference.obs:
-            raise InputError(
-                f"{words.written('transferred labels', labels_key)} is not a column of "
-                f"{words.word('reference data')}. Found: {head(reference.obs.columns, 20)}."
-            )
-        if not 0 <= min_confidence <= 1:
-            raise InputError(
-                f"{words.written('confidence', min_confidence)}. Expected a share from 0 to 1."
-            )
-        labels = reference.obs[labels_key].astype("string")
-        labeled = np.flatnonzero(labels.notna())
-        k = check_count(words.word("neighbors"), n_neighbors)
+        checks.anndata("reference", reference)
+        column = checks.column(
+            reference, labels_key, "transferred labels", data="reference data", complete=False
+        )
+        min_confidence = checks.fraction("confidence", min_confidence)
+        codes, names = coded(column, words.column(labels_key))
+        labeled = np.flatnonzero(codes >= 0)
+        k = checks.count("neighbors", n_neighbors)
         if len(labeled) <= k:
             raise InputError(
                 f"Column {labels_key!r} of {words.word('reference data')} names {len(labeled)} cells. Expected "
@@ -275,19 +272,15 @@ class QueryMixin:
             )
         found = nearest_labels(
             self.get_latent_representation(reference, labeled, batch_size=batch_size),
-            labels.to_numpy(dtype=object)[labeled],
+            np.array(names, dtype=object)[codes[labeled]],
             self.get_latent_representation(query, batch_size=batch_size),
             k,
         )
         found.index = self._cell_names(query)
         found.loc[found["confidence"] < min_confidence, "label"] = None
-        levels = reference.obs[labels_key]
-        order = (
-            [str(level) for level in levels.cat.categories]
-            if isinstance(levels.dtype, pd.CategoricalDtype)
-            else sorted(labels.dropna().unique())
-        )
-        found["label"] = pd.Categorical(found["label"], categories=order)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            names = list(dict.fromkeys(map(level_name, column.cat.categories)))
+        found["label"] = pd.Categorical(found["label"], categories=names)
         return found
 
     @classmethod

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from ...data.resident import CellArrays, ResidentCells, Storage
+from ... import checks
+from ...data.resident import ResidentCells, Storage
 from ...errors import InputError
 from ...nn.sysvi.gradients import SysVIGradients, has_fast_gradients
 from ...nn.sysvi.latent_gradients import has_closed_form
@@ -20,6 +22,7 @@ from ...train.schedules import default_epochs
 from ...words import word, written
 from ..base import TrainedState, callback_list, split_cells
 from . import presets
+from .own_cells import OwnCells
 from .plan import read_early_stopping, read_plan
 from .surgery import QueryTraining, partly_frozen
 
@@ -30,7 +33,7 @@ class TrainingMixin(TrainedState):
     """``train()`` of `SysVI`."""
 
     net: SysVINet
-    _cells: CellArrays | None
+    _own: OwnCells | None
     _arguments: dict[str, Any]
     _fingerprint: str
     _query: QueryTraining | None
@@ -152,8 +155,9 @@ class TrainingMixin(TrainedState):
             early_stopping_warmup_epochs,
             early_stopping_mode,
         )
+        cells = self._require_own().unchanged()
         if max_epochs is None:
-            max_epochs = default_epochs(len(self._cells), defaults["most_epochs"])
+            max_epochs = default_epochs(len(cells), defaults["most_epochs"])
         settings = FitSettings(
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -174,9 +178,9 @@ class TrainingMixin(TrainedState):
         validate = stopping is not None or check_val_every_n_epoch is not None
         if validate and train_size is None and validation_size is None:
             train_size = 0.9
-        seed = self._arguments["seed"] if seed is None else seed
+        seed = checks.seed(seed, self._arguments["seed"])
         train_at, validation_at = split_cells(
-            len(self._cells), train_size, validation_size, shuffle_set_split, seed
+            len(cells), train_size, validation_size, shuffle_set_split, seed
         )
         if stopping is not None and len(validation_at) == 0 and "validation" in stopping.monitor:
             raise InputError(
@@ -184,22 +188,20 @@ class TrainingMixin(TrainedState):
                 "leaves none. Give train_size=0.9, or monitor 'elbo_train'."
             )
         device = choose_device(accelerator, devices)
-        if batch_size > len(train_at):
+        if settings.batch_size > len(train_at):
             logger.warning(
                 "batch_size=%d, but there are %d cells to train on; all are one minibatch.",
-                batch_size,
+                settings.batch_size,
                 len(train_at),
             )
         logger.info(
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
         self.net.to(device)
-        everything = len(train_at) == len(self._cells)
-        train_cells = ResidentCells(
-            self._cells if everything else self._cells.take(train_at), device, storage
-        )
+        everything = len(train_at) == len(cells)
+        train_cells = ResidentCells(cells if everything else cells.take(train_at), device, storage)
         validation = (
-            ResidentCells(self._cells.take(validation_at), device, storage)
+            ResidentCells(cells.take(validation_at), device, storage)
             if len(validation_at)
             else None
         )
@@ -221,8 +223,9 @@ class TrainingMixin(TrainedState):
             "seed": seed,
             "train_size": train_size,
             "validation_size": validation_size,
-            "shuffle": shuffle_set_split,
+            "shuffle": bool(shuffle_set_split),
             "reduced": reduced,
+            "query": None if self._query is None else asdict(self._query),
         }
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
             gradients = (
@@ -242,6 +245,7 @@ class TrainingMixin(TrainedState):
                 None if gradients is None else fast_step,
                 fixed=True,
                 closed_form=gradients is not None and has_closed_form(self.net.prior),
+                earlier=self._history,
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):

@@ -134,7 +134,7 @@ def test_other_cells_than_the_models_own(train, adata):
         ({"idx1": []}, "has no cells"),
         ({"idx1": [1, 2], "idx2": [2, 3]}, "share 1 cells"),
         ({"idx1": "cell_typ == 'a'"}, "is not a query"),
-        ({"idx1": [999]}, "indices reach"),
+        ({"idx1": [999]}, "idx1 reach"),
         ({"idx1": [1], "mode": "both"}, "mode='both'"),
         ({"idx1": [1], "delta": -1}, "delta=-1"),
         ({"idx1": [1], "fdr_target": 5}, "fdr_target=5"),
