@@ -21,9 +21,11 @@ setup:
 demo: setup
 	@$(R_ENV) Rscript scripts/demo.R
 
-# into build/vignettes/; test-interop builds them too, and looks at what has come out
+# into build/vignettes/, and from there, with smaller pictures, to rpkg/inst/doc/, which an ordinary
+# installation has; test-interop builds them too, and looks at what has come out
 vignettes: setup
 	@$(R_ENV) Rscript scripts/vignettes.R
+	@$(PYTHON_BIN) scripts/keep_vignettes.py build/vignettes
 
 test: lint test-python test-interop test-r check-r
 

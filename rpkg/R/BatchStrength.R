@@ -16,6 +16,7 @@
 #' @param min.cells Smallest group of a cell type and a sample.
 #' @param min.samples Samples that a cell type needs in each of two systems to be tested.
 #' @param max.cells Cells at most that the silhouette is computed on; `NULL` takes all.
+#' @param seed.use Seed of the principal components and of the choice of these cells.
 #'
 #' @return A list of class `batch_strength`: `verdict`, one sentence with the numbers behind it;
 #'   `substantial`; and the data frames `tests` (by cell type: `label`, `n_within`, `n_between`,

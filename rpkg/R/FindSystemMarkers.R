@@ -19,7 +19,7 @@
 #'   it from the data.
 #' @param fdr Expected share of false discoveries among the genes that are called.
 #' @param n.samples Number of samples per group.
-#' @param seed.use Seed of the samples.
+#' @param seed.use Seed of the samples; `NULL` draws one from R's random numbers.
 #'
 #' @return A data frame with a row per gene and group, the most certain first: `gene`, `group1`,
 #'   `group2`; in mode `"change"` `proba_de` (the probability of a change larger than `delta`),

@@ -38,6 +38,8 @@
 #'   variable genes of every species (4,000, see [scspecies_options()]); species that the list
 #'   lacks have theirs chosen too.
 #' @param assay Assay with the counts; `NULL` for the default assay. Or a list named by species.
+#' @param assay.type Name of the assay with the raw counts. Or a list named by species.
+#' @param name Name of the reducedDim that is made in every object.
 #' @param max.epochs Number of epochs per species; `NULL` for the default, 60 up to 10,000 cells and
 #'   30 above.
 #' @param merge Whether to make the merged object.

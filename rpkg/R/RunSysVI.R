@@ -28,7 +28,7 @@
 #'   `"paper"`). More of it mixes systems more, at the price of biological differences. 0 switches
 #'   it off.
 #' @param max.epochs Number of epochs; `NULL` for the default, which falls with the number of cells
-#'   (200 up to 40,000 cells; with the preset `"paper"` 400 up to 20,000).
+#'   (250 up to 32,000 cells; with the preset `"paper"` 400 up to 20,000).
 #' @param device `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
 #' @param seed.use Seed; `NULL` draws one from R's random numbers. The same seed on the same
 #'   machine gives the same result.

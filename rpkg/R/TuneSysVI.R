@@ -17,7 +17,7 @@
 #'   list of settings, each a named list (a `name` among them names the setting). Names are those of
 #'   [RunSysVI()] (`cycle.weight`, `dims`, `max.epochs`), or of any argument in Python of `SysVI`,
 #'   its `train()` and `plan_kwargs`, such as `prior` or `kl_weight`. `NULL` compares the cycle
-#'   weights 1, 2, 5 and 10.
+#'   weights 1, 3, 5 and 10.
 #' @param seeds Seeds; every setting is run with each.
 #' @param labels Column with cell types, if there are any.
 #' @param batch Column with samples; `NULL` for the first of `covariates`, else the systems.

@@ -6,31 +6,33 @@
 #'
 #' @param preset Set of defaults: `"default"`, the best that is known, or `"paper"`, as in
 #'   Schächter et al. (2025).
-#' @param alignment What is aligned: `"intermediate"` features through the context's inner encoder,
-#'   or `"latent"` samples.
-#' @param n_neighbors Number of context neighbors that are candidates of a target cell.
+#' @param alignment What is aligned: `"intermediate"` features through the context's inner encoder
+#'   (the default), or `"latent"` samples.
+#' @param n_neighbors Number of context neighbors that are candidates of a target cell; `NULL` for 25.
 #' @param quantile Cells whose neighbors' agreement reaches this quantile of their label are
-#'   aligned.
+#'   aligned; `NULL` for 0.8 above 10,000 cells and 0.2 otherwise.
 #' @param kl_weight,eta Weight of the Kullback-Leibler terms and of the alignment: one number, or
-#'   two, at the start and after `n_warmup` epochs.
-#' @param mixing_weight Weight of the term that mixes the species within cell types; 0 switches it
-#'   off, as in the paper.
-#' @param n_warmup Epochs over which weights rise.
-#' @param search_every Epochs between searches for every cell's best candidate; 0 searches in
-#'   every step.
-#' @param likelihood `"nb"` or `"zinb"`.
-#' @param dispersion Dispersion per gene and `"dataset"`, `"batch"` or `"cell"`.
-#' @param library Library size: `"observed"`, or latent with an `"encoder"`.
-#' @param encoder_input `"log1p"` of the counts, or the `"counts"`.
+#'   two, at the start and after `n_warmup` epochs; `NULL` for 0.1 and 1, and for 10 and 25.
+#' @param mixing_weight Weight of the term that mixes the species within cell types; `NULL` for the
+#'   preset's: 5, with `"paper"` 0, which switches it off.
+#' @param n_warmup Epochs over which weights rise; `NULL` for 10.
+#' @param search_every Epochs between searches for every cell's best candidate; `NULL` for the
+#'   preset's: 10, with `"paper"` 0, which searches in every step.
+#' @param likelihood `"nb"` (the default) or `"zinb"` (with the preset `"paper"`).
+#' @param dispersion Dispersion per gene and `"dataset"`, `"batch"` (the default) or `"cell"`.
+#' @param library Library size: `"observed"` (the default), or latent with an `"encoder"` (with the
+#'   preset `"paper"`).
+#' @param encoder_input `"log1p"` of the counts (the default), or the `"counts"`.
 #' @param homologous_share Share of expression given to genes with an orthologue: `"observed"` in
-#'   the counts, or their share of the `"genes"`.
+#'   the counts (the default), or their share of the `"genes"` (with the preset `"paper"`).
 #' @param n_features,n_hidden Number of intermediate features, and width of the other hidden
-#'   layers.
-#' @param dropout_rate Dropout in the hidden layers.
-#' @param batch_size Cells per minibatch.
+#'   layers; `NULL` for 300 and 200.
+#' @param dropout_rate Dropout in the hidden layers; `NULL` for 0.1.
+#' @param batch_size Cells per minibatch; `NULL` for 128, but at most a seventh of a species' cells,
+#'   and at least 32.
 #' @param n_threads Threads of torch to train on; `NULL` for one where minibatches are small. More
 #'   gain little there.
-#' @param lr Learning rate of Adam.
+#' @param lr Learning rate of Adam; `NULL` for 0.001.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
 #'   species, chosen among those found in at least `min_cells` cells; `n_top_genes = Inf` takes all
 #'   genes.

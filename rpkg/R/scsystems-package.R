@@ -10,6 +10,9 @@
 #' (torch and a few others) comes with [install_scsystems()]; [scsystems_sitrep()] says how things
 #' stand.
 #'
+#' Where to begin: `vignette("start-here")` for Seurat, `vignette("single-cell-experiment")`,
+#' `vignette("query-mapping")` and `vignette("scspecies")`; [simulated_cells()] to try things on.
+#'
 #' @keywords internal
 #' @importFrom Matrix colSums
 #' @importMethodsFrom Matrix coerce

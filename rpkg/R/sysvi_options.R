@@ -25,7 +25,7 @@
 #'   Worth it with many samples.
 #' @param continuous_covariates Columns of numbers used as continuous covariates.
 #' @param weight_batches Whether the cycle-consistency weighs systems inversely to their size.
-#' @param batch_size Cells per minibatch; `NULL` for the default.
+#' @param batch_size Cells per minibatch; `NULL` for 128.
 #' @param n_threads Cores of the CPU to train on; `NULL` for one where minibatches are small. With
 #'   several, at most four, each takes a minibatch in a process forked from this one, and the result
 #'   of a seed depends on their number. If one of these processes hangs or dies, this one does its

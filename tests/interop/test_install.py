@@ -9,22 +9,30 @@ import pytest
 
 EXPORTS = {"RunSysVI", "sysvi_options", "install_scsystems", "scsystems_sitrep", "ModelPath"}
 
+PAGES = {"start-here", "single-cell-experiment", "query-mapping", "scspecies"}
+
 # documentation and byte code are not what is tested, and the tests load the package themselves
 QUICK = ("--no-docs", "--no-byte-compile", "--no-test-load")
 
 LOOK = """
 library(scsystems, lib.loc = commandArgs(TRUE))
 cat(getNamespaceExports("scsystems"), "\\n")
-cat(system.file("python", "scsystems", "models", "sysvi.py", package = "scsystems"), "\\n")
+cat(system.file("python", "scsystems", "models", "sysvi", "model.py", package = "scsystems"), "\\n")
+pages <- vignette(package = "scsystems", lib.loc = commandArgs(TRUE))$results
+cat(pages[, "Item"], "\\n")
+cat(file.exists(system.file("doc", paste0(pages[, "Item"], ".html"), package = "scsystems")), "\\n")
 """
 
 
 def exports(run, library: Path, tmp_path: Path) -> set[str]:
-    """The exported functions of the package in a library; checks that its Python code is there."""
+    """The exported functions of the package in a library; its Python code and pages are there."""
     script = tmp_path / "look.R"
     script.write_text(LOOK)
-    names, python = run("Rscript", script, library, cwd=tmp_path).stdout.splitlines()
+    said = run("Rscript", script, library, cwd=tmp_path).stdout.splitlines()
+    names, python, pages, built = said
     assert Path(python.strip()).is_file()
+    assert set(pages.split()) == PAGES
+    assert built.split() == ["TRUE"] * len(PAGES)
     return set(names.split())
 
 

@@ -25,7 +25,8 @@ PYTHON = re.compile(
 
 # modules, and functions of others, that are called from Python alone or read files of AnnData
 ONLY_PYTHON = {
-    "data/containers.py", "data/disk.py", "plots/", "data/simulate.py", "data/preprocess.py", "metrics/prior.py",
+    "data/containers.py", "data/disk.py", "data/prepare_store.py", "data/stores.py",
+    "data/simulate.py", "plots/", "data/preprocess.py", "metrics/prior.py",
     "models/sysvi/likelihood.py", "models/sysvi/differential_abundance.py",
     "models/sysvi/scvi_import.py", "nn/",
 }  # fmt: skip

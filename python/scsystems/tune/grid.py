@@ -77,7 +77,7 @@ def grid(
         ``"name"`` if wanted). Parameters are arguments of ``SysVI`` (``prior``,
         ``n_prior_components``, ...), of ``train`` (``max_epochs``, ...), and entries of
         ``plan_kwargs`` (``z_distance_cycle_weight``, ``kl_weight``, ...). Default: the cycle
-        weights 1, 2, 5 and 10.
+        weights 1, 3, 5 and 10.
     seeds
         Seeds of initial weights and training; every setting is run with each.
     label_key

@@ -250,7 +250,7 @@ class SysVI(
         give_mean
             Posterior mean; ``False`` draws one sample per cell.
         batch_size
-            Cells at a time; default 2,048.
+            Cells at a time; default 4,096.
         return_dist
             Return posterior mean and variance instead.
         seed
