@@ -40,16 +40,20 @@ BatchStrength <- function(object, system, labels, batch, reduction = NULL, featu
   check_string(labels, "labels")
   check_string(batch, "batch")
   check_string(reduction, "reduction", null = TRUE)
-  source <- cells_source(object, assay)
-  check_evaluated(source, system, labels, batch)
   embedding <- if (!is.null(reduction)) {
     embeddings_of(object, reduction, name = "reduction")[[1]]
   }
-  cells <- if (is.null(embedding)) rownames(source$obs) else rownames(embedding)
-  features <- features %||% expression_features(object, character(), source$genes)
   # with a reduction, expression is not looked at
-  if (!is.null(embedding)) features <- utils::head(features %||% source$genes, 3)
-  sent <- send_evaluated(source, features, cells, c(system, labels, batch), verbose)
+  source <- if (is.null(embedding)) cells_source(object, assay) else list(obs = cells_obs(object))
+  check_evaluated(source, system, labels, batch)
+  columns <- c(system, labels, batch)
+  sent <- if (is.null(embedding)) {
+    features <- features %||% expression_features(object, character(), source$genes)
+    send_evaluated(source, features, source$cells, columns, verbose, by = c(system, batch))
+  } else {
+    nothing <- matrix(0, 1, nrow(embedding), dimnames = list("none", rownames(embedding)))
+    send_cells(list(matrix = nothing), source, columns)
+  }
   if (!is.null(embedding)) embedding <- unname(embedding[sent$cells, , drop = FALSE])
   found <- reticulate::py_to_r(call_bridge("batch_strength", sent$adata, embedding, drop_null(list(
     system_key = system, label_key = labels, sample_key = batch, min_cells = as.integer(min.cells),

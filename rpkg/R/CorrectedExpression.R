@@ -10,12 +10,16 @@
 #' @param system Systems to decode all cells under, such as `"human"`; of several, the mean.
 #'   `NULL` decodes every cell under its own.
 #' @param model The trained model: its folder, what [LoadSysVI()] gave, or `NULL` for the one that
-#'   `object` was integrated (or mapped) with last.
+#'   `object` was integrated (or mapped) with; of several the one that `name` or `dimred` says, or
+#'   else the last.
 #' @param features Genes to decode, of those of the model; `NULL` for all of them. The result is a
 #'   dense matrix, 8 bytes per cell and gene.
 #' @param new.assay Name of the assay that is made.
-#' @param assay.type Name of the assay with the log-normalized expression.
-#' @param name Name of the alternative experiment that is made.
+#' @param assay,assay.type Assay with log-normalized expression or counts; `NULL` for the one that
+#'   the model was trained on, or else the default assay (Seurat) or `"logcounts"`.
+#' @param name,dimred Name of the reduction whose model is taken; `NULL` for the one made last. In
+#'   the method for a SingleCellExperiment `name` is that of the alternative experiment that is made,
+#'   and `dimred` chooses the model.
 #' @param overwrite Whether an existing assay or alternative experiment of that name may be
 #'   replaced.
 #' @param verbose Whether to show messages.
@@ -52,12 +56,12 @@ CorrectedExpression.default <- function(object, ...) {
 #' @rdname CorrectedExpression
 #' @export
 CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, features = NULL,
-                                       assay = NULL, new.assay = "sysvi.expression",
+                                       assay = NULL, name = NULL, new.assay = "sysvi.expression",
                                        device = "auto", overwrite = FALSE, verbose = TRUE, ...) {
   rlang::check_dots_empty()
-  check_string(new.assay, "new.assay")
+  new.assay <- seurat_name(new.assay, "new.assay", verbose)
   check_flag(overwrite, "overwrite")
-  check_flag(verbose, "verbose")
+  check_string(device, "device")
   taken <- new.assay %in% SeuratObject::Assays(object)
   if (taken && !overwrite) {
     abort_input(c("{.arg new.assay}: the object has an assay {.val {new.assay}} already.",
@@ -67,12 +71,14 @@ CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, feat
     abort_input(c("{.arg new.assay}: {.val {new.assay}} is the name of another part of the object.",
                   i = "Choose another name."))
   }
-  assay <- seurat_assay(object, assay)
+  opened <- open_model(model %||% object, name, device, verbose)
+  source <- cells_source(object, assay, opened$facts$input)
+  assay <- source$assay
   if (assay == new.assay) {
     abort_input("{.arg new.assay}: {.val {new.assay}} is the assay that is read. Choose another name.")
   }
   key <- choose_key(object, new.assay, NULL)
-  decoded <- decode_cells(object, model, assay, system, features, device, verbose)
+  decoded <- decode_cells(source, opened, system, features, verbose)
   withCallingHandlers(object[[new.assay]] <- new_assay(decoded, key), warning = function(w) {
     # v5 warns that the assay has no counts
     if (grepl("No layers found", conditionMessage(w))) invokeRestart("muffleWarning")
@@ -84,29 +90,33 @@ CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, feat
 #' @rdname CorrectedExpression
 #' @export
 CorrectedExpression.SingleCellExperiment <- function(object, system = NULL, model = NULL,
-                                                     features = NULL, assay.type = "logcounts",
-                                                     name = "sysvi.expression", device = "auto",
-                                                     overwrite = FALSE, verbose = TRUE, ...) {
+                                                     features = NULL, assay.type = NULL,
+                                                     name = "sysvi.expression", dimred = NULL,
+                                                     device = "auto", overwrite = FALSE,
+                                                     verbose = TRUE, ...) {
   rlang::check_dots_empty()
   check_string(name, "name")
-  check_string(assay.type, "assay.type")
   check_flag(overwrite, "overwrite")
   check_flag(verbose, "verbose")
+  check_string(device, "device")
+  if (name %in% names(sysvi_records(object))) {
+    abort_input(c("{.arg name} is what is made; {.val {name}} is an integration of the object.",
+                  i = "To choose its model, use {.code dimred = \"{name}\"}."))
+  }
   if (name %in% SingleCellExperiment::altExpNames(object) && !overwrite) {
     abort_input(c("{.arg name}: the object has an alternative experiment {.val {name}} already.",
                   i = "Choose another name, or use {.code overwrite = TRUE}."))
   }
-  decoded <- decode_cells(object, model, assay.type, system, features, device, verbose)
+  opened <- open_model(model %||% object, dimred, device, verbose)
+  source <- cells_source(object, assay.type, opened$facts$input)
+  decoded <- decode_cells(source, opened, system, features, verbose)
   SingleCellExperiment::altExp(object, name) <-
     SingleCellExperiment::SingleCellExperiment(list(logcounts = decoded))
   object
 }
 
 # Decoded expression, genes x cells.
-decode_cells <- function(object, model, assay, system, features, device, verbose,
-                         call = caller_env()) {
-  check_device(device, call = call)
-  opened <- open_model(model %||% object, device = device, call = call)
+decode_cells <- function(source, opened, system, features, verbose, call = caller_env()) {
   facts <- opened$facts
   unknown <- setdiff(as.character(system), facts$systems)
   if (length(unknown)) {
@@ -114,7 +124,7 @@ decode_cells <- function(object, model, assay, system, features, device, verbose
                   i = "It has {.val {facts$systems}}."), call = call)
   }
   check_features(features, facts$genes, of = "the model's", call = call)
-  adata <- model_cells(object, facts, assay, verbose = verbose, call = call)
+  adata <- model_cells(source, facts, verbose = verbose, call = call)
   parts <- reticulate::py_to_r(call_bridge(
     "decode", opened$handle, adata,
     systems = if (length(system)) text_list(system),

@@ -26,8 +26,9 @@
 #'   features (Seurat), or else all.
 #' @param unintegrated Name of the reduction before integration, for `pcr`; `NULL` computes 15
 #'   principal components of standardized expression.
-#' @param assay Assay with log-normalized expression: a Seurat object's assay, `NULL` for the
-#'   default, or a SingleCellExperiment's `"logcounts"` or another. Counts are normalized.
+#' @param assay Assay with log-normalized expression or counts, which are normalized: a Seurat
+#'   object's assay or a SingleCellExperiment's `assay.type`. `NULL` for the one that a reduction was
+#'   made from by scsystems, or else the default assay or `"logcounts"`.
 #' @param n.neighbors,min.cells Neighbors and smallest label of the label transfer.
 #' @param moran.min.cells Smallest group of a sample and a cell type for Moran's I.
 #' @param max.cells Larger data are cut to that many cells at random; `NULL` keeps all.
@@ -67,12 +68,15 @@ EvaluateIntegration <- function(object, reductions, system, labels = NULL, batch
     abort_input(c("{.arg metrics} must be names of metrics, or NULL.",
                   x = "Found {.obj_type_friendly {metrics}}."))
   }
-  source <- cells_source(object, assay)
-  check_evaluated(source, system, labels, batch)
+  if (!holds_cells(object)) cells_source(object)
   embeddings <- embeddings_of(object, reductions, unintegrated)
+  input <- reduction_input(object, reductions)
+  source <- cells_source(object, assay, input)
+  check_evaluated(source, system, labels, batch)
   features <- features %||% expression_features(object, reductions, source$genes)
   cells <- Reduce(intersect, lapply(embeddings, rownames))
-  sent <- send_evaluated(source, features, cells, c(system, labels, batch), verbose)
+  sent <- send_evaluated(source, features, cells, c(system, labels, batch), verbose, input,
+                         by = c(system, batch))
   inform(verbose, c(i = "Measuring {.val {reductions}} on {length(sent$cells)} cell{?s}."))
   embeddings <- lapply(embeddings, function(x) unname(x[sent$cells, , drop = FALSE]))
   parts <- call_bridge("evaluate", sent$adata, embeddings, text_list(reductions), drop_null(list(
@@ -128,6 +132,14 @@ embeddings_of <- function(object, reductions, further = NULL, name = "reductions
   stats::setNames(embeddings, names)
 }
 
+# What the reduction was made from that was made last, of those named.
+reduction_input <- function(object, reductions) {
+  records <- sysvi_records(object)
+  records <- Filter(function(record) !is.null(record$input),
+                    records[intersect(reductions, names(records))])
+  if (length(records)) records[[newest(records)]]$input
+}
+
 # Genes that expression is looked at: those a reduction was made with, or the variable ones.
 expression_features <- function(object, reductions, genes) {
   records <- model_records(object)
@@ -141,22 +153,21 @@ expression_features <- function(object, reductions, genes) {
 }
 
 # Python's AnnData of the cells that are measured, and their names.
-send_evaluated <- function(source, features, cells, columns, verbose, call = caller_env()) {
+send_evaluated <- function(source, features, cells, columns, verbose, input = NULL, by = columns,
+                           call = caller_env()) {
   check_features(features, source$genes, call = call)
-  data <- log_or_counts(source$get, wanted = source$wanted, counts = "counts",
-                        features = features, verbose = verbose, where = source$where, call = call)
+  data <- read_expression(source, features, by = by, model = input, verbose = verbose, call = call)
   cells <- intersect(colnames(data$matrix), cells)
   if (!is.null(data$totals)) data$totals <- data$totals[match(cells, colnames(data$matrix))]
-  data$matrix <- plain_matrix(data$matrix[, cells, drop = FALSE], call = call)
-  check_names(rownames(data$matrix), "gene", "Give every gene a name of its own.", call = call)
-  check_expression(data$matrix, call = call)
-  obs <- as_categories(source$obs[cells, unique(columns), drop = FALSE])
-  adata <- call_bridge(
-    "make_anndata", matrix = matrix_to_parts(data$matrix), obs = frame_to_parts(obs, call = call),
-    cells = text_list(cells), genes = text_list(rownames(data$matrix)),
-    totals = if (!is.null(data$totals)) buffer(as.double(data$totals)), .call = call
-  )
-  list(adata = adata, cells = cells)
+  data$matrix <- data$matrix[, cells, drop = FALSE]
+  send_cells(data, source, columns, call = call)
+}
+
+send_cells <- function(data, source, columns, call = caller_env()) {
+  cells <- colnames(data$matrix)
+  data$obs <- source$obs[cells, , drop = FALSE]
+  settings <- list(covariates = unique(columns), control = list())
+  list(adata = send_expression(data, settings, call = call), cells = cells)
 }
 
 #' @param level `"overall"`, `"micro"` or `"macro"`.

@@ -9,6 +9,10 @@
 #' data were normalized to: smaller than those of counts for genes that are hardly expressed.
 #'
 #' @inheritParams CorrectedExpression
+#' @param assay Assay (`assay.type` of a SingleCellExperiment) with log-normalized expression or
+#'   counts; `NULL` for the one that the model was trained on, or else the default assay or
+#'   `"logcounts"`.
+#' @param name Name of the reduction whose model is taken; `NULL` for the one made last.
 #' @param group.by Column of the metadata with the groups.
 #' @param ident.1 Groups to test, each on its own; `NULL` for all.
 #' @param ident.2 Group to compare with; `NULL` for all other cells.
@@ -40,15 +44,10 @@
 #' head(FindSystemMarkers(beta, "species", ident.1 = "mouse", correct.systems = FALSE))
 FindSystemMarkers <- function(object, group.by, ident.1 = NULL, ident.2 = NULL, model = NULL,
                               correct.systems = TRUE, mode = c("change", "vanilla"),
-                              delta = 0.25, fdr = 0.05, n.samples = 5000, assay = NULL,
+                              delta = 0.25, fdr = 0.05, n.samples = 5000, assay = NULL, name = NULL,
                               device = "auto", seed.use = 42, verbose = TRUE) {
   mode <- rlang::arg_match(mode)
-  source <- cells_source(object, assay)
   check_string(group.by, "group.by")
-  check_columns(group.by, "group.by", source$obs, "the cells' metadata")
-  groups <- unique(as.character(source$obs[[group.by]]))
-  check_groups(ident.1, "ident.1", groups, group.by)
-  check_groups(ident.2, "ident.2", groups, group.by, one = TRUE)
   check_flag(correct.systems, "correct.systems")
   check_number(delta, "delta", min = 0, null = TRUE)
   check_number(fdr, "fdr", min = 0)
@@ -56,12 +55,18 @@ FindSystemMarkers <- function(object, group.by, ident.1 = NULL, ident.2 = NULL, 
   check_number(seed.use, "seed.use", min = 0, whole = TRUE, null = TRUE)
   check_device(device)
   check_flag(verbose, "verbose")
-  opened <- open_model(model %||% object, device = device)
+  if (!holds_cells(object)) cells_source(object)
+  opened <- open_model(model %||% object, name, device, verbose)
+  source <- cells_source(object, assay, opened$facts$input)
+  check_columns(group.by, "group.by", source$obs, "the cells' metadata")
+  groups <- unique(as.character(source$obs[[group.by]]))
+  check_groups(ident.1, "ident.1", groups, group.by)
+  check_groups(ident.2, "ident.2", groups, group.by, one = TRUE)
   if (correct.systems && group.by == opened$facts$system) {
     abort_input(c("{.arg group.by}: {.val {group.by}} is the system, whose differences {.arg correct.systems} takes out.",
                   i = "To compare systems, use {.code correct.systems = FALSE}."))
   }
-  adata <- model_cells(object, opened$facts, assay, extra = group.by, verbose = verbose)
+  adata <- model_cells(source, opened$facts, extra = group.by, verbose = verbose)
   parts <- reticulate::py_to_r(call_bridge("differential_expression", opened$handle, adata, list(
     groupby = group.by,
     group1 = if (length(ident.1)) text_list(ident.1),

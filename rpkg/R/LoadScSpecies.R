@@ -8,6 +8,10 @@
 #'   written to.
 #' @param objects The objects that the model was trained on, the same cells in the same order: a
 #'   list named by species, with the context and any of the targets. `NULL` for the facts only.
+#' @param name When `model` is an object: name of the reduction whose model is taken; `NULL` for the
+#'   one made last.
+#' @param assay Assay with the counts (`assay.type` of SingleCellExperiments); `NULL` for the one
+#'   that the model was trained on. Or a list named by species.
 #' @param reduction.name Name of the reduction that is made (`name` in a SingleCellExperiment's
 #'   words); `NULL` for `"scspecies"` or `"SCSPECIES"`.
 #' @param overwrite Whether existing reductions and columns of the same names may be replaced.
@@ -32,21 +36,24 @@
 #' again <- LoadScSpecies(folder, list(mouse = cells$mouse, human = cells$human))
 LoadScSpecies <- function(model, objects = NULL, assay = NULL, reduction.name = NULL,
                           device = "auto", merge = TRUE, overwrite = FALSE, verbose = TRUE,
-                          control = scspecies_options()) {
+                          control = scspecies_options(), name = NULL) {
   check_device(device)
+  check_flag(verbose, "verbose")
   check_species_options(control)
-  path <- scspecies_path(model)
+  record <- scspecies_record(model, name, verbose)
   if (is.null(objects)) {
-    opened <- open_scspecies(path, NULL, NULL, device = device)
-    return(species_model(opened$handle, opened$facts, path))
+    opened <- open_scspecies(record, NULL, NULL, device = device)
+    return(species_model(opened$handle, opened$facts, record$model))
   }
   check_object_list(objects)
   seurat <- is(objects[[1]], "Seurat")
+  reduction.name <- reduction.name %||% if (seurat) "scspecies" else "SCSPECIES"
+  if (seurat) reduction.name <- seurat_name(reduction.name, "reduction.name", verbose)
   settings <- list(
-    assay = assay, name = reduction.name %||% if (seurat) "scspecies" else "SCSPECIES", dims = 1,
+    assay = assay, name = reduction.name, dims = 1,
     device = device, merge = merge, overwrite = overwrite, verbose = verbose, control = control
   )
-  opened <- open_scspecies(path, objects, assay, device = device)
+  opened <- open_scspecies(record, objects, assay, device = device)
   settings$labels <- opened$facts$parts[[1]]$label_key
   check_species_settings(settings)
   objects <- objects[intersect(opened$facts$species, names(objects))]
@@ -54,7 +61,8 @@ LoadScSpecies <- function(model, objects = NULL, assay = NULL, reduction.name = 
   check_targets_free(objects, sources, settings)
   check_all_trained(opened$facts)
   pairs <- frame_from_parts(reticulate::py_to_r(call_bridge("model_pairs", opened$handle)))
-  trained <- list(facts = opened$facts, path = path,
+  trained <- list(facts = opened$facts, inputs = lapply(sources, species_input),
+                  kept = list(model = record$model, made = opened$made),
                   history = new_species_history(opened$facts, NA_real_))
   finish_scspecies(opened$handle, trained, objects, sources, pairs[names(objects)], settings)
 }
@@ -94,14 +102,19 @@ print.scspecies_model <- function(x, ...) {
   invisible(x)
 }
 
-scspecies_path <- function(model, call = caller_env()) {
-  if (inherits(model, "scspecies_model")) return(model$path)
-  if (is.character(model)) {
-    check_string(model, "model", call = call)
-    return(path.expand(model))
+# The record of a model: of its folder alone, or of an object, of several the one called `name`.
+scspecies_record <- function(model, name = NULL, verbose = FALSE, call = caller_env()) {
+  if (is.character(model) || inherits(model, "scspecies_model")) {
+    check_one_model(name, call = call)
+    if (is.character(model)) check_string(model, "model", call = call)
+    path <- if (is.character(model)) path.expand(model) else model$path
+    return(list(model = normalizePath(path, mustWork = FALSE)))
   }
   records <- Filter(function(record) identical(record$method, "scspecies"), model_records(model))
-  find_record(records, NULL, "scSpecies", call = call)$model
+  record <- find_record(records, name, "scSpecies", call = call)
+  say_record(record, verbose)
+  if (!dir.exists(record$model)) abort_moved(record$model, "RunScSpecies", call = call)
+  record
 }
 
 check_object_list <- function(objects, call = caller_env()) {
@@ -115,12 +128,15 @@ check_object_list <- function(objects, call = caller_env()) {
               call = call)
 }
 
-# A model as Python's handle and as plain R facts, with the cells of `objects`, a list by species;
-# `sources` say where these are.
-open_scspecies <- function(path, objects, assays, device = "cpu", call = caller_env()) {
+# The model of a record as Python's handle and as plain R facts, with the cells of `objects`, a list
+# by species; `sources` say where these are, `made` when it was trained.
+open_scspecies <- function(record, objects, assays, device = "cpu", call = caller_env()) {
+  path <- record$model
   handle <- call_bridge("load_scspecies", path, device = device, .call = call)
   facts <- species_facts(handle, call = call)
-  if (is.null(objects)) return(list(handle = handle, facts = facts))
+  check_same_model(record, facts$notes, path, call = call)
+  opened <- list(handle = handle, facts = facts, made = as_time(facts$notes$made))
+  if (is.null(objects)) return(opened)
   unknown <- setdiff(names(objects), facts$species)
   if (length(unknown) || !facts$species[[1]] %in% names(objects)) {
     abort_input(c(
@@ -133,10 +149,10 @@ open_scspecies <- function(path, objects, assays, device = "cpu", call = caller_
     part <- facts$parts[[name]]
     settings <- list(labels = part$label_key, assay = assays, batch = part$batch_key,
                      target.labels = part$label_key %||% FALSE)
-    sources[[name]] <- species_source(objects, name, settings,
+    sources[[name]] <- species_source(objects, name, settings, facts$notes$input[[name]],
                                       is_context = name == facts$species[[1]], call = call)
     sent[[name]] <- send_species(sources[[name]], name, genes = part$genes, call = call)
   }
-  handle <- call_bridge("load_scspecies", path, sent, device = device, .call = call)
-  list(handle = handle, facts = facts, sources = sources)
+  opened$handle <- call_bridge("load_scspecies", path, sent, device = device, .call = call)
+  c(opened, list(sources = sources))
 }

@@ -15,20 +15,25 @@
 #' @param query A Seurat object or a SingleCellExperiment with the new cells.
 #' @param model The trained model: its folder, what [LoadSysVI()] gave, or the object that
 #'   [RunSysVI()] has written to.
+#' @param name,dimred Name of the reduction whose model is taken, where `model` is an object with
+#'   several; `NULL` for the one made last. In the method for a SingleCellExperiment `name` is the
+#'   new reducedDim's and `dimred` chooses the model.
 #' @param labels Column of the reference's metadata with labels to hand over, such as `"cell_type"`;
 #'   needs `reference`.
 #' @param reference A Seurat object or a SingleCellExperiment with the labeled cells, which fit the
-#'   model. Its default assay (Seurat) or `"logcounts"` is read.
+#'   model. The assay that the model was trained on is read, or else the default assay (Seurat) or
+#'   `"logcounts"`.
 #' @param n.neighbors Number of the nearest reference cells that vote for a label.
 #' @param min.confidence Cells whose share of votes is smaller get no label (`NA`).
 #' @param max.missing Largest share of the model's genes that the query may lack.
 #' @param fill What stands for a gene that the query lacks: `"mean"` (its mean in the reference) or
 #'   `"zero"`.
-#' @param assay Assay with the expression; `NULL` for the default assay.
+#' @param assay,assay.type Assay of the query with log-normalized expression or counts; `NULL` for
+#'   the one that the model was trained on, or else the default assay (Seurat) or `"logcounts"`.
+#'   Counts are normalized as the model's cells were, and values on another scale are brought to the
+#'   model's, with a warning.
 #' @param reduction.name,reduction.key Name and key of the reduction that is made; the key is
 #'   derived from the name when `NULL`.
-#' @param name,assay.type Name of the reducedDim that is made, and of the assay with log-normalized
-#'   expression.
 #' @param max.epochs Number of epochs; `NULL` for the default, 0 for no training: new samples are
 #'   then taken for average ones.
 #' @param seed.use Seed; `NULL` draws one from R's random numbers.
@@ -67,21 +72,23 @@ MapSysVI.default <- function(query, model, ...) {
 #' @export
 MapSysVI.Seurat <- function(query, model, labels = NULL, reference = NULL, n.neighbors = 25,
                             min.confidence = 0, max.missing = 0.5, fill = c("mean", "zero"),
-                            assay = NULL, reduction.name = "sysvi", reduction.key = NULL,
-                            max.epochs = NULL, device = "auto", seed.use = 42, model.dir = NULL,
-                            overwrite = FALSE, verbose = TRUE, control = sysvi_options(), ...) {
+                            assay = NULL, name = NULL, reduction.name = "sysvi",
+                            reduction.key = NULL, max.epochs = NULL, device = "auto",
+                            seed.use = 42, model.dir = NULL, overwrite = FALSE, verbose = TRUE,
+                            control = sysvi_options(), ...) {
   rlang::check_dots_empty()
+  reduction.name <- seurat_name(reduction.name, "reduction.name", verbose)
   settings <- list(
     labels = labels, n.neighbors = n.neighbors, min.confidence = min.confidence,
-    max.missing = max.missing, fill = rlang::arg_match(fill), name = reduction.name,
+    max.missing = max.missing, fill = rlang::arg_match(fill), name = reduction.name, from = name,
     max.epochs = max.epochs, device = device, seed.use = seed.use, model.dir = model.dir,
     overwrite = overwrite, verbose = verbose, control = control
   )
   check_map_settings(settings, reference, colnames(query[[]]))
   check_reduction_name(query, reduction.name, overwrite)
   key <- choose_key(query, reduction.name, reduction.key)
-  assay <- seurat_assay(query, assay)
   result <- map_cells(query, model, reference, assay, settings)
+  assay <- result$record$input$assay
   query[[reduction.name]] <- make_reduction(result, assay, key)
   if (!is.null(result$predictions)) {
     # cells that the assay does not have are NA
@@ -98,19 +105,18 @@ MapSysVI.Seurat <- function(query, model, labels = NULL, reference = NULL, n.nei
 MapSysVI.SingleCellExperiment <- function(query, model, labels = NULL, reference = NULL,
                                           n.neighbors = 25, min.confidence = 0,
                                           max.missing = 0.5, fill = c("mean", "zero"),
-                                          assay.type = "logcounts", name = "SYSVI",
+                                          assay.type = NULL, name = "SYSVI", dimred = NULL,
                                           max.epochs = NULL, device = "auto", seed.use = 42,
                                           model.dir = NULL, overwrite = FALSE, verbose = TRUE,
                                           control = sysvi_options(), ...) {
   rlang::check_dots_empty()
   settings <- list(
     labels = labels, n.neighbors = n.neighbors, min.confidence = min.confidence,
-    max.missing = max.missing, fill = rlang::arg_match(fill), name = name,
+    max.missing = max.missing, fill = rlang::arg_match(fill), name = name, from = dimred,
     max.epochs = max.epochs, device = device, seed.use = seed.use, model.dir = model.dir,
     overwrite = overwrite, verbose = verbose, control = control
   )
   check_map_settings(settings, reference, colnames(SummarizedExperiment::colData(query)))
-  check_string(assay.type, "assay.type")
   check_sce_name(query, name, overwrite)
   result <- map_cells(query, model, reference, assay.type, settings)
   query <- add_reduced_dim(query, name, result)
@@ -159,18 +165,20 @@ check_map_settings <- function(settings, reference, columns, call = caller_env()
 map_cells <- function(query, model, reference, assay, settings, call = caller_env()) {
   verbose <- settings$verbose
   folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
-  opened <- open_model(model, device = settings$device, call = call)
+  opened <- open_model(model, settings$from, settings$device, verbose, call = call)
   facts <- opened$facts
   target_sum <- settings$control$target_sum
+  source <- cells_source(query, assay, facts$input, call = call)
   if (!is.null(reference)) {
-    labeled <- model_cells(reference, facts, extra = settings$labels, target_sum = target_sum,
-                            call = call)
+    there <- cells_source(reference, NULL, facts$input, argument = "reference", call = call)
+    check_labeled(there, settings, call = call)
+    labeled <- model_cells(there, facts, extra = settings$labels, verbose = verbose, call = call)
   }
-  adata <- model_cells(query, facts, assay, query = TRUE, target_sum = target_sum,
-                       verbose = verbose, call = call)
+  data <- model_expression(source, facts, TRUE, target_sum, verbose, call = call)
+  adata <- send_to_model(data, source, facts, call = call)
   names_of <- reticulate::py_to_r(call_bridge("describe_anndata", adata, .call = call))
   cells <- as.character(unlist(names_of$cells))
-  lacking <- length(setdiff(facts$genes, cells_source(query, assay, call = call)$genes))
+  lacking <- length(setdiff(facts$genes, source$genes))
   if (lacking) {
     inform(verbose, c(i = "The query lacks {lacking} of the model's {length(facts$genes)} genes ({sprintf('%.1f', 100 * lacking / length(facts$genes))} %): filled in with {if (settings$fill == 'mean') 'their means' else 'zeros'}."))
   }
@@ -194,13 +202,21 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
     predict_labels(mapped, labeled, cells, settings, call = call)
   }
   described <- reticulate::py_to_r(call_bridge("describe", mapped, .call = call))
-  path <- reticulate::py_to_r(
-    call_bridge("save_model", mapped, folder$path, overwrite = settings$overwrite, .call = call)
-  )
   history <- new_history(described, seconds = seconds, seed = seed, cells = length(cells))
   inform(verbose, c(v = "{if (nrow(history$metrics)) paste('Trained', nrow(history$metrics), 'epochs of') else 'No new samples to train: placed'} the query in {prettyunits(seconds)}."))
+  kept <- keep_model(mapped, folder, data$input, verbose, call = call)
   list(embedding = embedding, predictions = predictions, reference = facts$path,
-       record = list(model = path, history = history, features = facts$genes))
+       record = new_record(kept, history, facts$genes, data$input))
+}
+
+# Fewer labels than neighbors would be found out after the training.
+check_labeled <- function(source, settings, call = caller_env()) {
+  check_columns(settings$labels, "labels", source$obs, "the reference's metadata", call = call)
+  labeled <- sum(!is.na(source$obs[source$cells, settings$labels]))
+  if (labeled > settings$n.neighbors) return(invisible())
+  abort_input(c("{.arg n.neighbors} must be smaller than the number of labeled cells.",
+                x = "Found {settings$n.neighbors}, and {labeled} cell{?s} of the reference {?has/have} a label in {.val {settings$labels}}."),
+              call = call)
 }
 
 predict_labels <- function(mapped, labeled, cells, settings, call = caller_env()) {

@@ -37,7 +37,8 @@ RelevantGenes <- function(result, species = NULL, n.genes = 50, gamma = 0.25, n.
   check_number(seed.use, "seed.use", min = 0, whole = TRUE)
   check_device(device)
   needed <- union(result$species[[1]], species)
-  opened <- open_scspecies(result$model, species_list(result)[needed], result$assays, device)
+  opened <- open_scspecies(scspecies_record(result), species_list(result)[needed], result$assays,
+                           device)
   tables <- lapply(species, function(name) {
     mine <- result$cells[result$cells$target == name, , drop = FALSE]
     labels <- if (nrow(mine) && all(is.na(mine$known))) text_list(mine$label)

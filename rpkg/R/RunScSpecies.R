@@ -107,6 +107,7 @@ RunScSpecies.Seurat <- function(context, target, labels, orthologues, species = 
   rlang::check_dots_empty()
   for (argument in c("target", "labels", "orthologues")) check_given(argument)
   rlang::check_installed("SeuratObject")
+  reduction.name <- seurat_name(reduction.name, "reduction.name", verbose)
   settings <- list(
     labels = labels, batch = batch, target.labels = target.labels, features = features,
     assay = assay, name = reduction.name, key = reduction.key, dims = dims,

@@ -16,6 +16,8 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
   check_settings(settings)
   check_string(name, "name")
   check_string(layer, "layer", null = TRUE)
+  check_obsm_name(name)
+  folder <- model_folder(model.dir, name, overwrite)
   adata <- call_bridge("anndata_for_training", object, layer = layer,
                        features = if (!is.null(features)) text_list(features))
   facts <- reticulate::py_to_r(call_bridge("describe_anndata", object))
@@ -26,19 +28,46 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
   obs <- anndata_obs(object, c(system, covariates, control$continuous_covariates), facts)
   check_system(system, obs, "the AnnData's obs")
   check_covariates(covariates, control$continuous_covariates, system, obs, "the AnnData's obs")
-  if (reticulate::py_to_r(call_bridge("looks_like_counts", adata))) {
-    inform(verbose, c(i = "The AnnData holds counts: training on log-normalized values, the AnnData stays as it is."))
-    call_bridge("normalize", adata, object, layer, target_sum = as.double(control$target_sum))
+  source <- anndata_source(object, layer, facts)
+  logs <- judge_anndata(source, object, layer, c(system, covariates))
+  plan <- decide_scale(logs, logs, source, control$target_sum, NULL, verbose)
+  if (length(plan$raw)) {
+    call_bridge("normalize_anndata", adata, object, layer, buffer(source$cells %in% plan$raw),
+                plan$scale$target_sum, plan$scale$base)
   }
-  result <- fit_anndata(adata, as.character(unlist(facts$cells)), settings)
+  result <- fit_anndata(adata, source$cells, settings, folder, plan$input)
   record <- result$record
   call_bridge("store_in_anndata", object, name, result$embedding, list(
-    model = record$model,
+    model = if (is.na(record$model)) "" else record$model,
     features = text_list(record$features),
     history = lapply(record$history$metrics, buffer),
-    facts = record$history[setdiff(names(record$history), "metrics")]
+    facts = record$history[setdiff(names(record$history), "metrics")],
+    input = drop_null(record$input), made = as.double(record$made)
   ))
   object
+}
+
+# The AnnData as a source, without its expression: that stays in Python.
+anndata_source <- function(object, layer, facts) {
+  list(
+    object = "AnnData", assay = layer, cells = as.character(unlist(facts$cells)),
+    where = if (is.null(layer)) "the AnnData" else cli::format_inline("layer {.val {layer}}"),
+    remedy = "scanpy.pp.normalize_total(adata); scanpy.pp.log1p(adata)"
+  )
+}
+
+# What its expression holds, see judge_layer().
+judge_anndata <- function(source, object, layer, by, call = caller_env()) {
+  found <- reticulate::py_to_r(call_bridge("judge_anndata", object, layer, text_list(by),
+                                           .call = call))
+  judged_cells(found, source$cells, uncode(as.vector(found$group)))
+}
+
+# Files of AnnData have folders inside, which a slash would make.
+check_obsm_name <- function(name, call = caller_env()) {
+  if (!grepl("/", name, fixed = TRUE)) return(invisible())
+  abort_input(c("{.arg name}: {.val {name}} has a slash, with which the AnnData could not be written to a file.",
+                i = "Use {.val {gsub('/', '_', name, fixed = TRUE)}}, for example."), call = call)
 }
 
 # The columns of obs that are needed, as a data frame with the names of all columns known.
@@ -61,7 +90,9 @@ anndata_records <- function(object) {
     whole <- c("seed", "cells", "genes")
     facts[whole] <- lapply(facts[whole], as.integer)
     history <- structure(c(list(metrics = metrics), facts), class = "sysvi_history")
-    list(model = as.vector(record$model), history = history,
-         features = as.character(record$features))
+    path <- as.vector(record$model)
+    kept <- list(model = if (nzchar(path)) path else NA_character_, made = as_time(record$made))
+    new_record(kept, history,
+               as.character(record$features), as_input(record$input))
   })
 }

@@ -1,12 +1,12 @@
 #' @rdname RunSysVI
 #' @param name Name of the reducedDim or of the entry of `obsm` that is made.
-#' @param assay.type Name of the assay with the log-normalized expression. When it is absent but
-#'   there are `"counts"`, these are normalized.
+#' @param assay.type Name of the assay with the log-normalized expression; counts are normalized.
+#'   `NULL` for `"logcounts"` or, where there are none, `"counts"`.
 #' @param subset_row Like `features`, in Bioconductor's words: names, positions or a logical vector.
 #' @export
 RunSysVI.SingleCellExperiment <- function(object, system = "system", covariates = NULL,
                                           features = NULL, name = "SYSVI",
-                                          assay.type = "logcounts", subset_row = NULL, dims = 15,
+                                          assay.type = NULL, subset_row = NULL, dims = 15,
                                           cycle.weight = NULL, max.epochs = NULL, device = "auto",
                                           seed.use = 42, model.dir = NULL, overwrite = FALSE,
                                           verbose = TRUE, control = sysvi_options(), ...) {
@@ -20,8 +20,8 @@ RunSysVI.SingleCellExperiment <- function(object, system = "system", covariates 
   )
   check_settings(settings)
   check_sce_name(object, name, overwrite)
-  data <- sce_data(object, assay.type, settings)
-  add_reduced_dim(object, name, fit_sysvi(data, settings))
+  source <- cells_source(object, assay.type)
+  add_reduced_dim(object, name, fit_sysvi(source, settings, "the object's colData"))
 }
 
 check_sce_name <- function(object, name, overwrite, call = caller_env()) {
@@ -52,36 +52,4 @@ sce_features <- function(object, features, subset_row, call = caller_env()) {
                 call = call)
   }
   rownames(object)[subset_row]
-}
-
-sce_data <- function(object, assay.type, settings, call = caller_env()) {
-  check_string(assay.type, "assay.type", call = call)
-  where <- "the object's colData"
-  check_names(colnames(object), "cell", "Give every cell a name of its own.", call = call)
-  obs <- plain_columns(SummarizedExperiment::colData(object), colnames(object))
-  check_system(settings$system, obs, where, call = call)
-  check_covariates(settings$covariates, settings$control$continuous_covariates, settings$system,
-                   obs, where, call = call)
-  check_names(rownames(object), "gene", "Give every gene a name of its own.", call = call)
-  check_features(settings$features, rownames(object), call = call)
-  found <- SummarizedExperiment::assayNames(object)
-  if (!any(c(assay.type, "counts") %in% found)) {
-    abort_input(c("{.arg assay.type}: the object has no assay {.val {assay.type}}.",
-                  i = "It has {.val {found}}."), call = call)
-  }
-  data <- log_or_counts(
-    function(layer) sce_layer(object, layer),
-    wanted = assay.type, counts = "counts", features = settings$features,
-    verbose = settings$verbose, where = "the object", call = call
-  )
-  data$obs <- obs
-  data
-}
-
-# An assay with the object's names, genes x cells; NULL when there is none.
-sce_layer <- function(object, layer) {
-  if (!layer %in% SummarizedExperiment::assayNames(object)) return(NULL)
-  matrix <- SummarizedExperiment::assay(object, layer, withDimnames = FALSE)
-  dimnames(matrix) <- dimnames(object)
-  matrix
 }

@@ -38,6 +38,7 @@ SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, s
                              overwrite = FALSE, verbose = TRUE, control = sysvi_options(), ...) {
   rlang::check_dots_empty()
   rlang::check_installed("SeuratObject", version = "5.0.0")
+  new.reduction <- seurat_name(new.reduction, "new.reduction", verbose)
   settings <- list(
     system = system, covariates = covariates, features = features, name = new.reduction,
     dims = dims, cycle.weight = cycle.weight, max.epochs = max.epochs, device = device,
@@ -45,42 +46,45 @@ SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, s
     control = control
   )
   check_settings(settings)
-  check_string(new.reduction, "new.reduction")
+  if (is(object, "SCTAssay")) {
+    abort_input(c(
+      "{.arg assay}: {.val {assay}} was made by {.fn SCTransform}.",
+      x = "sysVI needs size-factor normalized, log-transformed expression, not values corrected by a model.",
+      i = "Use another assay, without {.arg normalization.method}: {.code IntegrateLayers(object, assay = \"RNA\", ...)}."
+    ))
+  }
   if (!is(object, "StdAssay")) {
     abort_input(c("{.fn SysVIIntegration} needs an assay of Seurat v5 with log-normalized expression.",
                   x = "Found {.cls {class(object)}}.",
                   i = "{.fn RunSysVI} takes the assays of Seurat v4."))
   }
   key <- choose_key(object, new.reduction, reduction.key)
-  layers <- layers %||% seurat5("Layers")(object, search = "data")
   obs <- metadata %||% layer_systems(object, layers, system)
   if (!is.data.frame(obs)) {
     abort_input(c("{.arg metadata} must be a data frame, such as {.code object[[]]}.",
                   x = "Found {.obj_type_friendly {obs}}."))
   }
-  where <- if (is.null(metadata)) "the layers" else "metadata"
-  data <- log_or_counts(
-    function(layer) assay_matrix(object, layer), wanted = "data", counts = "counts",
-    features = features, verbose = verbose, where = "the assay"
-  )
-  absent <- setdiff(colnames(data$matrix), rownames(obs))
+  absent <- setdiff(colnames(object), rownames(obs))
   if (length(absent)) {
-    abort_input(c("{.arg metadata} lacks {length(absent)} of the assay's {ncol(data$matrix)} cells.",
+    abort_input(c("{.arg metadata} lacks {length(absent)} of the assay's {ncol(object)} cells.",
                   x = "For example {.val {utils::head(absent, 3)}}."))
   }
-  data$obs <- obs[colnames(data$matrix), , drop = FALSE]
-  check_system(system, data$obs, where)
-  check_covariates(covariates, control$continuous_covariates, system, data$obs, where)
-  result <- fit_sysvi(data, settings)
+  where <- if (is.null(metadata)) "the layers" else "metadata"
+  result <- fit_sysvi(assay_source(object, assay, obs), settings, where)
   stats::setNames(list(make_reduction(result, assay, key)), new.reduction)
 }
 attr(SysVIIntegration, "Seurat.method") <- "integration"
 
-# Every layer as a system: a data frame of the cells with one column.
+# Every layer as a system: a data frame of the cells with one column. Samples without normalized
+# expression have their counts.
 layer_systems <- function(object, layers, system, call = caller_env()) {
   check_string(system, "system", call = call)
+  layers <- layers %||% seurat5("Layers")(object, search = "data")
+  layers <- c(layers, seurat5("Layers")(object, search = "counts"))
   cells <- lapply(layers, function(layer) colnames(seurat5("LayerData")(object, layer = layer)))
-  names <- sub("^[^.]*[.]", "", layers)
-  obs <- data.frame(rep(names, lengths(cells)), row.names = unlist(cells))
+  names <- rep(sub("^[^.]*[.]", "", layers), lengths(cells))
+  cells <- unlist(cells)
+  first <- !duplicated(cells)
+  obs <- data.frame(names[first], row.names = cells[first])
   stats::setNames(obs, system)
 }

@@ -166,8 +166,9 @@ tuning_runs <- function(settings, seeds) {
 # Python's AnnData of the cells, with the genes that are trained on.
 send_tuning <- function(source, features, system, covariates, further, control, verbose,
                         call = caller_env()) {
-  data <- log_or_counts(source$get, wanted = source$wanted, counts = "counts",
-                        features = features, verbose = verbose, where = source$where, call = call)
+  check_names(source$genes, "gene", "Give every gene a name of its own.", call = call)
+  data <- read_expression(source, features, by = c(system, covariates),
+                          target_sum = control$target_sum, verbose = verbose, call = call)
   data$obs <- source$obs[colnames(data$matrix), , drop = FALSE]
   settings <- list(system = system, covariates = unique(c(covariates, further)), control = control)
   adata <- send_expression(data, settings, call = call)

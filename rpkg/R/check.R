@@ -164,7 +164,8 @@ check_features <- function(features, available, of = "the object's", call = call
 }
 
 # Finite and not negative. One pass; where exactly is looked up only when something is wrong.
-check_expression <- function(matrix, call = caller_env()) {
+# `hint` says where else there is expression.
+check_expression <- function(matrix, hint = NULL, call = caller_env()) {
   values <- stored_values(matrix)
   if (!length(values)) return(invisible())
   extremes <- c(min(values), max(values)) # range() would copy them
@@ -183,7 +184,8 @@ check_expression <- function(matrix, call = caller_env()) {
     abort_input(c(
       "The expression matrix has {length(bad)} negative value{?s}.",
       x = "The first is {.val {values[[bad[[1]]]]}}, gene {.val {place$gene}} in cell {.val {place$cell}}.",
-      i = "sysVI needs log-normalized expression, not scaled data."
+      i = "sysVI needs log-normalized expression, not scaled or otherwise corrected data.",
+      i = if (length(hint)) "{hint}"
     ), call = call)
   }
   invisible()

@@ -1,14 +1,25 @@
 # The way every RunSysVI method takes: expression and columns go to Python, the model is trained,
-# embedding and record come back. `data` is what a method has taken out of its object:
-#   matrix   genes x cells
-#   totals   NULL, or every cell's total when the matrix holds counts
-#   obs      data frame of the cells
-# `settings` are the arguments of RunSysVI() that all methods share.
+# embedding and record come back. `settings` are the arguments of RunSysVI() that all methods share.
 
-fit_sysvi <- function(data, settings, call = caller_env()) {
-  check_settings(settings, call = call)
+fit_sysvi <- function(source, settings, where = "the object's metadata", call = caller_env()) {
+  folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
+  data <- training_data(source, settings, where, call = call)
   adata <- send_expression(data, settings, call = call)
-  fit_anndata(adata, rownames(data$obs), settings, call = call)
+  fit_anndata(adata, rownames(data$obs), settings, folder, data$input, call = call)
+}
+
+# What goes to Python, see read_expression(), with `obs`, the data frame of the cells.
+training_data <- function(source, settings, where, call = caller_env()) {
+  continuous <- settings$control$continuous_covariates
+  check_system(settings$system, source$obs, where, call = call)
+  check_covariates(settings$covariates, continuous, settings$system, source$obs, where, call = call)
+  check_names(source$genes, "gene", "Give every gene a name of its own.", call = call)
+  check_features(settings$features, source$genes, call = call)
+  data <- read_expression(source, settings$features, by = c(settings$system, settings$covariates),
+                          target_sum = settings$control$target_sum, verbose = settings$verbose,
+                          call = call)
+  data$obs <- source$obs[colnames(data$matrix), , drop = FALSE]
+  data
 }
 
 check_settings <- function(settings, call = caller_env()) {
@@ -39,8 +50,7 @@ send_expression <- function(data, settings, call = caller_env()) {
     cells = text_list(colnames(matrix)),
     genes = text_list(rownames(matrix)),
     totals = if (!is.null(data$totals)) buffer(as.double(data$totals)),
-    target_sum = as.double(control$target_sum),
-    .call = call
+    target_sum = data$scale$target_sum, base = data$scale$base, .call = call
   )
 }
 
@@ -63,10 +73,9 @@ choose_features <- function(adata, settings, call = caller_env()) {
 }
 
 # Choose features if none were given, train, and fetch what R keeps.
-fit_anndata <- function(adata, cells, settings, call = caller_env()) {
+fit_anndata <- function(adata, cells, settings, folder, input, call = caller_env()) {
   control <- settings$control
   verbose <- settings$verbose
-  folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
   if (is.null(settings$features)) adata <- choose_features(adata, settings, call = call)
   shape <- unlist(reticulate::py_to_r(adata$shape))
   inform(verbose, c(i = "Training sysVI on {shape[[1]]} cell{?s} and {shape[[2]]} gene{?s}."))
@@ -87,48 +96,16 @@ fit_anndata <- function(adata, cells, settings, call = caller_env()) {
   )
   rownames(embedding) <- cells
   facts <- reticulate::py_to_r(call_bridge("describe", model, .call = call))
-  path <- reticulate::py_to_r(
-    call_bridge("save_model", model, folder$path, overwrite = settings$overwrite, .call = call)
-  )
   history <- new_history(facts, seconds = seconds, seed = seed, cells = length(cells))
   inform(verbose, c(
     v = "{if (history$interrupted) 'Interrupted after' else 'Trained'} {nrow(history$metrics)} epoch{?s} on {.val {history$device}} in {prettyunits(seconds)}."
   ))
-  if (folder$chosen) {
-    inform(verbose, c(i = "The model is in {.path {path}}; choose the folder with {.arg model.dir}."))
-  }
+  kept <- keep_model(model, folder, input, verbose, call = call)
   list(embedding = embedding,
-       record = list(model = path, history = history, features = as.character(facts$genes)))
+       record = new_record(kept, history, as.character(facts$genes), input))
 }
 
 prettyunits <- function(seconds) {
   if (seconds < 60) sprintf("%.1f s", seconds)
   else sprintf("%d min %02d s", as.integer(seconds %/% 60), as.integer(seconds %% 60))
-}
-
-# Where the model goes: the user's folder, or one of ours that is never used twice.
-model_folder <- function(model.dir, name, overwrite, call = caller_env()) {
-  check_string(model.dir, "model.dir", null = TRUE, call = call)
-  if (is.null(model.dir)) {
-    parent <- getOption("scsystems.model.dir",
-                        file.path(tools::R_user_dir("scsystems", "data"), "models"))
-    stamp <- format(Sys.time(), "%Y%m%d-%H%M%S")
-    tail <- basename(tempfile(""))
-    path <- file.path(parent, paste(gsub("[^A-Za-z0-9]+", "-", name), stamp, tail, sep = "-"))
-  } else {
-    path <- path.expand(model.dir)
-    if (dir.exists(path) && length(dir(path, all.files = TRUE, no.. = TRUE)) && !overwrite) {
-      abort_input(c(
-        "{.arg model.dir}: {.path {path}} is there already and is not empty.",
-        i = "Choose another folder, or use {.code overwrite = TRUE}."
-      ), call = call)
-    }
-  }
-  parent <- dirname(path)
-  made <- dir.exists(parent) || dir.create(parent, recursive = TRUE, showWarnings = FALSE)
-  if (!made || file.access(parent, 2) != 0) {
-    abort_input(c("{.arg model.dir}: {.path {parent}} cannot be written to.",
-                  i = "Choose another folder with {.arg model.dir}."), call = call)
-  }
-  list(path = path, chosen = is.null(model.dir))
 }

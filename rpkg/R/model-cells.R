@@ -1,33 +1,5 @@
 # Cells that go to a saved model. `model` are the facts of LoadSysVI().
 
-holds_cells <- function(object) is(object, "Seurat") || is(object, "SingleCellExperiment")
-
-# Where the cells of an object are: genes, obs, and `get`, which gives a layer (genes x cells) or
-# NULL. `assay` is a Seurat object's assay or a SingleCellExperiment's assay.type.
-cells_source <- function(object, assay = NULL, call = caller_env()) {
-  if (is(object, "Seurat")) {
-    rlang::check_installed("SeuratObject")
-    assay <- seurat_assay(object, assay, call = call)
-    return(list(
-      genes = rownames(object[[assay]]), obs = object[[]], wanted = "data",
-      get = function(layer) assay_matrix(object[[assay]], layer),
-      where = cli::format_inline("assay {.val {assay}}")
-    ))
-  }
-  if (is(object, "SingleCellExperiment")) {
-    rlang::check_installed("SingleCellExperiment")
-    check_names(colnames(object), "cell", "Give every cell a name of its own.", call = call)
-    columns <- SummarizedExperiment::colData(object)
-    obs <- plain_columns(columns, colnames(object))
-    return(list(
-      genes = rownames(object), obs = obs, wanted = assay %||% "logcounts",
-      get = function(layer) sce_layer(object, layer), where = "the object"
-    ))
-  }
-  abort_input(c("Expected a Seurat object or a SingleCellExperiment.",
-                x = "Found {.obj_type_friendly {object}}."), call = call)
-}
-
 # Refuse cells that the model cannot take. A query may lack genes, which are filled in, and have
 # new levels of covariates.
 check_fits <- function(model, genes, obs, where, query = FALSE, call = caller_env()) {
@@ -82,22 +54,30 @@ check_fits <- function(model, genes, obs, where, query = FALSE, call = caller_en
   invisible()
 }
 
-# Python's AnnData of an object's cells, with the genes and columns that the model reads and the
+# Python's AnnData of the cells of a source, with the genes and columns that the model reads and the
 # columns in `extra`.
-model_cells <- function(object, model, assay = NULL, extra = NULL, query = FALSE,
-                        target_sum = 1e4, verbose = FALSE, call = caller_env()) {
-  source <- cells_source(object, assay, call = call)
-  check_fits(model, source$genes, source$obs, source$where, query = query, call = call)
+model_cells <- function(source, model, extra = NULL, verbose = FALSE, call = caller_env()) {
   check_columns(extra, "labels", source$obs, "the cells' metadata", call = call)
+  data <- model_expression(source, model, verbose = verbose, call = call)
+  send_to_model(data, source, model, extra, call = call)
+}
+
+# Expression of cells that fit the model, on its scale.
+model_expression <- function(source, model, query = FALSE, target_sum = NULL, verbose = FALSE,
+                             call = caller_env()) {
+  check_fits(model, source$genes, source$obs, source$where, query = query, call = call)
   # the first genes go along so that messages can show how genes are named
   chosen <- source$genes %in% model$genes | seq_along(source$genes) <= 3
-  data <- log_or_counts(source$get, wanted = source$wanted, counts = "counts",
-                        features = source$genes[chosen], verbose = verbose, where = source$where,
-                        call = call)
+  read_expression(source, source$genes[chosen], by = c(model$system, names(model$covariates)),
+                  target_sum = target_sum, model = model$input %||% unknown_input,
+                  verbose = verbose, call = call)
+}
+
+send_to_model <- function(data, source, model, extra = NULL, call = caller_env()) {
   data$obs <- source$obs[colnames(data$matrix), , drop = FALSE]
   settings <- list(
     system = model$system, covariates = c(names(model$covariates), extra),
-    control = list(continuous_covariates = model$continuous_covariates, target_sum = target_sum)
+    control = list(continuous_covariates = model$continuous_covariates)
   )
   send_expression(data, settings, call = call)
 }

@@ -64,18 +64,13 @@ per_species <- function(value, species, name, call = caller_env()) {
 }
 
 # Where one species' cells are, and which columns they need. `columns` are the names of columns
-# with labels and batches, NULL where there are none.
-species_source <- function(objects, species, settings,
+# with labels and batches, NULL where there are none. `input` is what a model was trained on.
+species_source <- function(objects, species, settings, input = NULL,
                            is_context = species == names(objects)[[1]], call = caller_env()) {
   assay <- per_species(settings$assay, species, "assay", call = call)
   object <- objects[[species]]
   where <- cli::format_inline("the metadata of {.val {species}}")
-  if (is(object, "Seurat")) {
-    assay <- seurat_assay(object, assay, needs = "scSpecies needs raw counts", call = call)
-  }
-  source <- cells_source(object, assay, call = call)
-  source$assay <- assay
-  source$layer <- if (is(object, "Seurat")) "counts" else source$wanted
+  source <- counts_source(object, assay, input, species, call = call)
   labels <- if (is_context) settings$labels
             else target_label(settings, species, source$obs, call = call)
   batch <- per_species(settings$batch, species, "batch", call = call)
@@ -129,29 +124,42 @@ send_species <- function(source, species, genes = NULL, call = caller_env()) {
   )
 }
 
-# Raw counts, genes x cells, with names of their own.
+# A source of which the counts are read, in `layer`.
+counts_source <- function(object, assay, input, species, call = caller_env()) {
+  if (is(object, "SingleCellExperiment") && is.null(assay)) {
+    found <- SummarizedExperiment::assayNames(object)
+    assay <- c(intersect(input$assay, found), "counts")[[1]]
+  }
+  source <- cells_source(object, assay, input, needs = "scSpecies needs raw counts", call = call)
+  source$layer <- if (is(object, "Seurat")) "counts" else source$wanted
+  source
+}
+
+# Raw counts of all cells, genes x cells, with names of their own.
 species_counts <- function(source, species, call = caller_env()) {
   counts <- source$get(source$layer)
-  if (is.null(counts)) {
-    abort_input(c("{.val {species}}: there are no counts in {source$where}.",
-                  x = "Looked for {.val {source$layer}}.",
+  lacking <- setdiff(source$cells, colnames(counts))
+  if (length(lacking)) {
+    abort_input(c("{.val {species}}: there are no counts in {source$where}{if (!is.null(counts)) ' for {length(lacking)} of {length(source$cells)} cells' else ''}.",
+                  x = "Looked for {.val {source$layer}}{if (!is.null(counts)) paste0(' of ', lacking[[1]]) else ''}.",
                   i = "Name the assay that holds them."), call = call)
   }
   counts <- plain_matrix(counts, call = call)
   check_names(rownames(counts), "gene", "Give every gene a name of its own.", call = call)
   check_names(colnames(counts), "cell", "Give every cell a name of its own.", call = call)
   check_expression(counts, call = call)
-  if (!looks_like_counts(counts)) {
-    values <- stored_values(counts)
-    broken <- utils::head(values[values != round(values)], 1)
-    abort_input(c(
-      "{.val {species}}: {source$where} does not hold raw counts, which scSpecies needs.",
-      x = if (length(broken)) "There are values with fractions, such as {signif(broken, 4)}."
-          else "No count is above one.",
-      i = "Name the assay that holds the counts as they came, before any normalization."
-    ), call = call)
-  }
-  counts
+  whole <- whole_cells(counts, call = call)
+  broken <- colnames(counts)[whole %in% FALSE]
+  if (!length(broken) && any(stored_values(counts) > 1)) return(counts)
+  values <- stored_values(counts[, utils::head(broken, 1), drop = FALSE])
+  values <- values[values != round(values)]
+  abort_input(c(
+    "{.val {species}}: {source$where} does not hold raw counts, which scSpecies needs.",
+    x = if (length(broken)) "{length(broken)} of {ncol(counts)} cells have values with fractions, such as {signif(values[[1]], 4)} in {.val {broken[[1]]}}."
+        else "No count is above one.",
+    i = "Name the assay that holds the counts as they came, before any normalization.",
+    i = if (length(broken)) "Counts that were corrected for ambient RNA can be rounded: {.code round()}."
+  ), call = call)
 }
 
 # The orthologue table of every target, as Python takes it.

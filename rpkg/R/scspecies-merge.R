@@ -24,8 +24,8 @@ merge_species <- function(result, sources, call = caller_env()) {
   obs <- bind_columns(obs)
   obs$species <- factor(obs$species, levels = names)
   shared <- list(embedding = do.call(rbind, unname(embeddings)),
-                 record = list(model = result$model, history = result$history,
-                               features = rownames(counts), method = "scspecies"))
+                 record = new_record(result[c("model", "made")], result$history,
+                                     rownames(counts), NULL, method = "scspecies"))
   if (is(objects[[1]], "Seurat")) merged_seurat(counts, data, obs, shared, result$reduction)
   else merged_sce(counts, data, obs, shared, result$reduction)
 }

@@ -25,7 +25,8 @@ run_scspecies <- function(objects, orthologues, settings, call = caller_env()) {
     train = species_train_arguments(settings$max.epochs, control), device = settings$device,
     callback = if (settings$verbose) python_callback(species_reporter(species)), .call = call
   )
-  trained <- keep_scspecies(handle, species, folder, started, settings, call = call)
+  trained <- keep_scspecies(handle, species, folder, lapply(sources, species_input), started,
+                            settings, call = call)
   finish_scspecies(handle, trained, objects, sources, genes, settings, call = call)
 }
 
@@ -46,7 +47,8 @@ add_scspecies <- function(before, new, orthologues, settings, call = caller_env(
   })
   check_targets_free(new, sources, settings, call = call)
   folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
-  opened <- open_scspecies(before$model, old, before$assays, device = settings$device, call = call)
+  record <- scspecies_record(before, call = call)
+  opened <- open_scspecies(record, old, before$assays, device = settings$device, call = call)
   tables <- species_tables(orthologues, c(context, names(new)), control$orthologues, call = call)
   # all of the context's genes, not the model's only
   full <- send_all(c(opened$sources[context], sources), call = call)
@@ -63,22 +65,26 @@ add_scspecies <- function(before, new, orthologues, settings, call = caller_env(
     train = species_train_arguments(settings$max.epochs, control), device = settings$device,
     callback = if (settings$verbose) python_callback(species_reporter(names(new))), .call = call
   )
-  trained <- keep_scspecies(handle, names(new), folder, started, settings, call = call)
+  inputs <- lapply(c(opened$sources, sources), species_input)
+  trained <- keep_scspecies(handle, names(new), folder, inputs, started, settings, call = call)
   finish_scspecies(handle, trained, c(old, new), c(opened$sources, sources), genes, settings,
                    call = call)
 }
 
-# Save a model, of which `species` were trained just now; its facts, folder and history.
-keep_scspecies <- function(handle, species, folder, started, settings, call = caller_env()) {
+# Save a model, of which `species` were trained just now; its facts, folder, inputs (by species) and
+# history.
+keep_scspecies <- function(handle, species, folder, inputs, started, settings,
+                           call = caller_env()) {
   facts <- species_facts(handle, call = call)
   check_all_trained(facts, call = call)
-  path <- reticulate::py_to_r(
-    call_bridge("save_model", handle, folder$path, overwrite = settings$overwrite, .call = call)
-  )
   seconds <- as.double(Sys.time() - started, units = "secs")
-  say_trained(facts$parts[species], facts$device, seconds, path, folder$chosen, settings$verbose)
-  list(facts = facts, path = path, history = new_species_history(facts, seconds))
+  say_trained(facts$parts[species], facts$device, seconds, settings$verbose)
+  kept <- keep_model(handle, folder, inputs, settings$verbose, call = call)
+  list(facts = facts, kept = kept, inputs = inputs, history = new_species_history(facts, seconds))
 }
+
+# What is kept of where a species' counts were.
+species_input <- function(source) list(object = source$object, assay = source$assay)
 
 check_species_settings <- function(settings, call = caller_env()) {
   check_string(settings$labels, "labels", call = call)
@@ -220,14 +226,11 @@ check_all_trained <- function(facts, call = caller_env()) {
   ), class = c("scsystems_not_trained_error", "scsystems_error"), call = call)
 }
 
-say_trained <- function(parts, device, seconds, path, chosen, verbose) {
+say_trained <- function(parts, device, seconds, verbose) {
   epochs <- vapply(parts, function(part) length(part$epoch), 0L)
   text <- paste(paste0(names(epochs), ": ", epochs, " epochs"), collapse = ", ")
   interrupted <- any(vapply(parts, function(part) part$interrupted, NA))
   inform(verbose, c(v = "{if (interrupted) 'Interrupted' else 'Trained'} ({text}) on {.val {device}} in {prettyunits(seconds)}."))
-  if (chosen) {
-    inform(verbose, c(i = "The model is in {.path {path}}; choose the folder with {.arg model.dir}."))
-  }
 }
 
 # Fetch what a trained model says and put it into the objects.
@@ -249,8 +252,8 @@ finish_scspecies <- function(handle, trained, objects, sources, genes, settings,
   for (name in names(objects)) {
     embedding <- reticulate::py_to_r(call_bridge("species_latent", handle, name, .call = call))
     rownames(embedding) <- facts$parts[[name]]$cells
-    record <- list(model = trained$path, history = trained$history[name],
-                   features = facts$parts[[name]]$genes, method = "scspecies", species = name)
+    record <- new_record(trained$kept, trained$history[name], facts$parts[[name]]$genes,
+                         trained$inputs[[name]], method = "scspecies", species = name)
     objects[[name]] <- write_species(objects[[name]], list(embedding = embedding, record = record),
                                      cells[[name]], sources[[name]]$assay, settings)
   }
@@ -259,7 +262,7 @@ finish_scspecies <- function(handle, trained, objects, sources, genes, settings,
     cells = stack_frames(cells, NULL), similarity = stack("similarity"),
     differential = stack("differential"), prototypes = stack("prototypes"), genes = genes,
     species = names(objects), labels = settings$labels, reduction = settings$name,
-    model = trained$path, assays = lapply(sources, function(source) source$assay),
+    model = trained$kept$model, made = trained$kept$made, assays = lapply(sources, function(source) source$assay),
     history = trained$history
   ), class = "scspecies")
   if (settings$merge) result["merged"] <- list(merge_species(result, sources, call = call))

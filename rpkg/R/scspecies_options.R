@@ -142,7 +142,7 @@ species_train_arguments <- function(max.epochs, control) {
   utils::modifyList(drop_null(list(
     max_epochs = whole_or_null(max.epochs), batch_size = whole_or_null(control$batch_size),
     n_threads = whole_or_null(control$n_threads), lr = control$lr,
-    checkpoint_dir = control$checkpoint_dir
+    checkpoint_dir = whole_path(control$checkpoint_dir)
   )), further)
 }
 

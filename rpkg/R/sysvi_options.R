@@ -42,7 +42,8 @@
 #'   system before intersecting (`NULL` for the preset's: 2,000, with `"paper"` 3,000), and the
 #'   smallest number of cells per system a gene has to be found in.
 #' @param give_mean Whether a cell is represented by the mean of its posterior or by one draw.
-#' @param target_sum When counts have to be normalized: the total every cell is scaled to.
+#' @param target_sum When counts have to be normalized: the total every cell is scaled to. `NULL` for
+#'   10,000 or, where cells go to a trained model, what its cells were scaled to.
 #' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
 #' @param model,train,plan,features Named lists of any further arguments of Python's
 #'   `SysVI(...)`, `SysVI.train(...)`, its `plan_kwargs`, and `pp.select_features(...)`.
@@ -64,7 +65,7 @@ sysvi_options <- function(preset = c("default", "paper"),
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
                           weight_decay = NULL, kl_weight = NULL,
                           n_top_genes = NULL, min_cells = 20, give_mean = TRUE,
-                          target_sum = 1e4, checkpoint_dir = NULL, model = list(),
+                          target_sum = NULL, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
   preset <- rlang::arg_match(preset)
   prior <- rlang::arg_match(prior)
@@ -89,7 +90,7 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE, null = TRUE)
   check_number(min_cells, "min_cells", min = 0, whole = TRUE)
   check_flag(give_mean, "give_mean")
-  check_number(target_sum, "target_sum", min = 1)
+  check_number(target_sum, "target_sum", min = 1, null = TRUE)
   check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)
   for (name in c("model", "train", "plan", "features")) check_named_list(get(name), name)
   structure(mget(names(formals())), class = "sysvi_options")
@@ -153,7 +154,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
     batch_size = if (!is.null(control$batch_size)) as.integer(control$batch_size),
     n_threads = if (!is.null(control$n_threads)) as.integer(control$n_threads),
     early_stopping = control$early_stopping,
-    checkpoint_dir = control$checkpoint_dir,
+    checkpoint_dir = whole_path(control$checkpoint_dir),
     seed = as.integer(seed),
     plan_kwargs = plan
   )), further)

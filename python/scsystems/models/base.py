@@ -86,6 +86,8 @@ class TrainedState:
     net: nn.Module
     _history: History
     _stopped: Stopped | None
+    # what the door that the cells came through keeps with the model, such as the assay in R; JSON
+    notes: dict[str, Any]
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:

@@ -17,14 +17,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import cpu_count
+from scipy import sparse
 
 import scsystems as scs
-from scsystems.errors import InputError
+from scsystems.data.scale.record import PREPARATION
+from scsystems.errors import InputError, ModelFileError
+from scsystems.files import check_folder
 from scsystems.models.sysvi import presets
 from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.evaluation import batch_strength, evaluate, tune  # noqa: F401
 from scsystems.r.examples import pancreas, pancreas_by_species  # noqa: F401
+from scsystems.r.expression import judge_anndata, judge_expression, normalize  # noqa: F401
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.saved import (  # noqa: F401
     decode,
@@ -66,7 +70,8 @@ def make_anndata(
     cells: list[str],
     genes: list[str],
     totals: Any = None,
-    target_sum: float = 1e4,
+    target_sum: float | None = None,
+    base: float | None = None,
 ) -> Any:
     """Build an AnnData from what R sent.
 
@@ -79,16 +84,20 @@ def make_anndata(
     cells, genes
         Names.
     totals
-        When the matrix holds counts: every cell's total over all its genes (float64). The
-        counts are then scaled to ``target_sum`` per cell and log1p-transformed in place.
-    target_sum
-        The total that every cell is scaled to.
+        Where cells hold counts: their totals over all genes, NaN for the others; these are
+        normalized here, see :func:`scsystems.r.expression.normalize`.
+    target_sum, base
+        The scale of all cells then; NaN where it is not known.
     """
     from anndata import AnnData
 
     x = values.matrix_from_parts(matrix)
     if totals is not None:
-        _normalize(x, np.asarray(totals, dtype=np.float64), target_sum)
+        normalize(x, np.array(totals, dtype=np.float64), target_sum, base)
+    uns = {}
+    if target_sum is not None and np.isfinite(target_sum) and abs(base - np.e) < 1e-9:
+        # where the model looks what expression was normalized to
+        uns[PREPARATION] = {"settings": {"target_sum": float(target_sum)}}
     with warnings.catch_warnings():
         # Doubled names are refused by the model with a message of our own.
         warnings.filterwarnings("ignore", message=".*names are not unique")
@@ -96,18 +105,8 @@ def make_anndata(
             X=x,
             obs=values.frame_from_parts(obs, list(cells)),
             var=pd.DataFrame(index=pd.Index(list(genes), dtype=object)),
+            uns=uns,
         )
-
-
-def _normalize(x: Any, totals: np.ndarray, target_sum: float) -> None:
-    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-    scale = scale.astype(np.float32)
-    if isinstance(x, np.ndarray):
-        x *= scale[:, None]
-        np.log1p(x, out=x)
-    else:
-        x.data *= np.repeat(scale, np.diff(x.indptr))
-        np.log1p(x.data, out=x.data)
 
 
 @guarded
@@ -136,17 +135,15 @@ def anndata_for_training(adata: Any, layer: str | None, features: list[str] | No
 
 
 @guarded
-def looks_like_counts(adata: Any) -> bool:
-    """Whether an AnnData's matrix holds counts."""
-    return bool(scs.pp.looks_like_counts(adata.X))
-
-
-@guarded
-def normalize(adata: Any, source: Any, layer: str | None, target_sum: float = 1e4) -> None:
-    """Scale and log1p-transform counts in place; totals are over all genes of ``source``."""
+def normalize_anndata(
+    adata: Any, source: Any, layer: str | None, raw: np.ndarray, target_sum: float, base: float
+) -> None:
+    """Normalize the cells marked as ``raw`` in place; totals are over all genes of ``source``."""
     counts = source.X if layer is None else source.layers[layer]
-    adata.X = adata.X.astype(np.float32)
-    _normalize(adata.X, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), target_sum)
+    totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    x = adata.X
+    adata.X = sparse.csr_matrix(x, dtype=np.float32) if sparse.issparse(x) else x.astype(np.float32)
+    normalize(adata.X, np.where(np.asarray(raw, bool), totals, np.nan), target_sum, base)
 
 
 @guarded
@@ -235,8 +232,21 @@ def describe(model: Any) -> dict[str, Any]:
 
 
 @guarded
-def save_model(model: Any, path: str, overwrite: bool = False) -> str:
-    """Save a model and return the folder's full path."""
+def holds_model(path: str) -> bool:
+    """Whether there is a model in a folder, which may be replaced by another."""
+    try:
+        check_folder(path, overwrite=True)
+    except ModelFileError:
+        return False
+    return True
+
+
+@guarded
+def save_model(
+    model: Any, path: str, overwrite: bool = False, notes: Mapping[str, Any] | None = None
+) -> str:
+    """Save a model, with what R notes of its making, and return the folder's full path."""
+    model.notes = values.plain(notes or {})
     model.save(path, overwrite=overwrite)
     return str(Path(path).resolve())
 
@@ -250,6 +260,7 @@ def store_in_anndata(
     record = dict(record)
     record["features"] = np.array(list(record["features"]), dtype=object)
     record["history"] = {name: np.array(column) for name, column in record["history"].items()}
+    record["input"] = dict(record["input"])
     adata.uns[RECORDS] = {**adata.uns.get(RECORDS, {}), key: record}
 
 

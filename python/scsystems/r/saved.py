@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import scsystems as scs
+from scsystems.durable.typed import typed
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.training import for_r
+
+
+@dataclass(frozen=True)
+class Input:
+    """What R read and how it was scaled; see ``scale.R``."""
+
+    object: str
+    assay: str | None = None
+    normalized: bool = False
+    target_sum: float | None = None
+    base: float | None = None
+
+
+def notes_of(model: Any) -> dict[str, Any]:
+    """What R noted with a model: when it was ``made``, and the ``input``, by species for ScSpecies."""
+    made = typed(float | None, model.notes.get("made"), "notes.made")
+    found, name = model.notes.get("input"), "notes.input"
+    if found is None:
+        return {"made": made}
+    if isinstance(model, scs.SysVI):
+        return {"made": made, "input": asdict(typed(Input, found, name))}
+    by_species = typed(dict[str, Input], found, name)
+    return {"made": made, "input": {k: asdict(v) for k, v in by_species.items()}}
 
 
 @guarded
@@ -35,6 +60,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "seed": int(model._arguments["seed"]),
         "cells": int(model._n_cells),
         "trained": bool(model.is_trained),
+        "notes": notes_of(model),
         "trained_on": str(model._train_facts.get("device", "unknown")),
     }
 

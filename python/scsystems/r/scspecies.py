@@ -16,6 +16,7 @@ from scsystems.models.scspecies.species import homologues
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood
+from scsystems.r.saved import notes_of
 from scsystems.r.training import for_r
 from scsystems.threads import torch_threads_kept
 
@@ -151,6 +152,7 @@ def describe_scspecies(model: Any) -> dict[str, Any]:
         "seed": int(settings["seed"]),
         "device": str(next(parts[0].net.parameters()).device),
         "version": scs.__version__,
+        "notes": notes_of(model),
         "parts": {part.name: _facts(model, part) for part in parts},
     }
 

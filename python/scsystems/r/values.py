@@ -158,3 +158,14 @@ def frame_from_parts(columns: Mapping[str, Mapping[str, Any]], names: list[str])
 def frame_to_parts(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Take a data frame apart into the parts of its columns."""
     return {str(name): column_to_parts(frame[name]) for name in frame.columns}
+
+
+def plain(value: Any) -> Any:
+    """What R sent as JSON can hold it: no NaN, no numpy."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -21,7 +21,8 @@ simulated_counts <- function(cells = 40, genes = 60, seed = 1) {
 }
 
 log_normalized <- function(counts, target = 1e4) {
-  counts@x <- log1p(counts@x / rep(Matrix::colSums(counts), diff(counts@p)) * target)
+  scale <- target / Matrix::colSums(counts)
+  counts@x <- log1p(counts@x * rep(scale, diff(counts@p)))
   counts
 }
 
@@ -59,4 +60,27 @@ quick <- function(object, ..., features = all_genes, max.epochs = 2, verbose = F
                   control = small_options()) {
   RunSysVI(object, "species", ..., features = features, max.epochs = max.epochs,
            verbose = verbose, control = control, dims = 4)
+}
+
+# What is said while code runs, and its value.
+said_by <- function(code) {
+  said <- character()
+  value <- withCallingHandlers(code, message = function(m) {
+    said <<- c(said, conditionMessage(m))
+    invokeRestart("muffleMessage")
+  })
+  list(value = value, said = gsub("\\s+", " ", paste(said, collapse = " ")))
+}
+
+# Cells by their numbers, whatever the class.
+embedding_of <- function(object, name = NULL) {
+  if (is(object, "Seurat")) {
+    embedding <- SeuratObject::Embeddings(object, if (is.null(name)) "sysvi" else name)
+    return(unname(embedding[paste0("cell", seq_len(ncol(object))), ]))
+  }
+  if (is(object, "SingleCellExperiment")) {
+    return(unname(SingleCellExperiment::reducedDim(object, if (is.null(name)) 1 else name)))
+  }
+  name <- if (is.null(name)) "X_sysvi" else name
+  unname(reticulate::py_to_r(reticulate::py_get_item(object$obsm, name)))
 }

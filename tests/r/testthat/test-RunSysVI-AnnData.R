@@ -1,7 +1,3 @@
-embedding_of <- function(adata, name = "X_sysvi") {
-  unname(reticulate::py_to_r(reticulate::py_get_item(adata$obsm, name)))
-}
-
 test_that("an AnnData gets an entry of obsm, and agrees with the Seurat method", {
   adata <- anndata_object()
   result <- quick(adata, covariates = "donor")

@@ -44,7 +44,9 @@ test_that("what is wrong with the object is said and the object is unchanged", {
   sce <- sce_object()
   done <- quick(sce)
   expect_refused(quick(done), message = "SYSVI.*already", object = done)
-  expect_refused(quick(sce, assay.type = "none", covariates = "absent"), message = "absent",
+  expect_refused(quick(sce, covariates = "absent"), message = "absent", object = sce)
+  # an assay that is named has to be there, even when there are counts
+  expect_refused(quick(sce, assay.type = "none"), message = "no assay.*none.*counts.*logcounts",
                  object = sce)
   bare <- sce
   SummarizedExperiment::assay(bare, "counts") <- NULL

@@ -30,6 +30,7 @@ class Assembly:
 
     def _prepare(self, settings: dict[str, Any]) -> None:
         self._settings = settings
+        self.notes: dict[str, Any] = {}
         self._context: Part
         self._targets: dict[str, Part] = {}
         self._prototypes: np.ndarray | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,7 @@ class Saved:
 
     arguments: dict[str, Any]
     parts: list[SavedPart]
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
@@ -115,7 +116,7 @@ def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
         )
     if model._prototypes is not None:
         tensors["prototypes"] = torch.as_tensor(model._prototypes)
-    facts = {"arguments": model._settings, "parts": records}
+    facts = {"arguments": model._settings, "parts": records, "notes": model.notes}
     save_model(model, dir_path, tensors, facts, overwrite)
 
 
@@ -129,6 +130,7 @@ def load(cls: type[ScSpecies], dir_path: str | Path) -> ScSpecies:
         raise ModelFileError(f"{where} tells of no species. Expected the context at least.")
     model = cls.__new__(cls)
     model._prepare(_settings(cls, saved.arguments, where))
+    model.notes = saved.notes
     context = saved.parts[0]
     parts = [
         _part(number, part, context, tensors, dir_path) for number, part in enumerate(saved.parts)

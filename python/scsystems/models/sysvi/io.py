@@ -56,6 +56,7 @@ class Saved:
     n_cells: int
     training: dict[str, Any] = field(default_factory=dict)
     query: QueryTraining | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class FilesMixin(TrainedState):
@@ -105,6 +106,7 @@ class FilesMixin(TrainedState):
             self._n_cells,
             self._train_facts,
             self._query,
+            self.notes,
         )
         cells = {CELLS_FILE: lambda path: write_anndata(self.adata, path)} if save_anndata else {}
         record = {**vars(facts), "schema": facts.schema.to_json()}
@@ -170,6 +172,7 @@ class FilesMixin(TrainedState):
         self._n_cells = saved.n_cells
         self._train_facts = saved.training
         self._query = saved.query
+        self.notes = saved.notes
 
     def _read_scvi(self, dir_path: Path) -> None:
         """What scvi-tools' SysVI saved; its training history is not kept."""

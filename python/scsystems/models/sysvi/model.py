@@ -326,6 +326,7 @@ class SysVI(
         self._history: dict[str, list[tuple[int, float]]] = {}
         self._stopped: str | None = None
         self._train_facts: dict[str, Any] = {}
+        self.notes = {}
         # what trains when this model maps a query; None for a model of its own
         self._query: QueryTraining | None = None
 
