@@ -74,8 +74,8 @@ def check_rds(path: str | Path) -> None:
             holds_promise = _Scanner(file).scan()
     except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, struct.error) as error:
         raise InputError(
-            f"{path} could not be read ({str(error) or 'it ends too early'}). Expected an undamaged file that saveRDS() "
-            "of R wrote."
+            f"{path} could not be read ({str(error) or 'it ends too early'}). Expected an undamaged file that "
+            "saveRDS() of R wrote."
         ) from error
     if holds_promise:
         raise InputError(
