@@ -92,7 +92,7 @@ test_that("an empty intersection of highly variable genes is refused", {
     SeuratObject::CreateAssayObject(data = methods::as(matrix, "CsparseMatrix")),
     meta.data = object[[]]
   ))
-  expect_refused(quick(object, features = NULL), message = "in every system", object = object)
+  expect_refused(quick(object, features = NULL), message = "of every system.*same gene names", object = object)
 })
 
 test_that("fewer cells than a minibatch are one minibatch, with a warning", {
