@@ -156,6 +156,14 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
         "cli": "scanpy.pp.log1p before writing the file",
     },
+    "share genes": {
+        "python": "Species with their own names are put together by scsystems.pp.prepare() with "
+        "orthologues=.",
+        "r": "Give genes of all species the names of one, by a table of one-to-one orthologues, before "
+        "the objects are merged; or use RunScSpecies(), where every species keeps its own.",
+        "cli": "Species with their own names are put together by scsystems.pp.prepare() with "
+        "orthologues= before writing the file.",
+    },
     "unique genes": {
         "python": "Call adata.var_names_make_unique().",
         "r": "Give every gene a name of its own.",

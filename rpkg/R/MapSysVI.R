@@ -171,6 +171,7 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
   source <- cells_source(query, assay, facts$input, call = call)
   if (!is.null(reference)) {
     there <- cells_source(reference, NULL, facts$input, argument = "reference", call = call)
+    check_fits(facts, there$genes, there$obs, there$where, call = call)
     check_labeled(there, settings, call = call)
     labeled <- model_cells(there, facts, extra = settings$labels, verbose = verbose, call = call)
   }

@@ -31,10 +31,8 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
   source <- anndata_source(object, layer, facts)
   logs <- judge_anndata(source, object, layer, c(system, covariates))
   plan <- decide_scale(logs, logs, source, control$target_sum, NULL, verbose)
-  if (length(plan$raw)) {
-    call_bridge("normalize_anndata", adata, object, layer, buffer(source$cells %in% plan$raw),
-                plan$scale$target_sum, plan$scale$base)
-  }
+  call_bridge("scale_anndata", adata, object, layer, buffer(source$cells %in% plan$raw),
+              plan$scale$target_sum, plan$scale$base)
   result <- fit_anndata(adata, source$cells, settings, folder, plan$input)
   record <- result$record
   call_bridge("store_in_anndata", object, name, result$embedding, list(

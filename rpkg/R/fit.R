@@ -19,7 +19,19 @@ training_data <- function(source, settings, where, call = caller_env()) {
                           target_sum = settings$control$target_sum, verbose = settings$verbose,
                           call = call)
   data$obs <- source$obs[colnames(data$matrix), , drop = FALSE]
+  if (!is.null(settings$features)) check_expressed(data, settings$system, call = call)
   data
+}
+
+# Features that a whole system lacks are names that it does not use.
+check_expressed <- function(data, system, call = caller_env()) {
+  filled <- tapply(colSums(data$matrix), category(data$obs[[system]]), sum)
+  silent <- names(filled)[filled %in% 0]
+  if (!length(silent)) return(invisible())
+  abort_input(c("{.arg features}: none of the {nrow(data$matrix)} gene{?s} is found in any cell of {.val {silent}}.",
+                x = "For example {.val {utils::head(rownames(data$matrix), 3)}}.",
+                i = "The systems need the same gene names: translate them by one-to-one orthologues first."),
+              call = call)
 }
 
 check_settings <- function(settings, call = caller_env()) {

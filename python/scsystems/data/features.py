@@ -66,12 +66,13 @@ def select_features(
             f"Genes are chosen by log-normalized values, but {words.expression(layer)} looks like counts. "
             f"Use {words.word('prepare')} first."
         )
+    expressed = {
+        name: n_cells_with(matrix_of(cells, layer)) > min_cells for name, cells in systems.items()
+    }
+    _check_shared(adata.var_names, expressed, min_cells)
     chosen = {}
     for name, cells in systems.items():
-        matrix = sparse.csr_matrix(matrix_of(cells, layer))
-        often = n_cells_with(matrix) > min_cells
-        if not often.any():
-            raise InputError(f"No gene is in more than min_cells={min_cells} cells of {name!r}.")
+        matrix, often = sparse.csr_matrix(matrix_of(cells, layer)), expressed[name]
         part = AnnData(
             matrix[:, often],
             obs=cells.obs[[] if batch_key is None else [batch_key]],
@@ -89,6 +90,20 @@ def n_cells_with(matrix) -> np.ndarray:
     if sparse.issparse(matrix):
         return np.asarray((matrix > 0).sum(axis=0)).ravel()
     return np.count_nonzero(np.asarray(matrix), axis=0)
+
+
+def _check_shared(names: pd.Index, expressed: Mapping[str, np.ndarray], min_cells: int) -> None:
+    """Refuse systems without a gene in common, as species with their own gene names are."""
+    for system, often in expressed.items():
+        if not often.any():
+            raise InputError(f"No gene is in more than min_cells={min_cells} cells of {system!r}.")
+    if np.logical_and.reduce(list(expressed.values())).any():
+        return
+    examples = "; ".join(f"{system!r} has {head(names[o], 3)}" for system, o in expressed.items())
+    raise InputError(
+        f"No gene is in more than min_cells={min_cells} cells of every system: {examples}. Expected the same gene "
+        f"names in all systems. {words.word('share genes')}"
+    )
 
 
 @torch_threads_kept()

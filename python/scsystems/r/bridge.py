@@ -20,7 +20,6 @@ from joblib import cpu_count
 from scipy import sparse
 
 import scsystems as scs
-from scsystems.data.scale.record import PREPARATION
 from scsystems.errors import InputError, ModelFileError
 from scsystems.files import check_folder
 from scsystems.models.sysvi import presets
@@ -56,6 +55,8 @@ from scsystems.r.scspecies import (  # noqa: F401
 )
 from scsystems.r.training import for_r
 
+# key of uns where pp.prepare notes how it normalized
+PREPARATION = "preparation"
 # key of uns under which an AnnData keeps the records of its embeddings
 RECORDS = "scsystems"
 
@@ -94,10 +95,6 @@ def make_anndata(
     x = values.matrix_from_parts(matrix)
     if totals is not None:
         normalize(x, np.array(totals, dtype=np.float64), target_sum, base)
-    uns = {}
-    if target_sum is not None and np.isfinite(target_sum) and abs(base - np.e) < 1e-9:
-        # where the model looks what expression was normalized to
-        uns[PREPARATION] = {"settings": {"target_sum": float(target_sum)}}
     with warnings.catch_warnings():
         # Doubled names are refused by the model with a message of our own.
         warnings.filterwarnings("ignore", message=".*names are not unique")
@@ -105,8 +102,14 @@ def make_anndata(
             X=x,
             obs=values.frame_from_parts(obs, list(cells)),
             var=pd.DataFrame(index=pd.Index(list(genes), dtype=object)),
-            uns=uns,
+            uns=_scale_notes(target_sum, base),
         )
+
+
+def _scale_notes(target_sum: float | None, base: float | None) -> dict[str, Any]:
+    """Where a model looks for what its expression was normalized to, as ``pp.prepare`` notes it."""
+    known = target_sum is not None and np.isfinite(target_sum) and abs(base - np.e) < 1e-9
+    return {PREPARATION: {"settings": {"target_sum": float(target_sum)}}} if known else {}
 
 
 @guarded
@@ -135,10 +138,16 @@ def anndata_for_training(adata: Any, layer: str | None, features: list[str] | No
 
 
 @guarded
-def normalize_anndata(
+def scale_anndata(
     adata: Any, source: Any, layer: str | None, raw: np.ndarray, target_sum: float, base: float
 ) -> None:
-    """Normalize the cells marked as ``raw`` in place; totals are over all genes of ``source``."""
+    """Normalize the cells marked as ``raw`` in place, and note the scale of all.
+
+    Totals are over all genes of ``source``.
+    """
+    adata.uns.update(_scale_notes(target_sum, base))
+    if not np.any(raw):
+        return
     counts = source.X if layer is None else source.layers[layer]
     totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     x = adata.X

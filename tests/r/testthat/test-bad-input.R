@@ -71,6 +71,18 @@ test_that("features that are not there, none or doubled are refused", {
                  object = object)
 })
 
+test_that("systems with gene names of their own are told so, not to raise n_top_genes", {
+  data <- simulated_counts()
+  human <- data$obs$species == "human"
+  rows <- rbind(data$counts, data$counts)
+  rownames(rows) <- c(all_genes, toupper(all_genes))
+  rows[61:120, human] <- 0
+  rows[1:60, !human] <- 0
+  object <- SeuratObject::CreateSeuratObject(methods::as(rows, "CsparseMatrix"), meta.data = data$obs)
+  expect_refused(quick(object, features = NULL), message = "human.*gene1.*mouse.*GENE1.*same gene names.*orthologues", object = object)
+  expect_refused(quick(object, features = all_genes), message = "features.*none of the 60 genes.*mouse.*orthologues", object = object)
+})
+
 test_that("an empty intersection of highly variable genes is refused", {
   object <- seurat_object()
   matrix <- log_normalized(simulated_counts()$counts)
@@ -80,7 +92,7 @@ test_that("an empty intersection of highly variable genes is refused", {
     SeuratObject::CreateAssayObject(data = methods::as(matrix, "CsparseMatrix")),
     meta.data = object[[]]
   ))
-  expect_refused(quick(object, features = NULL), message = "in every system", object = object)
+  expect_refused(quick(object, features = NULL), message = "of every system.*same gene names", object = object)
 })
 
 test_that("fewer cells than a minibatch are one minibatch, with a warning", {

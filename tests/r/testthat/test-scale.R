@@ -192,16 +192,17 @@ test_that("an embedding is measured with the assay it was made from", {
   expect_false(identical(measured(), measured(assay = "RNA")))
 })
 
-test_that("an earlier version's model, which does not say, takes counts with a warning", {
-  folder <- ModelPath(quick(seurat_object()))
-  file <- file.path(folder, "model.json")
-  json <- reticulate::import("json", convert = FALSE)
-  facts <- json$loads(paste(readLines(file, warn = FALSE), collapse = "\n"))
-  facts$pop("notes")
-  facts$pop("checksums", NULL)
-  writeLines(reticulate::py_to_r(json$dumps(facts)), file)
-  expect_null(LoadSysVI(folder)$input$assay)
-  expect_s3_class(LoadSysVI(folder, seurat_object()), "sysvi_model")
+test_that("a model that does not say takes counts with a warning, and logarithms as they are", {
+  facts <- list(genes = all_genes, system = "species", systems = c("human", "mouse"), covariates = list(),
+                continuous_covariates = character(), input = NULL)
+  read <- function(object) model_expression(cells_source(object), facts)
+  expect_warning(data <- read(seurat_object(normalize = FALSE)), "not known.*10,000 per cell",
+                 class = "scsystems_warning")
+  expect_identical(data$scale$target_sum, 1e4)
+  for (total in c(1e4, 1e6)) {
+    object <- Seurat::NormalizeData(seurat_object(), scale.factor = total, verbose = FALSE)
+    expect_identical(read(object)$matrix, assay_matrix(object[["RNA"]], "data"))
+  }
 })
 
 test_that("scales are compared as far as they are known", {
