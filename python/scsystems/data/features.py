@@ -14,6 +14,7 @@ from .. import words
 from ..errors import InputError
 from ..threads import torch_threads_kept
 from .checks import check_finite_nonnegative, check_unique, head, looks_like_counts
+from .matrix import expression, in_memory, require_anndata
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,9 @@ def select_features(
         The values are counts, a column is missing or incomplete, there is one system, or
         no gene is variable in every system.
     """
+    adata = in_memory(adata, layer)
     systems = split_systems(adata, system_key, batch_key, layer)
-    values = matrix_of(adata, layer)
+    values = expression(adata, layer)
     check_finite_nonnegative(values, words.expression(layer))
     if looks_like_counts(values):
         raise InputError(
@@ -65,7 +67,7 @@ def select_features(
         )
     chosen = {}
     for name, cells in systems.items():
-        matrix = sparse.csr_matrix(matrix_of(cells, layer))
+        matrix = sparse.csr_matrix(expression(cells, layer))
         often = n_cells_with(matrix) > min_cells
         if not often.any():
             raise InputError(f"No gene is in more than min_cells={min_cells} cells of {name!r}.")
@@ -157,8 +159,17 @@ def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
 def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
     """System to its cells, checked."""
     if isinstance(data, Mapping):
-        systems = {str(name): adata for name, adata in data.items()}
+        systems = {}
+        for name, adata in data.items():
+            require_anndata(adata, f"data[{name!r}]")
+            if layer is not None and layer not in adata.layers:
+                raise InputError(
+                    f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
+                )
+            systems[str(name)] = in_memory(adata, layer)
     else:
+        require_anndata(data, "data")
+        data = in_memory(data, layer)
         labels = label_column(data, system_key, "prepared system")
         check_unique(data.obs_names, words.word("cell names"), words.word("unique cells"))
         # views: nothing is copied until a system's genes are known
@@ -168,10 +179,6 @@ def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
         raise InputError(f"{where} has one system ({head(list(systems))}). Expected at least two.")
     for name, adata in systems.items():
         check_unique(adata.var_names, f"Gene names of {name!r}", words.word("unique genes"))
-        if layer is not None and layer not in adata.layers:
-            raise InputError(
-                f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
-            )
         if batch_key is not None:
             label_column(adata, batch_key, "sample")
     return systems
@@ -191,13 +198,3 @@ def label_column(adata: AnnData, key: str, term: str) -> pd.Series:
             f"{len(column)} cells. Fill it in or drop these cells."
         )
     return column.astype(str)
-
-
-def matrix_of(adata: AnnData, layer: str | None):
-    """The matrix to use: ``adata.X`` or a layer."""
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
-        raise InputError(
-            f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
-        )
-    return matrix

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
+from anndata import AnnData, ImplicitModificationWarning
 from scipy import sparse
 
 from .. import words
 from ..errors import InputError
 from .checks import check_finite_nonnegative, check_log_normalized, check_unique, head
+from .matrix import expression, require_anndata
 from .resident import CellArrays
 
 SETUP_KEY = "_scsystems_setup"
@@ -34,11 +36,20 @@ class Setup:
 
     def write(self, adata: AnnData) -> None:
         """Keep the choice in ``adata.uns`` as one JSON string, which survives copies and files."""
-        adata.uns[SETUP_KEY] = json.dumps(asdict(self))
+        if adata.is_view and adata.isbacked:
+            raise InputError(
+                "adata is a part of an AnnData on disk, which cannot remember what a model is to use. Read that part "
+                "first: adata = adata.to_memory()."
+            )
+        with warnings.catch_warnings():
+            # a view becomes an AnnData of its own, as it does on every change
+            warnings.simplefilter("ignore", ImplicitModificationWarning)
+            adata.uns[SETUP_KEY] = json.dumps(asdict(self))
 
     @staticmethod
     def read(adata: AnnData) -> Setup:
         """Read the choice back."""
+        require_anndata(adata)
         if SETUP_KEY not in adata.uns:
             raise InputError(
                 "adata has not been set up. Call SysVI.setup_anndata(adata, batch_key=...) before making a model."
@@ -82,9 +93,11 @@ class Schema:
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
+        require_anndata(adata)
         check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
         check_unique(adata.obs_names, words.word("cell names"), words.word("unique cells"))
-        check_expression(expression(adata, setup.layer), setup.layer)
+        matrix = expression(adata, setup.layer)
+        check_expression(matrix, setup.layer)
         systems = _levels(adata, setup.batch_key, words.word("system"))
         if len(systems) < 2:
             raise InputError(
@@ -108,7 +121,7 @@ class Schema:
             center=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
-            gene_means=gene_means(expression(adata, setup.layer)),
+            gene_means=gene_means(matrix),
         )
 
     def arrays(self, adata: AnnData) -> CellArrays:
@@ -145,6 +158,7 @@ class Schema:
 
     def check_genes(self, adata: AnnData) -> None:
         """Refuse data that lack genes of the model."""
+        require_anndata(adata)
         check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
         missing = pd.Index(self.genes).difference(adata.var_names, sort=False)
         if len(missing):
@@ -221,22 +235,6 @@ class Schema:
                 f"Expected some of {head(levels, 10)}. Map new samples with {words.word('map samples')}."
             )
         return codes.astype(np.int64)
-
-
-def expression(adata: AnnData, layer: str | None):
-    """The matrix to model: ``adata.X`` or a layer."""
-    if layer is None:
-        if adata.X is None:
-            raise InputError(
-                f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
-            )
-        return adata.X
-    if layer not in adata.layers:
-        raise InputError(
-            f"{words.written('layer', layer)} is not in {words.word('layers')}. Expected one of "
-            f"{sorted(adata.layers)} or {words.word('nothing')} for {words.expression()}."
-        )
-    return adata.layers[layer]
 
 
 def gene_means(matrix) -> tuple[float, ...]:

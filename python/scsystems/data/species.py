@@ -14,8 +14,8 @@ from scipy import sparse
 from .. import words
 from ..errors import InputError
 from .checks import check_counts, check_unique, head
+from .matrix import expression, require_anndata
 from .resident import CellArrays
-from .schema import expression
 
 ONE_BATCH = "all"
 
@@ -136,10 +136,7 @@ class Species:
 
 def check_names(name: str, adata: AnnData) -> None:
     """Refuse anything but an AnnData with unique gene and cell names."""
-    if not isinstance(adata, AnnData):
-        raise InputError(
-            f"{name} is of type {type(adata).__name__}. Expected an AnnData of raw counts, cells x genes."
-        )
+    require_anndata(adata, name)
     check_unique(adata.var_names, f"{name}: gene names", words.word("unique genes"))
     check_unique(adata.obs_names, f"{name}: cell names", words.word("unique cells"))
 

@@ -11,6 +11,7 @@ from scipy.stats import false_discovery_control, mannwhitneyu
 
 from scsystems import words
 from scsystems.data.checks import check_log_normalized
+from scsystems.data.matrix import expression, require_anndata
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -107,6 +108,7 @@ def batch_strength(
         If a key is unknown, there is one system, no cell type is shared by systems, or a
         sample belongs to two systems.
     """
+    require_anndata(adata)
     for argument, key in (
         ("prepared system", system_key),
         ("evaluated labels", label_key),
@@ -127,7 +129,7 @@ def batch_strength(
     obs = adata.obs.iloc[known]
     labels, systems, samples = (obs[key].to_numpy() for key in (label_key, system_key, sample_key))
     if embedding is None:
-        matrix = (adata.X if layer is None else adata.layers[layer])[known]
+        matrix = expression(adata, layer)[known]
         check_log_normalized(matrix, words.expression(layer))
         space = principal_components(matrix, seed=seed)
     else:

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scsystems import words
+from scsystems.data.matrix import require_anndata
 from scsystems.errors import InputError
 from scsystems.threads import torch_threads_kept
 
@@ -99,6 +100,7 @@ def evaluate(
     NonFiniteError
         If an embedding has NaN or infinite values.
     """
+    require_anndata(adata)
     names = check_metrics(metrics, label_key)
     data = collect(
         adata,

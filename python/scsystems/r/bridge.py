@@ -19,6 +19,7 @@ import pandas as pd
 from joblib import cpu_count
 
 import scsystems as scs
+from scsystems.data.matrix import expression
 from scsystems.errors import InputError
 from scsystems.models.sysvi import presets
 from scsystems.r import boot, values
@@ -131,7 +132,7 @@ def anndata_for_training(adata: Any, layer: str | None, features: list[str] | No
                 f"for example {absent[:5]}"
             )
         adata = adata[:, list(features)]
-    x = adata.X if layer is None else adata.layers[layer]
+    x = expression(adata, layer)
     return AnnData(X=x.copy(), obs=adata.obs.copy(), var=pd.DataFrame(index=adata.var_names.copy()))
 
 
@@ -144,7 +145,7 @@ def looks_like_counts(adata: Any) -> bool:
 @guarded
 def normalize(adata: Any, source: Any, layer: str | None, target_sum: float = 1e4) -> None:
     """Scale and log1p-transform counts in place; totals are over all genes of ``source``."""
-    counts = source.X if layer is None else source.layers[layer]
+    counts = expression(source, layer)
     adata.X = adata.X.astype(np.float32)
     _normalize(adata.X, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), target_sum)
 

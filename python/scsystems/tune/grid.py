@@ -12,7 +12,8 @@ import numpy as np
 from joblib import cpu_count
 from tqdm.auto import tqdm
 
-from scsystems.data.schema import Setup, expression
+from scsystems.data.matrix import expression, in_memory
+from scsystems.data.schema import Setup
 from scsystems.errors import InputError
 from scsystems.metrics.evaluate import check_metrics
 from scsystems.models.base import data_fingerprint
@@ -118,6 +119,7 @@ def grid(
         runs are in ``folder``, and the same call goes on from there.
     """
     setup = Setup.read(adata)
+    adata = in_memory(adata, setup.layer)
     settings = [
         Setting(train | setting.parameters, setting.name)
         for setting in expand(DEFAULT_GRID if grid is None else grid)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from scsystems import __version__, plots
-from scsystems.data.schema import Setup, expression
+from scsystems.data.matrix import expression
+from scsystems.data.schema import Setup
 from scsystems.errors import InputError
 from scsystems.metrics import principal_components
 from scsystems.plots.axes import pyplot

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
 from ...data.checks import head
+from ...data.matrix import require_anndata
 from ...errors import InputError
 from .likelihood import check_count
 
@@ -111,6 +112,7 @@ class DifferentialAbundanceMixin:
         adata = self.adata if adata is None else adata
         if adata is None:
             raise InputError("The model was loaded without data. Give adata.")
+        require_anndata(adata)
         if sample_key is None or sample_key not in adata.obs:
             raise InputError(
                 f"sample_key={sample_key!r} is not a column of adata.obs. Found: {head(adata.obs.columns, 20)}."

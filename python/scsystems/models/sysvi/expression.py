@@ -13,6 +13,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from ...data.checks import head
+from ...data.matrix import require_anndata
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
 from ...words import word, written
@@ -206,6 +207,7 @@ class ExpressionMixin:
         adata = self.adata if adata is None else adata
         if adata is None:
             raise InputError("The model was loaded without data. Give adata.")
+        require_anndata(adata)
         return adata.obs_names
 
     def _gene_positions(self, gene_list: Sequence[str] | None) -> np.ndarray:

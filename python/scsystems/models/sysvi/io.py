@@ -10,8 +10,9 @@ import torch
 from anndata import AnnData
 
 from ...data.containers import read_anndata, write_anndata
+from ...data.matrix import expression, in_memory
 from ...data.resident import CellArrays
-from ...data.schema import Schema, expression, gene_means
+from ...data.schema import Schema, gene_means
 from ...durable.manifest import listed
 from ...durable.sets import consistent, find
 from ...durable.steps import full_path
@@ -228,12 +229,13 @@ class FilesMixin(TrainedState):
 
     def _attach(self, adata: AnnData) -> None:
         """Make ``adata`` the model's own cells."""
-        self._cells = self.schema.arrays(adata)
+        ready = in_memory(adata, self.schema.setup.layer)
+        self._cells = self.schema.arrays(ready)
         self.adata = adata
         if not self.schema.gene_means:
             self.schema = replace(self.schema, gene_means=gene_means(self._cells.x))
         self._fingerprint = data_fingerprint(
-            expression(adata, self.schema.setup.layer), adata.obs_names
+            expression(ready, self.schema.setup.layer), adata.obs_names
         )
         self._n_cells = adata.n_obs
 

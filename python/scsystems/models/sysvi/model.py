@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from anndata import AnnData
 
+from ...data.matrix import expression, in_memory
 from ...data.resident import CellArrays, iterate
-from ...data.schema import Schema, Setup, expression
+from ...data.schema import Schema, Setup
 from ...errors import InputError
 from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
 from ...nn.layers import CovariateInit, CovariateSizes
@@ -169,11 +170,13 @@ class SysVI(
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
         arguments |= embedding_arguments(embedding_kwargs)
         check_arguments(arguments)
-        schema = Schema.from_anndata(adata, Setup.read(adata))
+        setup = Setup.read(adata)
+        ready = in_memory(adata, setup.layer)
+        schema = Schema.from_anndata(ready, setup)
         self._prepare(schema, arguments)
         self.adata = adata
-        self._cells = schema.arrays(adata)
-        self._fingerprint = data_fingerprint(expression(adata, schema.setup.layer), adata.obs_names)
+        self._cells = schema.arrays(ready)
+        self._fingerprint = data_fingerprint(expression(ready, setup.layer), adata.obs_names)
         self._n_cells = len(self._cells)
         start_prior(self.net, self._cells, arguments, pseudoinputs_data_indices, self._generator)
 

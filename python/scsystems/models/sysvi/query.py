@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ... import words
 from ...data.checks import check_unique, head
-from ...data.schema import expression
+from ...data.matrix import expression, plain, require_anndata
 from ...errors import InputError
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
@@ -90,6 +90,7 @@ class QueryMixin:
             raise InputError(
                 f"{words.written('missing genes', max_missing)}. Expected a share from 0 to 1."
             )
+        require_anndata(adata)
         check_unique(adata.var_names, words.word("gene names"), words.word("unique genes"))
         expression(adata, model.schema.setup.layer)
         missing = genes.difference(adata.var_names, sort=False)
@@ -113,7 +114,7 @@ class QueryMixin:
         else:
             logger.info("The query has all %d genes of the model.", len(genes))
         if adata.var_names.equals(genes):
-            return None if inplace else adata.copy()
+            return None if inplace else _copy(adata)
         means = model.schema.gene_means if fill == "mean" else ()
         if len(missing) and fill == "mean" and not means:
             logger.warning(
@@ -256,6 +257,7 @@ class QueryMixin:
         reference cells, so that values well above one tell of cells unlike any in the reference.
         """
         self._require_trained()
+        require_anndata(reference, "reference")
         if labels_key not in reference.obs:
             raise InputError(
                 f"{words.written('transferred labels', labels_key)} is not a column of "
@@ -331,6 +333,11 @@ def nearest_labels(
     return found
 
 
+def _copy(adata: AnnData) -> AnnData:
+    """A copy in memory."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
 def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.ndarray) -> AnnData:
     """A copy of the cells with exactly ``genes``; missing ones get ``values`` in the model's matrix."""
     at = adata.var_names.get_indexer(genes)
@@ -338,6 +345,7 @@ def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.n
     def arrange(matrix, fill):
         if matrix is None:
             return None
+        matrix = plain(matrix, "a matrix of the query")
         if not sparse.issparse(matrix):
             arranged = np.asarray(matrix)[:, at]
             if not np.issubdtype(arranged.dtype, np.floating) and fill.any():
