@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 
-from ..errors import ScsystemsError
+from ..errors import ScsystemsError, WriteError
 from .command import path
 from .options import (
     CELLS,
@@ -120,7 +120,10 @@ def _check_output(options: argparse.Namespace) -> None:
         )
     if not output.absolute().parent.is_dir():
         raise ScsystemsError(f"--output {output}: there is no such folder. Make it first.")
-    check_writable(output.absolute().parent)
+    try:
+        check_writable(output.absolute().parent)
+    except WriteError as error:
+        raise ScsystemsError(f"--output: {error}") from error
 
 
 def _check_metrics(options: argparse.Namespace) -> None:

@@ -130,7 +130,7 @@ def test_what_is_no_embedding_is_left_out_unless_it_is_named(asked, run, embedde
         (["--layer", "log"], "'log'"),
         (["--output", "{folder}"], "is a folder"),
         (["--output", "{folder}/no/a.csv"], "there is no such folder"),
-        (["--output", "/proc/a.csv"], "nothing can be written there"),
+        (["--output", "/proc/a.csv"], "--output: /proc could not be written"),
         (["--output", "{file}", "--overwrite"], "is a file of cells"),
         (["--output", "{folder}/b.H5AD"], "is a file of cells"),
     ],

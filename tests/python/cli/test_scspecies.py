@@ -280,9 +280,9 @@ def test_identifiers_of_genes(run, species, tmp_path, capsys, with_ids, genes):
         ({"--layer": ["log"]}, "'log'"),
         ({"--raw": []}, "--raw: "),
         ({"--device": ["tpu"]}, "'tpu'"),
-        ({"--model": ["{out}"]}, "--model {out} is where the cells go"),
-        ({"--model": ["{out}/species1.h5ad"]}, "is where the cells go"),
-        ({"--model": ["{full}"]}, "--model {full} exists already"),
+        ({"--model": ["{out}"]}, "--model {out} is where the cells are"),
+        ({"--model": ["{out}/species1.h5ad"]}, "is where the cells are"),
+        ({"--model": ["{full}"]}, "--model: {full} exists already"),
     ],
 )
 def test_wrong_input_is_one_clear_message(

@@ -287,9 +287,9 @@ def untrained(monkeypatch):
         (["--system", "system", "--raw"], "--raw: .*no .raw"),
         (["--system", "system", "--device", "tpu"], "'tpu'"),
         (["--system", "system", "--assay", "RNA"], "'RNA'"),
-        (["--system", "system", "--model", "{file}"], "--model .* where the cells go"),
-        (["--system", "system", "--model", "{out}"], "--model .* where the cells go"),
-        (["--system", "system", "--model", "{full}"], "--model .* exists already"),
+        (["--system", "system", "--model", "{file}"], "--model .* where the cells are"),
+        (["--system", "system", "--model", "{out}"], "--model .* where the cells are"),
+        (["--system", "system", "--model", "{full}"], "--model: .* exists already"),
         (["--system", "system", "--model", "{full}", "--overwrite"], "not .*model"),
     ],
 )
@@ -359,7 +359,7 @@ def test_a_model_without_a_place_does_not_cost_the_embedding(run, file, tmp_path
     out = tmp_path / "out.h5ad"
     assert run("sysvi", file, out, *BASE, "--model", "/proc/nowhere/model") == 1
     said = capsys.readouterr().err
-    assert said.index("Warning: --model /proc/nowhere/model") < said.index("Error: ")
+    assert said.index("Warning: --model: /proc/nowhere/model") < said.index("Error: ")
     z = read_h5ad(out).obsm["X_sysvi"]
     model = tmp_path / "out-model"
     assert str(model) in said
