@@ -39,6 +39,7 @@ TERMS: dict[str, dict[Door, str]] = {
     "context labels": {"python": "context_labels", "r": "labels", "cli": "--labels"},
     "target labels": {"python": "target_labels", "r": "target.labels", "cli": "--target-labels"},
     "layer": {"python": "layer", "r": "assay", "cli": "--layer"},
+    "raw": {"python": "raw", "r": "raw", "cli": "--raw"},
     # of metrics.evaluate, batch_strength and tune.grid
     "evaluated labels": {"python": "label_key", "r": "labels", "cli": "--labels"},
     "evaluated sample": {"python": "batch_key", "r": "batch", "cli": "--batch"},
@@ -111,7 +112,7 @@ TERMS: dict[str, dict[Door, str]] = {
     "table identifiers": {
         "python": "gene='id'",
         "r": 'scspecies_options(orthologues = list(gene = "id"))',
-        "cli": "a table with identifiers",
+        "cli": "--genes id",
     },
     # things
     "nothing": {"python": "None", "r": "NULL", "cli": "leaving it out"},

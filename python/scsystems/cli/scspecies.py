@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ScsystemsError
-from .options import add_common, add_training
+from .command import path
+from .options import CELLS, add_common, add_expression, add_training, require_columns
+from .outputs import Results, check_model
+from .progress import training_progress
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +35,31 @@ predicted.cell_type.novel (whether the score is large enough to say so).
 """
 
 
-def add_scspecies(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the others."""
     command = commands.add_parser(
         "scspecies",
         help="align species, each with its own genes, with a labeled one",
         description="Train scSpecies on raw counts of a context species, whose cells have labels, and of target "
-        "species; write every species' cells, with the aligned embedding, the labels handed over and how novel each "
+        "species; write every species' cells, with the aligned embedding, the labels carried over and how novel each "
         "cell looks, into files of the same kind.",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # the output folder; species come as NAME=FILE
+        is_file=lambda value: "=" not in value,
     )
-    command.add_argument("output", help="folder to write into; files are named after the species")
     command.add_argument(
-        "--context",
+        "output", type=path, help="folder to write into; files are named after the species"
+    )
+    command.add_argument(
+        "--context", required=True, metavar="NAME=FILE", help=f"labeled species: {CELLS}"
+    )
+    command.add_argument(
+        "--targets",
         required=True,
+        nargs="+",
+        action="extend",
         metavar="NAME=FILE",
-        help="labeled species: .h5ad, .zarr, or an .rds with a Seurat or SingleCellExperiment",
-    )
-    command.add_argument(
-        "--targets", required=True, nargs="+", metavar="NAME=FILE", help="species to align"
+        help="species to align",
     )
     command.add_argument(
         "--labels", required=True, metavar="COLUMN", help="the context's cell column with labels"
@@ -54,42 +68,59 @@ def add_scspecies(commands) -> None:
         "--orthologues",
         required=True,
         nargs="+",
+        action="extend",
         metavar="[NAME=]FILE",
         help="table of orthologues; with several targets one table for all, or one for each",
     )
     command.add_argument(
+        "--genes",
+        choices=("auto", "symbol", "id"),
+        default="auto",
+        help="which names of the table are those of the cells' genes: symbols, or identifiers of Ensembl or "
+        "Entrez (default: auto, those that more of the genes have, for every species)",
+    )
+    command.add_argument(
         "--batch", metavar="COLUMN", help="cell column with the samples, in every file"
     )
-    command.add_argument("--layer", help="layer with the raw counts (default: X; in .rds counts)")
-    add_training(command, "passes over each species' cells")
+    add_expression(
+        command, "X; if it does not hold raw counts, .raw or the layer 'counts'", "the counts"
+    )
+    add_training(
+        command,
+        "passes over each species' cells (default: 60, with more than 10,000 cells 30)",
+    )
     add_common(command)
-    command.set_defaults(run=run_scspecies)
+    command.set_defaults(run=run)
 
 
-def run_scspecies(options: argparse.Namespace) -> None:
-    """``scsystems scspecies``."""
-    from ..data.containers import check_target, open_cells, write_cells
+def run(options: argparse.Namespace) -> None:
+    """Train, and write every species' cells."""
+    from ..data.containers import open_cells
     from ..models.scspecies.model import ScSpecies
+    from ..train.device import choose_device
 
     context, targets = _named([options.context], "--context"), _named(options.targets, "--targets")
-    if repeated := set(context) & set(targets):
-        raise ScsystemsError(f"--targets names {sorted(repeated)}, which is the context already.")
-    folder = Path(options.output)
+    if repeated := sorted(set(context) & set(targets)):
+        raise ScsystemsError(f"--targets names {repeated}, which is the context already.")
     paths = context | targets
-    written = {name: folder / f"{name}{Path(path).suffix}" for name, path in paths.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, path in paths.items():
-        check_target(path, written[name], options.overwrite)
-    if options.model and Path(options.model).exists() and not options.overwrite:
-        raise ScsystemsError(
-            f"{options.model} exists already. Give another folder, or --overwrite to replace it."
-        )
-    cells = {name: open_cells(path, layer=options.layer) for name, path in paths.items()}
+    written = {name: options.output / f"{name}{f.suffix.lower()}" for name, f in paths.items()}
+    _check_outputs(paths, written, options)
+    tables = _tables(options.orthologues, targets)
+    choose_device(options.device)
+    cells = {
+        name: open_cells(file, layer=options.layer, raw=options.raw, wanted="counts")
+        for name, file in paths.items()
+    }
+    for name, part in cells.items():
+        if name in context:
+            require_columns(part.adata, f"{paths[name]}: --labels", [options.labels])
+        if options.batch is not None:
+            require_columns(part.adata, f"{paths[name]}: --batch", [options.batch])
     model = ScSpecies(
         context={name: cells[name].adata for name in context},
         targets={name: cells[name].adata for name in targets},
         context_labels=options.labels,
-        orthologues=_tables(options.orthologues, targets),
+        orthologues=_read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
         preset=options.preset,
         seed=options.seed,
@@ -98,50 +129,123 @@ def run_scspecies(options: argparse.Namespace) -> None:
         options.epochs,
         accelerator=options.device,
         n_threads=options.threads,
-        verbose=not options.quiet,
+        **training_progress(options.quiet),
     )
+    if not model.is_trained:
+        logger.warning("Nothing is written: not every species has been trained.")
+        raise KeyboardInterrupt
+    results = Results()
+    for name, part in cells.items():
+        table = _add_results(part, model, name, options.labels if name in targets else None)
+        if results.keep(
+            f"{name}: the cells",
+            written[name],
+            partial(_write, part),
+            options.output.with_name(f"{options.output.name}-{name}.csv.gz"),
+            table.to_csv,
+        ):
+            logger.info("%s: %d cells are in %s", name, len(table), written[name])
+    if options.model and results.keep(
+        "The model",
+        options.model,
+        lambda place: model.save(place, overwrite=options.overwrite),
+        options.output.with_name(f"{options.output.name}-model"),
+    ):
+        logger.info("The model is in %s", options.model)
+    results.report()
     if model.interrupted:
         raise KeyboardInterrupt
-    for name, part in cells.items():
-        part.add_embedding(EMBEDDING[part.kind], model.get_latent_representation(name))
-        if name in targets:
-            found = model.transfer_labels(name)
-            column = f"predicted.{options.labels}"
-            part.add_column(column, found["label"].astype(str).to_numpy(object))
-            part.add_column(f"{column}.confidence", found["confidence"].to_numpy(float))
-            novelty = model.novelty(name)
-            part.add_column(f"{column}.novelty", novelty["score"].to_numpy(float))
-            part.add_column(f"{column}.novel", novelty["novel"].to_numpy(bool))
-        write_cells(part, written[name])
-        logger.info("%s: %d cells are in %s", name, part.adata.n_obs, written[name])
-    if options.model:
-        model.save(options.model, overwrite=options.overwrite)
-        logger.info("The model is in %s", options.model)
 
 
-def _named(given: list[str], argument: str) -> dict[str, str]:
+def _check_outputs(
+    paths: dict[str, Path], written: dict[str, Path], options: argparse.Namespace
+) -> None:
+    from ..data.containers import check_source, check_target
+
+    column = f"predicted.{options.labels}"
+    if options.output.exists() and not options.output.is_dir():
+        raise ScsystemsError(f"{options.output} is a file. Expected a folder to write into.")
+    for name, file in paths.items():
+        check_source(file)
+        check_target(file, written[name], options.overwrite, [column], makes_folder=True)
+    others = (options.output, *paths.values(), *written.values())
+    check_model(options.model, options.overwrite, others)
+
+
+def _add_results(part, model, name: str, labels: str | None) -> pd.DataFrame:
+    """Add a species' embedding and, to a target, its labels; returns what was added."""
+    import pandas as pd
+
+    key = EMBEDDING[part.kind]
+    embedding = model.get_latent_representation(name)
+    part.add_embedding(key, embedding)
+    table = pd.DataFrame(embedding, index=part.adata.obs_names).add_prefix(f"{key}_")
+    if labels is None:
+        return table
+    found, novelty = model.transfer_labels(name), model.novelty(name)
+    column = f"predicted.{labels}"
+    columns = {
+        column: found["label"].astype(str).to_numpy(object),
+        f"{column}.confidence": found["confidence"].to_numpy(float),
+        f"{column}.novelty": novelty["score"].to_numpy(float),
+        f"{column}.novel": novelty["novel"].to_numpy(bool),
+    }
+    for added, values in columns.items():
+        part.add_column(added, values)
+    return table.assign(**columns)
+
+
+def _write(part, target: Path) -> None:
+    """Write a species' cells; a folder made for them goes again if that fails."""
+    from ..data.containers import write_cells
+
+    made = not target.parent.exists()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_cells(part, target)
+    except BaseException:
+        if made:
+            target.parent.rmdir()
+        raise
+
+
+def _named(given: list[str], argument: str) -> dict[str, Path]:
     """``NAME=FILE`` entries as a dictionary."""
-    found: dict[str, str] = {}
+    found: dict[str, Path] = {}
     for entry in given:
-        name, equals, path = entry.partition("=")
-        if not (name and equals and path) or "/" in name:
+        name, equals, file = entry.partition("=")
+        if not (name and equals and file) or "/" in name:
             raise ScsystemsError(
                 f"{argument} has {entry!r}. Expected NAME=FILE, such as mouse=mouse.h5ad."
             )
         if name in found:
             raise ScsystemsError(f"{argument} names {name!r} twice. Expected every species once.")
-        found[name] = path
+        found[name] = path(file)
     return found
 
 
-def _tables(given: list[str], targets: dict[str, str]) -> str | dict[str, str]:
+def _tables(given: list[str], targets: dict[str, Path]) -> Path | dict[str, Path]:
     """One orthologue table for all targets, or one by target."""
     if len(given) == 1 and "=" not in given[0]:
-        return given[0]
-    tables = _named(given, "--orthologues")
-    if set(tables) != set(targets):
-        raise ScsystemsError(
-            f"--orthologues names {sorted(tables)}, but the targets are {sorted(targets)}. Expected one table for "
-            "all, or NAME=FILE for every target."
-        )
-    return tables
+        tables = {"": path(given[0])}
+    else:
+        tables = _named(given, "--orthologues")
+        if set(tables) != set(targets):
+            raise ScsystemsError(
+                f"--orthologues names {sorted(tables)}, but the targets are {sorted(targets)}. Expected one table for "
+                "all, or NAME=FILE for every target."
+            )
+    for file in tables.values():
+        if not file.is_file():
+            raise ScsystemsError(f"--orthologues: there is no file {file}.")
+    return tables.get("", tables)
+
+
+def _read_tables(tables: Path | dict[str, Path], context: str, targets: Iterable[str], gene: str):
+    """The tables with one kind of gene names; of files the model takes the kind that fits."""
+    from ..data.orthologs.tables import read
+
+    if gene == "auto":
+        return tables
+    of = tables if isinstance(tables, dict) else dict.fromkeys(targets, tables)
+    return {name: read(file, (context, name), gene=gene) for name, file in of.items()}

@@ -14,7 +14,8 @@ from anndata import AnnData
 from ..durable.recovery import clean
 from ..durable.steps import check_writable, full_path, reason
 from ..errors import InputError, MissingExtraError
-from .schema import expression
+from ..words import word
+from .choice import Wanted, choose_expression
 from .writing import check_name, is_store, write_anndata, write_cells
 
 __all__ = ["AnnDataFile", "Cells", "check_target", "open_cells", "read_anndata", "write_cells"]
@@ -44,21 +45,20 @@ class Cells(Protocol):
 
 
 class AnnDataFile:
-    """An AnnData object in an ``.h5ad`` file or a ``.zarr`` store."""
+    """An AnnData object in an ``.h5ad`` file or a ``.zarr`` store; see `open_cells`."""
 
     kind = "AnnData"
     default_name = "X_sysvi"
 
-    def __init__(self, path: str | Path, layer: str | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        layer: str | None = None,
+        raw: bool = False,
+        wanted: Wanted = "any",
+    ):
         self._whole = read_anndata(path)
-        self.adata = self._whole
-        if layer is not None:
-            self.adata = AnnData(
-                expression(self._whole, layer),
-                obs=self._whole.obs,
-                var=self._whole.var[[]],
-                obsm=dict(self._whole.obsm),
-            )
+        self.adata = choose_expression(self._whole, layer, raw, wanted)
 
     def add_embedding(self, name: str, values: np.ndarray) -> None:
         """Add an embedding to ``obsm``."""
@@ -82,7 +82,9 @@ def open_cells(
     path: str | Path,
     assay: str | None = None,
     layer: str | None = None,
-    counts_first: bool = True,
+    *,
+    raw: bool = False,
+    wanted: Wanted = "any",
 ) -> Cells:
     """Read a file of cells.
 
@@ -94,31 +96,48 @@ def open_cells(
         Assay of a Seurat object or alternative experiment of a SingleCellExperiment.
     layer
         Layer with the expression; see :class:`scsystems.r.rds.RdsFile` for ``.rds`` files.
-    counts_first
-        Whether the default layer of ``.rds`` files is the counts or the log-normalized values.
+    raw
+        Take the expression in ``.raw`` of an AnnData.
+    wanted
+        What the expression should be, if neither is given: see
+        :func:`scsystems.data.choice.choose_expression`. Of ``.rds`` files the log-normalized
+        values come first for ``"logs"``, else the counts.
 
     Raises
     ------
     InputError
         If there is no such file or it is not of these kinds.
     """
-    path = full_path(path)
-    check_suffix(path)
-    if not path.exists():
-        # a store may have been moved out of the way by a process that died
-        clean(path.resolve().parent)
-    if not path.exists():
-        raise InputError(f"{path} does not exist. Expected a file of cells.")
-    if path.suffix == ".rds":
+    path = check_source(path)
+    if suffix(path) == ".rds":
         from ..r.rds import RdsFile
 
-        return RdsFile(path, assay, layer, counts_first)
+        if raw:
+            raise InputError(
+                f"{word('raw')}: {path} holds an object of R, which has no .raw. Leave it out, or name a layer with "
+                f"{word('layer')}."
+            )
+        return RdsFile(path, assay, layer, wanted != "logs")
     if assay is not None:
         raise InputError(
             f"An assay ({assay!r}) is given, but {path} holds an AnnData object, which has none. Expected a layer, "
             "or a Seurat or SingleCellExperiment object."
         )
-    return AnnDataFile(path, layer)
+    return AnnDataFile(path, layer, raw, wanted)
+
+
+def _is_unknown_encoding(error: BaseException | None) -> bool:
+    """Whether a file has parts that this version of anndata does not know."""
+    while error is not None:
+        if type(error).__name__ == "IORegistryError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def suffix(path: str | Path) -> str:
+    """The ending of a file's name, in small letters."""
+    return Path(path).suffix.lower()
 
 
 def read_anndata(path: str | Path) -> AnnData:
@@ -130,7 +149,7 @@ def read_anndata(path: str | Path) -> AnnData:
         If it cannot be read.
     """
     path = full_path(path)
-    is_store = path.suffix == ".zarr"
+    is_store = suffix(path) == ".zarr"
     while True:
         before = _identity(path)
         try:
@@ -149,10 +168,15 @@ def read_anndata(path: str | Path) -> AnnData:
             continue
         if failure is None:
             return adata
-        raise InputError(
-            f"{path} could not be read ({reason(failure)}). Expected an AnnData object, as "
-            f"anndata.AnnData.write_{path.suffix[1:]}() writes it."
-        ) from failure
+        remedy = (
+            f"Expected an AnnData object, as anndata.AnnData.write_{suffix(path)[1:]}() writes it."
+        )
+        if _is_unknown_encoding(failure):
+            remedy = (
+                f"It may have been written by a newer anndata than the {anndata.__version__} here: "
+                "pip install --upgrade anndata."
+            )
+        raise InputError(f"{path} could not be read ({reason(failure)}). {remedy}") from failure
 
 
 def _identity(path: Path) -> int | None:
@@ -164,14 +188,31 @@ def _identity(path: Path) -> int | None:
 
 def check_suffix(path: str | Path) -> None:
     """Refuse files whose names do not say their kind."""
-    if Path(path).suffix not in SUFFIXES:
+    if suffix(path) not in SUFFIXES:
         raise InputError(
             f"{path}: the ending {Path(path).suffix!r} is not known. Expected {', '.join(SUFFIXES)}."
         )
 
 
+def check_source(path: str | Path) -> Path:
+    """Refuse a file that does not exist or whose name does not say its kind; returns it in full."""
+    path = full_path(path)
+    check_suffix(path)
+    if not path.exists():
+        # a store may have been moved out of the way by a process that died
+        clean(path.resolve().parent)
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Expected a file of cells.")
+    return path
+
+
 def check_target(
-    source: str | Path, target: str | Path, overwrite: bool, names: Iterable[str] = ()
+    source: str | Path,
+    target: str | Path,
+    overwrite: bool,
+    names: Iterable[str] = (),
+    *,
+    makes_folder: bool = False,
 ) -> None:
     """Refuse a file that `write_cells` could not write, before there is anything to lose.
 
@@ -185,11 +226,13 @@ def check_target(
         Whether it may be there already.
     names
         Of embeddings and columns that will be added.
+    makes_folder
+        Whether the folder will be made if there is none.
     """
     source, target = Path(source), full_path(target)
-    r_object = ".rds" in (source.suffix, target.suffix)
+    r_object = ".rds" in (suffix(source), suffix(target))
     check_suffix(target)
-    if r_object and source.suffix != target.suffix:
+    if r_object and suffix(source) != suffix(target):
         raise InputError(
             f"{target}: {source} is written back as the same kind of object. Expected a name that ends in "
             f"{source.suffix}."
@@ -202,7 +245,7 @@ def check_target(
             raise InputError(
                 f"{target} exists already. Give another name, or --overwrite to replace it."
             )
-        is_folder = target.suffix == ".zarr"
+        is_folder = suffix(target) == ".zarr"
         if target.is_dir() != is_folder or (
             is_folder and any(target.iterdir()) and not is_store(target)
         ):
@@ -211,6 +254,6 @@ def check_target(
                 "replaced. Give another name."
             )
     folder = target.resolve().parent
-    if not folder.is_dir():
+    if not (makes_folder or folder.is_dir()):
         raise InputError(f"The folder {folder} does not exist. Make it first.")
     check_writable(folder)

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..threads import torch_threads_kept
 from .checks import check_finite_nonnegative, looks_like_counts
 from .levels import check_text, level_name, level_names, writable
+from .matrix import expression, in_memory
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,9 @@ def select_features(
         no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
-    systems = split_systems(checks.anndata("adata", adata), system_key, batch_key, layer)
-    values = matrix_of(adata, layer)
+    adata = in_memory(adata, layer)
+    systems = split_systems(adata, system_key, batch_key, layer)
+    values = expression(adata, layer)
     check_finite_nonnegative(values, words.expression(layer))
     if looks_like_counts(values):
         raise InputError(
@@ -67,12 +69,12 @@ def select_features(
             f"Use {words.word('prepare')} first."
         )
     expressed = {
-        name: n_cells_with(matrix_of(cells, layer)) > min_cells for name, cells in systems.items()
+        name: n_cells_with(expression(cells, layer)) > min_cells for name, cells in systems.items()
     }
     _check_shared(adata.var_names, expressed, min_cells)
     chosen = {}
     for name, cells in systems.items():
-        matrix, often = sparse.csr_matrix(matrix_of(cells, layer)), expressed[name]
+        matrix, often = sparse.csr_matrix(expression(cells, layer)), expressed[name]
         part = AnnData(
             matrix[:, often],
             obs=cells.obs[[] if batch_key is None else [batch_key]],
@@ -178,11 +180,12 @@ def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
         if len(systems) < len(data):
             raise InputError(f"data has systems of the same name: {head(list(data))}.")
         for name, adata in systems.items():
-            checks.anndata(f"data[{name!r}]", adata)
+            _check_layer(checks.anndata(f"data[{name!r}]", adata), name, layer)
+            systems[name] = in_memory(adata, layer)
     else:
         several = isinstance(data, (list, tuple)) and any(isinstance(d, AnnData) for d in data)
         remedy = "Name them: {'human': adata, 'mouse': adata}." if several else None
-        checks.anndata("data", data, remedy=remedy)
+        data = in_memory(checks.anndata("data", data, remedy=remedy), layer)
         labels = label_column(data, system_key, "prepared system")
         check_text(data.obs_names, words.word("cell names"), words.word("unique cells"))
         # views: nothing is copied until a system's genes are known
@@ -192,26 +195,19 @@ def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
         raise InputError(f"{where} has one system ({head(list(systems))}). Expected at least two.")
     for name, adata in systems.items():
         check_text(adata.var_names, f"Gene names of {name!r}", words.word("unique genes"))
-        if layer is not None and (not isinstance(layer, str) or layer not in adata.layers):
-            raise InputError(
-                f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
-            )
         if batch_key is not None:
             label_column(adata, batch_key, "sample")
     return systems
+
+
+def _check_layer(adata: AnnData, name: str, layer: str | None) -> None:
+    if layer is not None and (not isinstance(layer, str) or layer not in adata.layers):
+        raise InputError(
+            f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
+        )
 
 
 def label_column(adata: AnnData, key: str, term: str) -> pd.Series:
     """A column of labels, as text, without gaps; ``term`` is the argument among `words.TERMS`."""
     values = checks.column(adata, key, term)
     return pd.Series(level_names(values, words.column(key)), index=values.index, dtype=object)
-
-
-def matrix_of(adata: AnnData, layer: str | None):
-    """The matrix to use: ``adata.X`` or a layer."""
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
-        raise InputError(
-            f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
-        )
-    return matrix

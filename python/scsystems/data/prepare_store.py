@@ -97,7 +97,7 @@ def prepare_store(
     orthologues: Any,
     names_from: str | None,
     layer: str | None,
-    min_cells: int,
+    min_cells: int | None,
     target_sum: float | None,
     features: Any,
     n_top_genes: int,
@@ -121,7 +121,10 @@ def prepare_store(
     if any(out == file.path.absolute() for file in cells.files.values()):
         raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
     _count(cells)
-    expressed = {n: s.var_names[s.n_cells_with > min_cells] for n, s in systems.items()}
+    expressed = {
+        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
+        for n, s in systems.items()
+    }
     pairs, report = pair_genes({n: s.var_names for n, s in systems.items()}, orthologues)
     shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
     if shared.empty:
@@ -154,7 +157,7 @@ def prepare_store(
         n_selected=len(kept),
         orthologues=report,
         settings={
-            "min_cells": min_cells,
+            "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": target_sum,
             "n_top_genes": n_top_genes,
             "flavor": flavor,

@@ -24,13 +24,13 @@ from .checks import check_counts, check_unique, looks_like_counts
 from .features import (
     N_TOP_GENES,
     chosen_by_all,
-    matrix_of,
     n_cells_with,
     select_features,
     split_systems,
     variable_genes,
 )
 from .levels import coded, level_name, texts, writable
+from .matrix import expression
 from .orthologs import tables as _orthologues
 
 __all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
@@ -52,9 +52,14 @@ class Preparation:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        least = self.settings["min_cells"]
         lines = [
-            f"{system}: {self.n_cells[system]} cells, {self.n_genes[system]} genes, "
-            f"{self.n_expressed[system]} of them in more than {self.settings['min_cells']} cells"
+            f"{system}: {self.n_cells[system]} cells, {self.n_genes[system]} genes"
+            + (
+                ""
+                if least == "none"
+                else f", {self.n_expressed[system]} of them in more than {least} cells"
+            )
             for system in self.n_cells
         ]
         if self.orthologues:
@@ -75,7 +80,7 @@ def prepare(
     orthologues: _orthologues.Orthologues | pd.DataFrame | str | Path | None = None,
     names_from: str | None = None,
     layer: str | None = None,
-    min_cells: int = 20,
+    min_cells: int | None = 20,
     target_sum: float | None = 1e4,
     features: Sequence[str] | None = None,
     n_top_genes: int = N_TOP_GENES,
@@ -107,7 +112,7 @@ def prepare(
     layer
         Layer with the raw counts; ``X`` by default.
     min_cells
-        In every system keep genes found in more than this many cells.
+        In every system keep genes found in more than this many cells; None keeps all genes.
     target_sum
         Total per cell after normalization; None for the system's median total.
     features
@@ -185,9 +190,11 @@ def prepare(
             "AnnData for all cells has one set of gene names already."
         )
     for name, adata in systems.items():
-        check_counts(matrix_of(adata, layer), f"{words.expression(layer)} of {name!r}")
+        check_counts(expression(adata, layer), f"{words.expression(layer)} of {name!r}")
     expressed = {
-        name: adata.var_names[n_cells_with(matrix_of(adata, layer)) > min_cells]
+        name: adata.var_names
+        if min_cells is None
+        else adata.var_names[n_cells_with(expression(adata, layer)) > min_cells]
         for name, adata in systems.items()
     }
     pairs, report = pair_genes({n: a.var_names for n, a in systems.items()}, orthologues)
@@ -204,7 +211,7 @@ def prepare(
         # totals and variable genes rest on all genes the system expresses that have a partner,
         # whether the other systems express it or not
         rows = pairs.index[pairs[name].isin(expressed[name])]
-        matrix = matrix_of(adata[:, pairs.loc[rows, name]], layer)
+        matrix = expression(adata[:, pairs.loc[rows, name]], layer)
         part = AnnData(
             sparse.csr_matrix(matrix, dtype=np.float32),
             obs=adata.obs[[] if batch_key is None else [batch_key]],
@@ -244,7 +251,7 @@ def prepare(
         n_selected=len(kept),
         orthologues=report,
         settings={
-            "min_cells": min_cells,
+            "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": "median" if target_sum is None else target_sum,
             "n_top_genes": n_top_genes,
             "flavor": flavor,
@@ -274,7 +281,7 @@ def pair_genes(genes: Mapping[str, pd.Index], source) -> tuple[pd.DataFrame, str
         report = ""
     else:
         if not isinstance(source, _orthologues.Orthologues):
-            source = _orthologues.read(source, species=tuple(genes))
+            source = _orthologues.read_for(source, genes)
         if source.report.n_one_to_one is None:
             source = _orthologues.one_to_one(source)
         table = _orthologues.match(source, genes, complete=False)
@@ -308,7 +315,7 @@ def find_features(features: Sequence[str], shared: pd.Index) -> pd.Index:
 def _stack(systems, values, pairs, layer, counts_layer, columns: bool) -> AnnData:
     """All systems' cells on the kept genes: log-normalized values, counts in a layer, columns."""
     counts = [
-        sparse.csr_matrix(matrix_of(adata[:, pairs[name]], layer))
+        sparse.csr_matrix(expression(adata[:, pairs[name]], layer))
         for name, adata in systems.items()
     ]
     obs = pd.concat([a.obs if columns else a.obs[[]] for a in systems.values()])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
+from anndata import AnnData, ImplicitModificationWarning
 from scipy import sparse
 
 from .. import checks, words
@@ -16,6 +17,7 @@ from ..checks import head
 from ..errors import InputError
 from .checks import check_finite_nonnegative, check_log_normalized
 from .levels import coded, codes_among, unique_names
+from .matrix import expression
 from .resident import CellArrays
 
 SETUP_KEY = "_scsystems_setup"
@@ -36,11 +38,20 @@ class Setup:
 
     def write(self, adata: AnnData) -> None:
         """Keep the choice in ``adata.uns`` as one JSON string, which survives copies and files."""
-        adata.uns[SETUP_KEY] = json.dumps(asdict(self))
+        if adata.is_view and adata.isbacked:
+            raise InputError(
+                "adata is a part of an AnnData on disk, which cannot remember what a model is to use. Read that part "
+                "first: adata = adata.to_memory()."
+            )
+        with warnings.catch_warnings():
+            # a view becomes an AnnData of its own, as it does on every change
+            warnings.simplefilter("ignore", ImplicitModificationWarning)
+            adata.uns[SETUP_KEY] = json.dumps(asdict(self))
 
     @staticmethod
     def read(adata: AnnData) -> Setup:
         """Read the choice back."""
+        checks.anndata("adata", adata)
         if SETUP_KEY not in adata.uns:
             raise InputError(
                 "adata has not been set up. Call SysVI.setup_anndata(adata, batch_key=...) before making a model."
@@ -86,7 +97,8 @@ class Schema:
         """Check ``adata`` and record what a model must know of it."""
         genes = gene_names(adata)
         cell_names(adata)
-        check_expression(expression(adata, setup.layer), setup.layer)
+        matrix = expression(adata, setup.layer)
+        check_expression(matrix, setup.layer)
         systems = _levels(adata, setup.batch_key, "system")
         if len(systems) < 2:
             raise InputError(
@@ -106,7 +118,7 @@ class Schema:
             center=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
-            gene_means=gene_means(expression(adata, setup.layer)),
+            gene_means=gene_means(matrix),
         )
 
     def arrays(self, adata: AnnData) -> CellArrays:
@@ -228,22 +240,6 @@ def gene_names(adata: AnnData) -> pd.Index:
 def cell_names(adata: AnnData) -> pd.Index:
     """Names of the cells: text, each once."""
     return unique_names(adata.obs_names, words.word("cell names"), words.word("unique cells"))
-
-
-def expression(adata: AnnData, layer: str | None):
-    """The matrix to model: ``adata.X`` or a layer."""
-    if layer is None:
-        if adata.X is None:
-            raise InputError(
-                f"{words.expression()} is empty. Name the one to use with the argument `{words.word('layer')}`."
-            )
-        return adata.X
-    if not isinstance(layer, str) or layer not in adata.layers:
-        raise InputError(
-            f"{words.written('layer', layer)} is not in {words.word('layers')}. Expected one of "
-            f"{sorted(adata.layers)} or {words.word('nothing')} for {words.expression()}."
-        )
-    return adata.layers[layer]
 
 
 def gene_means(matrix) -> tuple[float, ...]:

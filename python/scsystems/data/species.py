@@ -16,8 +16,8 @@ from ..checks import head
 from ..errors import InputError
 from .checks import check_counts
 from .levels import coded, codes_among, unique_names
+from .matrix import expression
 from .resident import CellArrays
-from .schema import expression
 
 ONE_BATCH = "all"
 

@@ -13,6 +13,7 @@ from scsystems import checks, words
 from scsystems.data.by_name import same_cells
 from scsystems.data.checks import check_log_normalized
 from scsystems.data.levels import level_names
+from scsystems.data.matrix import expression
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -134,7 +135,7 @@ def batch_strength(
     if layer is not None and layer not in adata.layers:
         raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
     if embedding is None:
-        matrix = (adata.X if layer is None else adata.layers[layer])[known]
+        matrix = expression(adata, layer)[known]
         check_log_normalized(matrix, words.expression(layer))
         space = principal_components(matrix, seed=seed)
     else:

@@ -99,6 +99,7 @@ def evaluate(
     NonFiniteError
         If an embedding has NaN or infinite values.
     """
+    checks.anndata("adata", adata)
     names = check_metrics(metrics, label_key)
     data = collect(
         adata,

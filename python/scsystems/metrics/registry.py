@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from scsystems.data.checks import check_log_normalized
+from scsystems.data.matrix import plain
 
 from .clustering import (
     FIXED_RESOLUTION,
@@ -53,8 +54,8 @@ class Data:
     @cached_property
     def expression(self):
         """Log-normalized expression of the cells, cells x genes."""
-        every = len(self.cells) == self.matrix.shape[0]
-        matrix = self.matrix if every else self.matrix[self.cells]
+        matrix = plain(self.matrix, self.matrix_name)
+        matrix = matrix if len(self.cells) == matrix.shape[0] else matrix[self.cells]
         check_log_normalized(matrix, self.matrix_name)
         return matrix
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from scsystems.checks import anndata
 from scsystems.errors import InputError
 from scsystems.metrics.arrays import check_embedding
 from scsystems.threads import torch_threads_kept
@@ -87,6 +88,7 @@ def umap_panels(
     -------
     Array of axes, rows (colorings) x columns (embeddings).
     """
+    anndata("adata", adata)
     embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
     color = [color] if isinstance(color, str) else list(color)
     for key in embeddings:

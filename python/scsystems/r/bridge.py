@@ -20,6 +20,7 @@ from joblib import cpu_count
 from scipy import sparse
 
 import scsystems as scs
+from scsystems.data.matrix import expression
 from scsystems.errors import InputError, ModelFileError
 from scsystems.files import check_folder
 from scsystems.models.sysvi import presets
@@ -133,7 +134,7 @@ def anndata_for_training(adata: Any, layer: str | None, features: list[str] | No
                 f"for example {absent[:5]}"
             )
         adata = adata[:, list(features)]
-    x = adata.X if layer is None else adata.layers[layer]
+    x = expression(adata, layer)
     return AnnData(X=x.copy(), obs=adata.obs.copy(), var=pd.DataFrame(index=adata.var_names.copy()))
 
 
@@ -148,7 +149,7 @@ def scale_anndata(
     adata.uns.update(_scale_notes(target_sum, base))
     if not np.any(raw):
         return
-    counts = source.X if layer is None else source.layers[layer]
+    counts = expression(source, layer)
     totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     x = adata.X
     adata.X = sparse.csr_matrix(x, dtype=np.float32) if sparse.issparse(x) else x.astype(np.float32)

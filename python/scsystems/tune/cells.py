@@ -13,16 +13,14 @@ from scipy import sparse
 
 from scsystems import words
 from scsystems.data.levels import coded
-from scsystems.data.schema import Setup, cell_names, expression, gene_names
+from scsystems.data.matrix import expression
+from scsystems.data.schema import Setup, cell_names, gene_names
 
 NO_ROOM = (
     "It is in the folder for temporary files: make room there, set the environment variable TMPDIR to another, or "
     "use n_jobs=1, which needs none."
 )
-SPARSE = {
-    kind.__name__: kind
-    for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)
-}
+SPARSE = {kind.__name__: kind for kind in (sparse.csr_matrix, sparse.csc_matrix)}
 
 
 def write_cells(folder: Path, adata: AnnData) -> None:
@@ -60,7 +58,7 @@ def write_cells(folder: Path, adata: AnnData) -> None:
             np.save(folder / f"x_{part}.npy", getattr(x, part))
     else:
         facts["kind"] = "dense"
-        np.save(folder / "x.npy", np.asarray(x))
+        np.save(folder / "x.npy", x)
     (folder / "cells.json").write_text(json.dumps(facts))
 
 

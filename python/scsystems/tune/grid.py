@@ -13,6 +13,7 @@ from joblib import cpu_count
 from tqdm.auto import tqdm
 
 from scsystems import checks
+from scsystems.data.matrix import in_memory
 from scsystems.data.schema import Schema, Setup
 from scsystems.errors import InputError
 from scsystems.metrics.evaluate import check_metrics
@@ -118,6 +119,7 @@ def grid(
         runs are in ``folder``, and the same call goes on from there.
     """
     setup = Setup.read(checks.anndata("adata", adata))
+    adata = in_memory(adata, setup.layer)
     settings = [
         Setting(train | setting.parameters, setting.name)
         for setting in expand(DEFAULT_GRID if grid is None else grid)

@@ -12,7 +12,8 @@ import pandas as pd
 
 from scsystems import __version__, checks, plots, words
 from scsystems.checks import head
-from scsystems.data.schema import Setup, expression
+from scsystems.data.matrix import expression
+from scsystems.data.schema import Setup
 from scsystems.errors import InputError
 from scsystems.metrics import principal_components
 from scsystems.plots.axes import pyplot

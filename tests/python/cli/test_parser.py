@@ -1,166 +1,116 @@
+"""The command line as a whole: help, exit codes, messages, and what stays afterwards."""
+
+import logging
+import os
+import signal
 import subprocess
 import sys
+import time
 
-import numpy as np
-import pandas as pd
 import pytest
-from anndata import read_h5ad
 
-from scsystems import SysVI
-from scsystems.cli import parser as cli
-from scsystems.models.sysvi import presets
-
-
-@pytest.fixture
-def file(adata, tmp_path):
-    adata.write_h5ad(tmp_path / "cells.h5ad")
-    return tmp_path / "cells.h5ad"
+from scsystems.cli import info
+from scsystems.cli.parser import COMMANDS, build_parser
+from scsystems.errors import InputError
 
 
-def run(*arguments):
-    return cli.main([str(a) for a in arguments])
-
-
-def test_sysvi_writes_the_cells_with_their_embedding(file, tmp_path, capsys):
-    out, model = tmp_path / "out.h5ad", tmp_path / "model"
-    code = run(
-        *("sysvi", file, out, "--system", "system", "--covariates", "donor", "--epochs", 2),
-        *("--dims", 4, "--cycle-weight", 3, "--kl-weight", 0.5, "--batch-size", 64),
-        *("--continuous", "score", "--model", model, "--threads", 2),
-    )
-    said = capsys.readouterr()
-    assert code == 0, said.err
-    assert "SysVI" in said.err  # the progress bar
-    assert said.out == ""
-    cells = read_h5ad(out)
-    assert cells.obsm["X_sysvi"].shape == (240, 4)
-    assert cells.n_vars == 40
-    loaded = SysVI.load(model)
-    assert loaded.schema.setup.continuous_covariate_keys == ("score",)
-    assert loaded._train_facts["n_threads"] == 2
-    prepared = cells[:, list(loaded.schema.genes)].copy()
-    np.testing.assert_allclose(
-        loaded.get_latent_representation(prepared), cells.obsm["X_sysvi"], atol=1e-5
-    )
-
-    assert run("info", out) == 0
-    assert "X_sysvi (4)" in capsys.readouterr().out
-    assert run("info", model) == 0
-    assert "4 latent dimensions" in capsys.readouterr().out
-    # existing results are safe
-    assert run("sysvi", file, out, "--system", "system") == 1
-    assert "--overwrite" in capsys.readouterr().err
-    assert run("sysvi", file, tmp_path / "new.h5ad", "--system", "system", "--model", model) == 1
-
-
-def test_counts_are_prepared_and_quiet_is_quiet(file, tmp_path, capsys):
-    out = tmp_path / "out.h5ad"
-    options = ("--layer", "counts", "--epochs", 1, "--all-genes", "--name", "X_mine", "--quiet")
-    assert run("sysvi", file, out, "--system", "system", *options) == 0
-    said = capsys.readouterr()
-    assert said.out == said.err == ""
-    cells = read_h5ad(out)
-    assert list(cells.obsm) == ["X_mine"]
-    assert (cells.X != read_h5ad(file).X).nnz == 0
-
-
-def test_the_preset_decides_on_the_number_of_genes(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(presets, "GENES", {"default": 10, "paper": 40})
-
-    def n_genes(name, *options):
-        model = tmp_path / name
-        arguments = ("sysvi", file, tmp_path / f"{name}.h5ad", "--system", "system", "--epochs", 1)
-        assert run(*arguments, "--model", model, "--quiet", *options) == 0
-        return len(SysVI.load(model).schema.genes)
-
-    few = n_genes("default")
-    assert few <= 10 < n_genes("paper", "--preset", "paper")
-    assert n_genes("given", "--preset", "paper", "--genes", 10) == few
-
-
-def test_evaluate_prints_and_writes_a_table(adata, tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    adata.obsm["X_a"], adata.obsm["X_b"] = rng.normal(size=(2, adata.n_obs, 3))
-    adata.write_h5ad(tmp_path / "cells.h5ad")
-    table = tmp_path / "table.csv"
-    arguments = ("evaluate", tmp_path / "cells.h5ad", "--system", "system", "--labels", "cell_type")
-    assert run(*arguments, "--metrics", "label_transfer", "--output", table) == 0
-    said = capsys.readouterr()
-    assert "label_transfer" in said.out
-    assert set(pd.read_csv(table)["embedding"]) == {"X_a", "X_b"}
-    assert run(*arguments, "--output", table) == 1
-    assert run(*arguments, "--embeddings", "X_c") == 1
-    assert "X_c" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--system", "species"], "species"),
-        (["--system", "system", "--covariates", "lane"], "lane"),
-        (["--system", "system", "--layer", "log"], "layer='log'"),
-        (["--system", "system", "--dims", "0"], "n_latent=0"),
-        (["--system", "system", "--epochs", "0"], "max_epochs=0"),
-        (["--system", "system", "--cycle-weight", "-1"], "z_distance_cycle_weight"),
-        (["--system", "system", "--device", "tpu"], "accelerator='tpu'"),
-    ],
-)
-def test_wrong_input_is_one_clear_message(file, tmp_path, capsys, arguments, message):
-    assert run("sysvi", file, tmp_path / "out.h5ad", *arguments) == 1
-    said = capsys.readouterr().err
-    assert "Error: " in said
-    assert message in said
-    assert "Traceback" not in said
-    assert not (tmp_path / "out.h5ad").exists()
-
-
-def test_missing_files_and_embeddings(file, tmp_path, capsys):
-    assert run("info", tmp_path / "none.h5ad") == 1
-    assert "does not exist" in capsys.readouterr().err
-    assert run("info", tmp_path) == 1
-    assert run("evaluate", file, "--system", "system") == 1
-    assert "has no embeddings" in capsys.readouterr().err
-    assert run("sysvi", file, tmp_path / "out.rds", "--system", "system") == 1
-    assert "same kind" in capsys.readouterr().err
-
-
-def test_usage_help_and_version(capsys):
+def test_usage_help_and_version(run, capsys):
     assert run() == 2
     assert run("sysvi", "only-one.h5ad") == 2
+    assert run("integrate") == 2
     capsys.readouterr()
-    for arguments in (("--help",), ("sysvi", "--help"), ("evaluate", "--help"), ("info", "--help")):
-        assert run(*arguments) == 0
-        said = capsys.readouterr().out
-        assert len(said) > 200
-        assert "{" not in said.replace("{default,paper}", "").replace(
-            "{vamp,standard_normal,gmm}", ""
-        )
+    assert run("--help") == 0
+    said = capsys.readouterr().out
+    for code in ("0 done", "1 something", "2 the command", "3 unexpected", "130 interrupted"):
+        assert code in said
+    for command in COMMANDS:
+        assert command.__name__.rsplit(".", 1)[1] in said
     assert run("--version") == 0
     assert capsys.readouterr().out.startswith("scsystems ")
 
 
-def test_exit_codes_of_interrupts_and_surprises(file, monkeypatch, capsys):
-    def interrupted(options):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("name", ["sysvi", "scspecies", "evaluate", "info"])
+def test_every_option_says_what_it_is(run, name, capsys):
+    assert run(name, "--help") == 0
+    assert len(capsys.readouterr().out) > 200
+    command = build_parser()._subparsers._group_actions[0].choices[name]
+    assert all(action.help for action in command._actions)
 
-    def surprised(options):
-        raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(cli, "run_info", interrupted)
-    assert run("info") == 130
-    monkeypatch.setattr(cli, "run_info", surprised)
-    assert run("info") == 3
-    said = capsys.readouterr().err
-    assert "ZeroDivisionError: oh" in said
+def test_exit_codes_of_errors(run, monkeypatch, capsys):
+    def raises(error):
+        def fail(options):
+            raise error
+
+        monkeypatch.setattr(info, "run", fail)
+
+    for error, code, message in (
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (InputError("wrong"), 1, "Error: wrong"),
+        (OSError(28, "No space left on device"), 1, "No space left"),
+        (ZeroDivisionError("oh"), 3, "ZeroDivisionError: oh"),
+    ):
+        raises(error)
+        assert run("info") == code
+        said = capsys.readouterr().err
+        assert message in said
+        assert "Traceback" not in said
     assert "--debug" in said
-    assert "Traceback" not in said
     assert run("info", "--debug") == 3
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_info_on_the_installation_as_a_process():
-    done = subprocess.run(
-        [sys.executable, "-m", "scsystems", "info"], capture_output=True, text=True, check=True
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_messages_without_a_place_in_the_code(run, monkeypatch, capsys):
+    import warnings
+
+    def warn(options):
+        warnings.warn("mind the gap", stacklevel=1)
+        warnings.warn("code must change", FutureWarning, stacklevel=1)
+
+    monkeypatch.setattr(info, "run", warn)
+    assert run("info") == 0
+    assert capsys.readouterr().err == "Warning: mind the gap\n"
+
+
+def test_logging_is_as_it_was(run, file):
+    ours = logging.getLogger("scsystems")
+    before = ours.level, list(ours.handlers)
+    assert run("info", file, "--quiet") == 0
+    assert (ours.level, list(ours.handlers)) == before
+
+
+def process(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "scsystems", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
     )
-    assert "torch" in done.stdout
-    assert "extras:" in done.stdout
+
+
+def test_as_a_process_whose_reader_has_seen_enough(file):
+    with process("info", file) as listing:
+        listing.stdout.close()
+        assert "Traceback" not in listing.stderr.read()
+        assert listing.wait() == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_ctrl_c_ends_a_training_with_what_was_learned(file, tmp_path):
+    out = tmp_path / "out.h5ad"
+    options = ("--system", "system", "--epochs", "100000", "--all-genes")
+    with process("sysvi", file, out, *options) as training:
+        said = ""
+        for line in training.stderr:
+            said += line
+            if line.startswith("Training on"):
+                break
+        time.sleep(1)
+        training.send_signal(signal.SIGINT)
+        said += training.stderr.read()
+        assert training.wait(timeout=60) == 130, said
+    assert "Traceback" not in said
+    assert said.rstrip().endswith("Interrupted.")
+    assert {p.name for p in tmp_path.iterdir()} == {"cells.h5ad", "out.h5ad"}

@@ -3,11 +3,14 @@
 from contextlib import nullcontext
 
 import numpy as np
+import pandas as pd
 import pytest
-from anndata import read_h5ad, read_zarr
+from anndata import AnnData, read_h5ad, read_zarr
 
 import scsystems as scs
-from scsystems.cli import parser as cli
+from scsystems.cli import scspecies
+from scsystems.cli.parser import build_parser
+from scsystems.models.scspecies import training
 from scsystems.tools.novelty import THRESHOLD
 
 
@@ -24,8 +27,8 @@ def species(tmp_path_factory):
     return folder
 
 
-def run(*arguments):
-    return cli.main([str(a) for a in arguments])
+def files_in(folder):
+    return {path.name for path in folder.iterdir()}
 
 
 def command(species, out, **changes):
@@ -40,7 +43,7 @@ def command(species, out, **changes):
     return ["scspecies", out, *(a for name, values in options.items() for a in (name, *values))]
 
 
-def test_files_get_embedding_and_labels(species, tmp_path, capsys, monkeypatch):
+def test_files_get_embedding_and_labels(run, species, tmp_path, capsys, monkeypatch):
     out, model = tmp_path / "aligned", tmp_path / "model"
     more = {"--model": [model], "--batch": ["donor"], "--threads": [2]}
     asked = []
@@ -72,13 +75,194 @@ def test_files_get_embedding_and_labels(species, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2", "ignore:.*Zarr")
-def test_every_file_is_written_back_in_its_own_kind(species, tmp_path):
+def test_every_file_is_written_back_in_its_own_kind(run, species, tmp_path):
     read_h5ad(species / "two.h5ad").write_zarr(tmp_path / "two.zarr")
     out = tmp_path / "aligned"
     changes = {"--targets": [f"species2={tmp_path / 'two.zarr'}"]}
     assert run(*command(species, out, **changes), "--quiet") == 0
-    assert {path.name for path in out.iterdir()} == {"species1.h5ad", "species2.zarr"}
+    assert files_in(out) == {"species1.h5ad", "species2.zarr"}
     assert "predicted.cell_type" in read_zarr(out / "species2.zarr").obs
+
+
+# --- every option is felt --------------------------------------------------------------------
+
+
+@pytest.fixture
+def felt(run, species, tmp_path, monkeypatch, capsys):
+    """Run with options; gives what the model and its training saw of them."""
+    settings = []
+    monkeypatch.setattr(
+        training,
+        "fit",
+        lambda net, loss, cells, chosen, *rest, _fit=training.fit, **more: (
+            settings.append(chosen) or _fit(net, loss, cells, chosen, *rest, **more)
+        ),
+    )
+
+    def felt(**changes):
+        settings.clear()
+        out, model = tmp_path / "aligned", tmp_path / "model"
+        arguments = command(species, out, **{"--epochs": [1], "--model": [model], **changes})
+        assert run(*arguments, "--quiet", "--overwrite") == 0, capsys.readouterr().err
+        cells = read_h5ad(out / "species2.h5ad")
+        loaded = scs.ScSpecies.load(model)
+        return {
+            "settings": settings,
+            "model": loaded,
+            "parts": [part.species for part in loaded._parts()],
+            "z": cells.obsm["X_scspecies"],
+            "obs": cells.obs,
+        }
+
+    return felt
+
+
+FELT = {
+    "--labels": (["donor"], lambda f: f["parts"][0].label_key, "donor"),
+    "--batch": (["donor"], lambda f: [p.batch_key for p in f["parts"]], ["donor", "donor"]),
+    "--preset": (["paper"], lambda f: f["model"]._settings["likelihood"], "zinb"),
+    "--epochs": ([3], lambda f: [s.max_epochs for s in f["settings"]], [3, 3]),
+    "--threads": ([2], lambda f: [s.n_threads for s in f["settings"]], [2, 2]),
+    "--seed": ([5], lambda f: f["model"]._settings["seed"], 5),
+}
+# what other tests look at
+ELSEWHERE = {
+    "--help",
+    "--context",  # test_files_get_embedding_and_labels
+    "--targets",  # test_files_get_embedding_and_labels
+    "--orthologues",  # test_identifiers_of_genes
+    "--genes",  # test_identifiers_of_genes
+    "--layer",  # test_counts_are_found
+    "--raw",  # test_counts_are_found
+    "--model",  # test_files_get_embedding_and_labels
+    "--overwrite",  # test_files_get_embedding_and_labels
+    "--device",  # test_the_device_reaches_the_trainer
+    "--quiet",  # test_every_file_is_written_back_in_its_own_kind
+    "--debug",  # test_parser.py
+}
+
+
+@pytest.mark.parametrize("option", FELT)
+def test_every_option_is_felt(felt, option):
+    values, seen, expected = FELT[option]
+    before, after = seen(felt()), seen(felt(**{option: values}))
+    assert before != after
+    assert after == expected
+
+
+def test_no_option_is_forgotten_here():
+    known = build_parser()._subparsers._group_actions[0].choices["scspecies"]
+    options = {a.option_strings[-1] for a in known._actions if a.option_strings}
+    assert options == set(FELT) | ELSEWHERE
+
+
+def test_seeds_change_the_embedding_and_repeat_it(felt):
+    first, second, again = (felt(**{"--seed": [seed]})["z"] for seed in (1, 2, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_the_device_reaches_the_trainer(run, species, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        scs.ScSpecies, "train", lambda self, n, accelerator, **_: asked.append(accelerator) or 1 / 0
+    )
+    assert run(*command(species, tmp_path / "out", **{"--device": ["cpu"]})) == 3
+    assert asked == ["cpu"]
+
+
+# --- which matrix, which genes ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "options", "message"),
+    [
+        ("raw", {}, "holds no raw counts: .raw is used"),
+        ("raw", {"--raw": []}, "training"),
+        ("counts", {}, "the layer 'counts' is used"),
+        ("umis", {"--layer": ["umis"]}, "training"),
+    ],
+)
+def test_counts_are_found(run, species, tmp_path, capsys, place, options, message):
+    paths = []
+    for name in ("one", "two"):
+        cells = read_h5ad(species / f"{name}.h5ad")
+        logged = AnnData(cells.X.log1p(), cells.obs, cells.var)
+        if place == "raw":
+            logged.raw = cells
+        else:
+            logged.layers[place] = cells.X
+        paths.append(tmp_path / f"{name}.h5ad")
+        logged.write_h5ad(paths[-1])
+    changes = {
+        "--context": [f"species1={paths[0]}"],
+        "--targets": [f"species2={paths[1]}"],
+        "--model": [tmp_path / "model"],
+        **options,
+    }
+    out = tmp_path / "out"
+    assert run(*command(species, out, **changes)) == 0
+    assert message in capsys.readouterr().err
+    # the same as of the counts themselves
+    assert run(*command(species, tmp_path / "plain"), "--quiet") == 0
+    first, second = (
+        read_h5ad(f / "species2.h5ad").obsm["X_scspecies"] for f in (out, tmp_path / "plain")
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def ensembl(names, prefix):
+    return {name: f"{prefix}{number:011d}" for number, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("with_ids", [("one", "two"), ("two",), ()], ids=["both", "one", "none"])
+@pytest.mark.parametrize("genes", [None, "id", "symbol"])
+def test_identifiers_of_genes(run, species, tmp_path, capsys, with_ids, genes):
+    pairs = pd.read_csv(species / "pairs.tsv", sep="\t")
+    cells = {name: read_h5ad(species / f"{name}.h5ad") for name in ("one", "two")}
+    ids = {
+        "one": ensembl(cells["one"].var_names, "ENSG"),
+        "two": ensembl(cells["two"].var_names, "ENSMUSG"),
+    }
+    for name, adata in cells.items():
+        if name in with_ids:
+            adata.var_names = [f"{ids[name][gene]}.3" for gene in adata.var_names]
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    table = pd.DataFrame(
+        {
+            "Gene stable ID": pairs["species1"].map(ids["one"]),
+            "Gene name": pairs["species1"],
+            "Mouse gene stable ID": pairs["species2"].map(ids["two"]),
+            "Mouse gene name": pairs["species2"],
+            "Mouse homology type": "ortholog_one2one",
+        }
+    )
+    table.to_csv(tmp_path / "biomart.tsv", sep="\t", index=False)
+    changes = {
+        "--context": [f"human={tmp_path}/one.h5ad"],
+        "--targets": [f"mouse={tmp_path}/two.h5ad"],
+        "--orthologues": [tmp_path / "biomart.tsv"],
+        "--model": [tmp_path / "model"],
+        "--epochs": [1],
+    }
+    if genes:
+        changes["--genes"] = [genes]
+    # a kind that is asked for must be that of all
+    fits = genes is None or with_ids == {"id": ("one", "two"), "symbol": ()}[genes]
+    assert run(*command(species, tmp_path / "out", **changes)) == int(not fits)
+    said = capsys.readouterr().err
+    if fits:
+        loaded = scs.ScSpecies.load(tmp_path / "model")
+        alone = ~(
+            pairs["species1"].duplicated(keep=False) | pairs["species2"].duplicated(keep=False)
+        )
+        assert len(loaded._targets["mouse"].pairs) == alone.sum() > 100
+    else:
+        assert ("--genes id" in said) == (genes == "symbol")
+        assert not (tmp_path / "out").exists()
+
+
+# --- refused before anything is trained ------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -88,22 +272,104 @@ def test_every_file_is_written_back_in_its_own_kind(species, tmp_path):
         ({"--targets": ["a=x.h5ad", "a=y.h5ad"]}, "names 'a' twice"),
         ({"--targets": ["species1=x.h5ad"]}, "is the context already"),
         ({"--targets": ["species2=none.h5ad"]}, "none.h5ad does not exist"),
-        ({"--labels": ["type"]}, "'type'"),
+        ({"--targets": ["species2=none.csv"]}, "'.csv' is not known"),
+        ({"--labels": ["type"]}, "one.h5ad: --labels type: "),
         ({"--orthologues": ["rat=pairs.tsv"]}, "the targets are ['species2']"),
-        ({"--orthologues": ["none.tsv"]}, "none.tsv"),
-        ({"--batch": ["lane"]}, "'lane'"),
-        ({"--layer": ["raw"]}, "'raw'"),
-        ({"--epochs": [0]}, "max_epochs=0"),
+        ({"--orthologues": ["none.tsv"]}, "--orthologues: there is no file none.tsv"),
+        ({"--batch": ["lane"]}, "--batch lane: "),
+        ({"--layer": ["log"]}, "'log'"),
+        ({"--raw": []}, "--raw: "),
+        ({"--device": ["tpu"]}, "'tpu'"),
+        ({"--model": ["{out}"]}, "--model {out} is where the cells are"),
+        ({"--model": ["{out}/species1.h5ad"]}, "is where the cells are"),
+        ({"--model": ["{full}"]}, "--model: {full} exists already"),
     ],
 )
-def test_wrong_input_is_one_clear_message(species, tmp_path, capsys, changes, message):
-    assert run(*command(species, tmp_path / "out", **changes)) == 1
+def test_wrong_input_is_one_clear_message(
+    run, species, tmp_path, capsys, monkeypatch, changes, message
+):
+    monkeypatch.setattr(scs.ScSpecies, "train", lambda *_, **__: pytest.fail("trained"))
+    out, full = tmp_path / "out", tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    changes = {k: [str(v).format(out=out, full=full) for v in vs] for k, vs in changes.items()}
+    assert run(*command(species, out, **changes)) == 1
     said = capsys.readouterr().err
-    assert message in said
+    assert message.format(out=out, full=full) in said
     assert "Traceback" not in said
+    assert files_in(tmp_path) == {"full"}
+    assert files_in(full) == {"notes.txt"}
 
 
-def test_help(capsys):
+@pytest.mark.parametrize("place", ["/proc/out", "{file}", "{file}/out"])
+def test_no_place_to_write(run, species, tmp_path, capsys, monkeypatch, place):
+    monkeypatch.setattr(scs.ScSpecies, "train", lambda *_, **__: pytest.fail("trained"))
+    (tmp_path / "file").touch()
+    assert run(*command(species, place.format(file=tmp_path / "file"))) == 1
+    assert "Error: " in capsys.readouterr().err
+    assert files_in(tmp_path) == {"file"}
+
+
+def test_options_come_before_the_folder(run, species, tmp_path):
+    first, out, *options = command(species, tmp_path / "out")
+    assert run(first, *options, "--quiet", "--overwrite", out) == 0
+    other = tmp_path / "other"
+    targets = options.index("--targets")
+    assert run(first, *options[: targets + 2], other, *options[targets + 2 :], "--quiet") == 0
+    assert files_in(other) == files_in(tmp_path / "out") == {"species1.h5ad", "species2.h5ad"}
+
+
+def test_home_folders_and_capitals(run, species, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ONE.H5AD").write_bytes((species / "one.h5ad").read_bytes())
+    (tmp_path / "pairs.tsv").write_bytes((species / "pairs.tsv").read_bytes())
+    changes = {"--context": ["species1=~/ONE.H5AD"], "--orthologues": ["species2=~/pairs.tsv"]}
+    assert run(*command(species, "~/a/out", **changes), "--quiet") == 0
+    assert files_in(tmp_path / "a" / "out") == {"species1.h5ad", "species2.h5ad"}
+
+
+# --- results are not lost --------------------------------------------------------------------
+
+
+def test_cells_that_cannot_be_written_leave_their_results(
+    run, species, tmp_path, capsys, monkeypatch
+):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("scsystems.data.containers.write_cells", fail)
+    assert run(*command(species, tmp_path / "out", **{"--model": [tmp_path / "model"]})) == 1
+    said = capsys.readouterr().err
+    assert "disk full" in said
+    assert files_in(tmp_path) == {"out-species1.csv.gz", "out-species2.csv.gz", "model"}
+    table = pd.read_csv(tmp_path / "out-species2.csv.gz", index_col=0)
+    model = scs.ScSpecies.load(tmp_path / "model")
+    np.testing.assert_allclose(
+        table.iloc[:, :10], model.get_latent_representation("species2"), atol=1e-5
+    )
+    assert table["predicted.cell_type"].notna().all()
+
+
+@pytest.mark.parametrize(("during", "written"), [("species1", set()), ("species2", {"out"})])
+def test_interrupts(run, species, tmp_path, capsys, monkeypatch, during, written):
+    seen = []
+
+    def interrupted(epoch, *_):
+        seen.append(epoch)
+        if epoch == 1 and seen.count(1) == (1 if during == "species1" else 2):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        scspecies, "training_progress", lambda quiet: {"verbose": False, "callbacks": interrupted}
+    )
+    assert run(*command(species, tmp_path / "out")) == 130
+    assert files_in(tmp_path) == written
+    said = capsys.readouterr().err
+    assert ("Nothing is written" in said) == (not written)
+    assert said.rstrip().endswith("Interrupted.")
+
+
+def test_help(run, capsys):
     assert run("scspecies", "--help") == 0
     assert "predicted.cell_type.novelty" in capsys.readouterr().out
     assert run("scspecies", "out") == 2

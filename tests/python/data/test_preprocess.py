@@ -232,7 +232,7 @@ def test_bad_data(counts, how, error, message):
     [
         ({"system_key": "kingdom"}, "system_key='kingdom' is not a column .*'system'"),
         ({"batch_key": "batch"}, "batch_key='batch' is not a column"),
-        ({"layer": "raw"}, "layer='raw' is not a layer"),
+        ({"layer": "raw"}, "layer='raw' is not in"),
         ({"names_from": "mars"}, "names_from='mars'"),
         ({"min_cells": 10_000}, "Lower min_cells"),
         ({"n_top_genes": 1}, "No gene is highly variable in every system"),

@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
+from ...checks import anndata
 from ...errors import InputError
 from ...words import word
 from ..levels import level_names, unique_names
@@ -29,6 +30,8 @@ from . import layouts as orthologue_layouts
 
 logger = logging.getLogger(__name__)
 
+# of gene names that tables have
+KINDS = ("symbol", "id")
 # fewer matches than this share of the smaller side are taken for a mistake, not for biology
 FEWEST_MATCHES = 0.05
 # names match without regard to case where fewer than this share of them would match with it
@@ -153,12 +156,66 @@ def read(
         The table has no known layout, lacks a species, has no score to filter by, or has no
         complete pair.
     """
-    if gene not in ("symbol", "id"):
+    if gene not in KINDS:
         raise InputError(f"gene={gene!r} must be 'symbol' or 'id'.")
     if species is not None and (isinstance(species, str) or len(set(species)) < 2):
         raise InputError(f"species={species!r} must hold at least two different names.")
     raw = orthologue_layouts.load(source)
-    found = orthologue_layouts.recognize(raw, species, columns, gene, layout)
+    return _tidy(
+        orthologue_layouts.recognize(raw, species, columns, gene, layout), len(raw), min_score
+    )
+
+
+def read_for(source: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) -> Orthologues:
+    """Read a table with the kind of gene names, symbols or identifiers, that each species' data have.
+
+    Parameters
+    ----------
+    source
+        As in :func:`read`.
+    genes
+        Species to the gene names of its data. Of the table's symbols and identifiers those are
+        taken, for every species, of which the data have more.
+
+    Raises
+    ------
+    InputError
+        As in :func:`read`.
+    """
+    raw = orthologue_layouts.load(source)
+    found, refused = {}, {}
+    for gene in KINDS:
+        try:
+            found[gene] = orthologue_layouts.recognize(raw, tuple(genes), None, gene, "auto")
+        except InputError as error:
+            refused[gene] = error
+    if not found:
+        raise refused[KINDS[0]]
+    relaxed = {name: {_loose(str(gene)) for gene in have} for name, have in genes.items()}
+    n_known = {
+        gene: {
+            name: pd.Index(layout.frame[name].dropna().unique()).map(_loose).isin(have).sum()
+            for name, have in relaxed.items()
+        }
+        for gene, layout in found.items()
+    }
+    best = max(found, key=lambda gene: sum(n_known[gene].values()))
+    chosen = found[best]
+    other = found.get(KINDS[1 - KINDS.index(best)])
+    if other is not None and other.name == chosen.name and len(other.frame) == len(chosen.frame):
+        # rows correspond, so that each species may have its own kind
+        frame = chosen.frame.copy()
+        for name in genes:
+            kind = max(found, key=lambda gene: n_known[gene][name])
+            frame[name] = found[kind].frame[name].to_numpy()
+        chosen = replace(chosen, frame=frame)
+    return _tidy(chosen, len(raw))
+
+
+def _tidy(
+    found: orthologue_layouts.Layout, n_rows: int, min_score: float | None = None
+) -> Orthologues:
+    """One row per pair of genes, without gaps and repetitions, and a report of what is lost."""
     names = list(found.species)
     pairs = found.frame.copy()
     for name in names:
@@ -184,12 +241,12 @@ def read(
     kept[names] = kept[names].astype(object)
     if kept.empty:
         raise InputError(
-            f"orthologues: none of the table's {len(raw)} rows has a gene in each of {names}"
+            f"orthologues: none of the table's {n_rows} rows has a gene in each of {names}"
             f"{'' if min_score is None else f' and a score of at least {min_score}'}."
         )
     report = Report(
         layout=found.name,
-        n_rows=len(raw),
+        n_rows=n_rows,
         n_incomplete=len(pairs) - len(complete),
         n_low_score=len(complete) - len(scored),
         n_repeated=len(scored) - len(kept),
@@ -319,6 +376,8 @@ def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData
     -------
     Species to a view of its data with the genes of the pairs found by :func:`match`.
     """
+    for name, adata in adatas.items():
+        anndata(f"adatas[{name!r}]", adata)
     if table.report.n_one_to_one is None:
         table = one_to_one(table)
     pairs = match(table, {name: adata.var_names for name, adata in adatas.items()}).pairs
@@ -403,3 +462,8 @@ def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mappin
     if share < FEWEST_MATCHES:
         raise InputError(message + " Is it the right table, species and kind of name?")
     logger.warning(message)
+
+
+def _loose(name: str) -> str:
+    """A gene's name without version and case, to tell which kind of names data have."""
+    return _unversioned(name).lower()

@@ -186,7 +186,7 @@ def homologues(
 ) -> pd.DataFrame:
     """One-to-one pairs of genes that both data sets have: columns ``context`` and ``target``."""
     if not isinstance(table, Orthologues):
-        table = _read(table, context, target)
+        table = _read(table, {context: context_data, target: target_data.var_names})
     if table.report.n_one_to_one is None:
         table = orthologue_tables.one_to_one(table)
     missing = [name for name in (context, target) if name not in table.species]
@@ -216,7 +216,8 @@ def homologues(
     return pd.DataFrame({"context": pairs[context].to_numpy(), "target": pairs[target].to_numpy()})
 
 
-def _read(table: str | Path | pd.DataFrame, context: str, target: str) -> Orthologues:
+def _read(table: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) -> Orthologues:
+    context, target = genes
     if (
         isinstance(table, pd.DataFrame)
         and table.shape[1] == 2
@@ -229,7 +230,7 @@ def _read(table: str | Path | pd.DataFrame, context: str, target: str) -> Orthol
             return orthologue_tables.read(
                 table, (context, target), columns={context: first, target: second}
             )
-    return orthologue_tables.read(table, (context, target))
+    return orthologue_tables.read_for(table, genes)
 
 
 def make_net(

@@ -12,6 +12,7 @@ import torch
 from anndata import AnnData
 
 from ... import checks
+from ...data.matrix import in_memory
 from ...data.resident import CellArrays, iterate
 from ...data.schema import Schema, Setup
 from ...errors import InputError
@@ -167,7 +168,9 @@ class SysVI(
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
         arguments |= embedding_arguments(embedding_kwargs)
         check_arguments(arguments)
-        schema = Schema.from_anndata(adata, Setup.read(adata))
+        setup = Setup.read(adata)
+        ready = in_memory(adata, setup.layer)
+        schema = Schema.from_anndata(ready, setup)
         self._prepare(schema, arguments)
         self._attach(adata)
         start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)

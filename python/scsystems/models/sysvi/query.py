@@ -17,7 +17,7 @@ from sklearn.neighbors import NearestNeighbors
 from ... import checks, words
 from ...checks import head
 from ...data.levels import check_text, coded, level_name
-from ...data.schema import expression
+from ...data.matrix import expression, plain
 from ...errors import InputError
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
@@ -113,7 +113,7 @@ class QueryMixin:
         else:
             logger.info("The query has all %d genes of the model.", len(genes))
         if adata.var_names.equals(genes):
-            return None if inplace else adata.copy()
+            return None if inplace else _copy(adata)
         means = model.schema.gene_means if fill == "mean" else ()
         if len(missing) and fill == "mean" and not means:
             logger.warning(
@@ -324,6 +324,11 @@ def nearest_labels(
     return found
 
 
+def _copy(adata: AnnData) -> AnnData:
+    """A copy in memory."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
 def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.ndarray) -> AnnData:
     """A copy of the cells with exactly ``genes``; missing ones get ``values`` in the model's matrix."""
     at = adata.var_names.get_indexer(genes)
@@ -331,6 +336,7 @@ def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.n
     def arrange(matrix, fill):
         if matrix is None:
             return None
+        matrix = plain(matrix, "a matrix of the query")
         if not sparse.issparse(matrix):
             arranged = np.asarray(matrix)[:, at]
             if not np.issubdtype(arranged.dtype, np.floating) and fill.any():

@@ -1,0 +1,113 @@
+"""Where results go: looked at before anything is computed, and never lost afterwards."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from ..errors import ModelFileError, ScsystemsError, WriteError
+
+logger = logging.getLogger(__name__)
+
+
+def check_model(path: Path | None, overwrite: bool, others: Collection[Path]) -> None:
+    """Refuse a folder that a model must not replace, and warn of one that cannot be made.
+
+    Parameters
+    ----------
+    path
+        The folder, if a model is asked for.
+    overwrite
+        Whether a model there may be replaced.
+    others
+        What else will be read and written.
+    """
+    from ..files import check_folder
+
+    if path is None:
+        return
+    if path.absolute() in [other.absolute() for other in others]:
+        raise ScsystemsError(f"--model {path} is where the cells are. Give another folder.")
+    try:
+        check_folder(path, overwrite=overwrite)
+    except WriteError as error:
+        # no reason to go without the embedding
+        logger.warning("Warning: --model: %s It will be saved elsewhere.", error)
+    except ModelFileError as error:
+        raise ScsystemsError(f"--model: {error}") from error
+
+
+class Results:
+    """Results on their way into files; what cannot be written at its place goes to another."""
+
+    def __init__(self) -> None:
+        self._problems: list[str] = []
+        self._cause: Exception | None = None
+
+    def keep(
+        self,
+        what: str,
+        path: Path,
+        write: Callable[[Path], object],
+        spare: Path,
+        write_spare: Callable[[Path], object] | None = None,
+    ) -> bool:
+        """Write a result.
+
+        Parameters
+        ----------
+        what
+            The result, for messages.
+        path
+            Its place.
+        write
+            Writes it there.
+        spare
+            Where it goes otherwise; if that fails, too, under that name into the working folder,
+            or to where temporary files are.
+        write_spare
+            Writes it there; default as ``write``.
+        """
+        try:
+            write(path)
+            return True
+        except Exception as error:
+            # writers of cells raise errors of many kinds
+            self._cause = self._cause or error
+            said = _in_words(error, path)
+        for folder in (spare.absolute().parent, Path.cwd(), Path(tempfile.gettempdir())):
+            other = _free(folder / spare.name)
+            try:
+                (write_spare or write)(other)
+            except Exception as error:
+                logger.debug("%s: %s", other, error)
+                continue
+            self._problems.append(f"{said} {what} will be found in {other} instead.")
+            return False
+        self._problems.append(f"{said} {what} could not be written elsewhere, either.")
+        return False
+
+    def report(self) -> None:
+        """Raise what went wrong."""
+        if self._problems:
+            raise ScsystemsError("\n".join(self._problems)) from self._cause
+
+
+def _in_words(error: Exception, path: Path) -> str:
+    from ..durable.steps import reason
+
+    if isinstance(error, ScsystemsError):
+        return str(error)
+    return f"{path} could not be written ({reason(error)})."
+
+
+def _free(path: Path) -> Path:
+    """A path that does not exist: a number is added to the name if need be."""
+    stem, dot, suffix = path.name.partition(".")
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{stem}{number}{dot}{suffix}")
+    return path
