@@ -14,8 +14,9 @@ from .. import checks, words
 from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
-from .checks import check_finite_nonnegative, looks_like_counts
 from .levels import check_text, level_name, level_names, writable
+from .scale.judge import groups_of
+from .scale.refuse import check_logs
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +55,13 @@ def select_features(
     Raises
     ------
     InputError
-        The values are counts, a column is missing or incomplete, there is one system, or
-        no gene is variable in every system.
+        The values of a system or sample are not log-normalized, a column is missing or
+        incomplete, there is one system, or no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
     systems = split_systems(checks.anndata("adata", adata), system_key, batch_key, layer)
-    values = matrix_of(adata, layer)
-    check_finite_nonnegative(values, words.expression(layer))
-    if looks_like_counts(values):
-        raise InputError(
-            f"Genes are chosen by log-normalized values, but {words.expression(layer)} looks like counts. "
-            f"Use {words.word('prepare')} first."
-        )
+    keys = [key for key in (system_key, batch_key) if key is not None]
+    check_logs(matrix_of(adata, layer), words.expression(layer), groups_of(adata.obs, keys))
     chosen = {}
     for name, cells in systems.items():
         matrix = sparse.csr_matrix(matrix_of(cells, layer))

@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from scsystems.data.checks import check_log_normalized
+from scsystems.data.scale.judge import Groups
+from scsystems.data.scale.refuse import check_logs
 
 from .clustering import (
     FIXED_RESOLUTION,
@@ -44,6 +45,7 @@ class Data:
     matrix: object
     matrix_name: str
     cells: np.ndarray
+    groups: list[Groups]
     unintegrated: np.ndarray | None = None
     k: int = 25
     min_cells: int = 20
@@ -55,7 +57,7 @@ class Data:
         """Log-normalized expression of the cells, cells x genes."""
         every = len(self.cells) == self.matrix.shape[0]
         matrix = self.matrix if every else self.matrix[self.cells]
-        check_log_normalized(matrix, self.matrix_name)
+        check_logs(matrix, self.matrix_name, self.groups)
         return matrix
 
     @cached_property

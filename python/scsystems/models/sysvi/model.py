@@ -169,7 +169,7 @@ class SysVI(
         check_arguments(arguments)
         schema = Schema.from_anndata(adata, Setup.read(adata))
         self._prepare(schema, arguments)
-        self._attach(adata)
+        self._attach(adata, checked=True)
         start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)
 
     @classmethod
