@@ -141,14 +141,19 @@ TERMS: dict[str, dict[Door, str]] = {
         "cli": "Cell names",
     },
     # ways out
-    "normalize": {
-        "python": "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata)",
-        "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
-        "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
-    },
     "prepare": {
         "python": "scsystems.pp.prepare(), or scanpy.pp.normalize_total(adata) and "
         "scanpy.pp.log1p(adata)",
+        "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
+        "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
+    },
+    "round": {
+        "python": "{where} = numpy.rint({where})",
+        "r": "round() of the matrix",
+        "cli": "numpy.rint before writing the file",
+    },
+    "normalize": {
+        "python": "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata)",
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
         "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
     },

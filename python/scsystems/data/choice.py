@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
 from anndata import AnnData
+from scipy import sparse
 
 from ..errors import InputError, NonFiniteError
 from ..words import word
-from .checks import LARGEST_LOG_VALUE, check_finite_nonnegative, looks_like_counts, stored_values
+from .checks import looks_like_counts
 from .matrix import expression, plain
+from .scale.refuse import check_counts, check_logs
 
 logger = logging.getLogger(__name__)
 
@@ -87,22 +90,20 @@ def _with_matrix(adata: AnnData, layer: str) -> AnnData:
 
 
 def _holds(matrix, wanted: Wanted) -> bool:
-    try:
-        check_finite_nonnegative(matrix, "")
-    except (InputError, NonFiniteError):
-        return False
-    counts = looks_like_counts(matrix)
-    if wanted == "counts":
-        return counts
-    values = stored_values(matrix)
-    logs = not counts and (values.size == 0 or values.max() <= LARGEST_LOG_VALUE)
-    return logs or (wanted == "any" and counts)
+    """Whether a matrix is fit for what is wanted."""
+    fit = {"counts": [check_counts], "logs": [check_logs], "any": [check_counts, check_logs]}
+    for check in fit[wanted]:
+        with suppress(InputError, NonFiniteError):
+            check(matrix, "")
+            return True
+    return False
 
 
 def _contents(adata: AnnData) -> str:
     if adata.X is None:
         return "is empty"
-    values = stored_values(expression(adata))
+    values = expression(adata)
+    values = values.data if sparse.issparse(values) else values
     if values.size and np.nanmin(values) < 0:
         return "holds scaled values"
     return "holds raw counts" if looks_like_counts(expression(adata)) else "holds no raw counts"

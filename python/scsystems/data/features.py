@@ -14,9 +14,10 @@ from .. import checks, words
 from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
-from .checks import check_finite_nonnegative, looks_like_counts
 from .levels import check_text, level_name, level_names, writable
 from .matrix import expression, in_memory
+from .scale.judge import groups_of
+from .scale.refuse import check_logs
 
 logger = logging.getLogger(__name__)
 
@@ -55,19 +56,14 @@ def select_features(
     Raises
     ------
     InputError
-        The values are counts, a column is missing or incomplete, there is one system, or
-        no gene is variable in every system.
+        The values of a system or sample are not log-normalized, a column is missing or
+        incomplete, there is one system, or no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
     adata = in_memory(adata, layer)
     systems = split_systems(adata, system_key, batch_key, layer)
-    values = expression(adata, layer)
-    check_finite_nonnegative(values, words.expression(layer))
-    if looks_like_counts(values):
-        raise InputError(
-            f"Genes are chosen by log-normalized values, but {words.expression(layer)} looks like counts. "
-            f"Use {words.word('prepare')} first."
-        )
+    keys = [key for key in (system_key, batch_key) if key is not None]
+    check_logs(expression(adata, layer), words.expression(layer), groups_of(adata.obs, keys))
     expressed = {
         name: n_cells_with(expression(cells, layer)) > min_cells for name, cells in systems.items()
     }

@@ -24,6 +24,9 @@ from ..errors import InputError, StoreError
 from .checks import check_unique, head
 from .features import chosen_by_all, label_column, variable_genes
 from .preprocess import Preparation, find_features, pair_genes
+from .scale.judge import groups_of
+from .scale.record import PREPARATION
+from .scale.refuse import check_counts
 from .stores import StoreCells, check_output, open_store, writing
 
 logger = logging.getLogger(__name__)
@@ -104,6 +107,7 @@ def prepare_store(
     flavor: str,
     min_batch_cells: int,
     counts_layer: str,
+    fractional: bool,
     overwrite: bool,
 ) -> AnnData:
     """See :func:`scsystems.pp.prepare`; the result is in the file ``out``, and returned opened."""
@@ -120,7 +124,8 @@ def prepare_store(
     systems = cells.systems
     if any(out == file.path.absolute() for file in cells.files.values()):
         raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
-    _count(cells)
+    keys = [key for key in (system_key, batch_key) if key is not None]
+    _count(cells, keys, fractional)
     expressed = {
         n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
         for n, s in systems.items()
@@ -179,7 +184,7 @@ def prepare_store(
         for counts, logs in _chosen(cells, columns, place, target_sum):
             writer.append("X", logs)
             writer.append(f"layers/{counts_layer}", counts)
-        writer.close(obs, var.add_prefix("gene_"), {"preparation": asdict(preparation)})
+        writer.close(obs, var.add_prefix("gene_"), {PREPARATION: asdict(preparation)})
     logger.info("Prepared\n%s", preparation)
     return read_h5ad(out, backed="r")
 
@@ -187,27 +192,29 @@ def prepare_store(
 # ---- passes ----------------------------------------------------------------------------------
 
 
-def _count(cells: Cells) -> None:
+def _count(cells: Cells, keys: list[str], fractional: bool) -> None:
     """In how many cells of a system each gene is found; refuses what are no counts."""
+    judged, largest = set(), dict.fromkeys(cells.files, 0.0)
     for system in cells.systems.values():
         system.n_cells_with = np.zeros(len(system.var_names), np.int64)
     for key, rows, x in cells.blocks():
-        _check_counts(cells.files[key], rows, x)
+        largest[key] = max(largest[key], x.data.max(initial=0))
+        if key not in judged and not _whole(x.data):
+            _check_counts(cells.files[key], keys, fractional)
+            judged.add(key)
         for name, at in _by_system(cells, key, rows):
             system, part = cells.systems[name], x[at]
             system.n_cells += part.shape[0]
             system.n_cells_with += np.bincount(part.indices[part.data > 0], minlength=x.shape[1])
+    for key, file in cells.files.items():
+        if largest[key] <= 1:
+            _check_counts(file, keys, fractional)
 
 
-def _check_counts(file: StoreCells, rows: slice, x: sparse.csr_matrix) -> None:
-    values = x.data
-    if np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all():
-        return
-    row = int(np.flatnonzero([not _whole(part.data) for part in x])[0]) + rows.start
-    raise InputError(
-        f"{file.path}: {file.matrix.key} does not hold raw counts (first at cell {file.obs.index[row]!r}). "
-        "Expected whole, finite, non-negative counts. Name the layer that holds them with the argument `layer`."
-    )
+def _check_counts(file: StoreCells, keys: list[str], fractional: bool) -> None:
+    """Go through a file once more to say what it holds, and in which cells."""
+    where = f"{file.path}: {file.matrix.key}"
+    check_counts(file.matrix, where, groups_of(file.obs, keys), fractional)
 
 
 def _whole(values: np.ndarray) -> bool:

@@ -20,7 +20,7 @@ from scipy import sparse
 from .. import checks, words
 from ..checks import head
 from ..errors import InputError
-from .checks import check_counts, check_unique, looks_like_counts
+from .checks import check_unique, looks_like_counts
 from .features import (
     N_TOP_GENES,
     chosen_by_all,
@@ -32,6 +32,9 @@ from .features import (
 from .levels import coded, level_name, texts, writable
 from .matrix import expression
 from .orthologs import tables as _orthologues
+from .scale.judge import groups_of
+from .scale.record import PREPARATION
+from .scale.refuse import check_counts
 
 __all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
 
@@ -87,6 +90,7 @@ def prepare(
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
     counts_layer: str = "counts",
+    fractional: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
 ) -> AnnData:
@@ -128,6 +132,10 @@ def prepare(
         Samples with fewer cells have no say in which genes are variable.
     counts_layer
         Layer of the result that keeps the raw counts.
+    fractional
+        Whether counts may have fractions, as ambient-RNA correctors (SoupX, DecontX, CellBender)
+        and EM estimates (STARsolo, alevin) leave them; they are normalized as they are. By default
+        they are refused, because values with fractions may be something else.
     out
         For paths: the ``.h5ad`` file to write the result into, in constant memory. The genes are
         those that cells in memory would give; ``target_sum=None`` and ``flavor="seurat"`` need
@@ -144,14 +152,16 @@ def prepare(
     Raises
     ------
     InputError
-        The values are not counts, a column is missing or incomplete, there is one system,
-        names are duplicated, features are not found, or no gene is left.
+        The values of a system or sample are not counts, a column is missing or incomplete, there
+        is one system, names are duplicated, features are not found, or no gene is left.
     """
     import scanpy as sc
 
     system_key = checks.name("prepared system", system_key)
     counts_layer = checks.name("counts_layer", counts_layer)
-    min_cells = checks.count("min_cells", min_cells, at_least=0)
+    if min_cells is not None:
+        min_cells = checks.count("min_cells", min_cells, at_least=0)
+    fractional = checks.flag("fractional", fractional)
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
     if _is_path(data) or (isinstance(data, Mapping) and any(map(_is_path, data.values()))):
@@ -177,6 +187,7 @@ def prepare(
             flavor=flavor,
             min_batch_cells=min_batch_cells,
             counts_layer=counts_layer,
+            fractional=fractional,
             overwrite=overwrite,
         )
     if out is not None:
@@ -190,7 +201,9 @@ def prepare(
             "AnnData for all cells has one set of gene names already."
         )
     for name, adata in systems.items():
-        check_counts(expression(adata, layer), f"{words.expression(layer)} of {name!r}")
+        samples = groups_of(adata.obs, [] if batch_key is None else [batch_key])
+        where = f"{words.expression(layer)} of {name!r}"
+        check_counts(expression(adata, layer), where, samples, fractional)
     expressed = {
         name: adata.var_names
         if min_cells is None
@@ -258,7 +271,7 @@ def prepare(
             "min_batch_cells": min_batch_cells,
         },
     )
-    result.uns["preparation"] = asdict(preparation)
+    result.uns[PREPARATION] = asdict(preparation)
     logger.info("Prepared\n%s", preparation)
     return result
 

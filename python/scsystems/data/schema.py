@@ -14,11 +14,13 @@ from scipy import sparse
 
 from .. import checks, words
 from ..checks import head
+from ..durable.typed import typed
 from ..errors import InputError
-from .checks import check_finite_nonnegative, check_log_normalized
 from .levels import coded, codes_among, unique_names
 from .matrix import expression
 from .resident import CellArrays
+from .scale.cells import PADDED, compare_scale, own_scale
+from .scale.record import UNKNOWN, Scale
 
 SETUP_KEY = "_scsystems_setup"
 
@@ -82,6 +84,8 @@ class Schema:
     gene_means
         Mean expression of each gene, which stands for a gene that a query lacks; empty if it is
         not known.
+    expression_scale
+        How the expression was normalized; ``None`` if it is not known whether it was.
     """
 
     setup: Setup
@@ -91,14 +95,13 @@ class Schema:
     center: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     gene_means: tuple[float, ...] = ()
+    expression_scale: Scale | None = UNKNOWN
 
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
         genes = gene_names(adata)
         cell_names(adata)
-        matrix = expression(adata, setup.layer)
-        check_expression(matrix, setup.layer)
         systems = _levels(adata, setup.batch_key, "system")
         if len(systems) < 2:
             raise InputError(
@@ -110,7 +113,7 @@ class Schema:
             _levels(adata, key, "covariates") for key in setup.categorical_covariate_keys
         )
         values = [_numbers(adata, key) for key in setup.continuous_covariate_keys]
-        return Schema(
+        found = Schema(
             setup=setup,
             genes=tuple(genes),
             systems=systems,
@@ -118,11 +121,51 @@ class Schema:
             center=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
-            gene_means=gene_means(matrix),
+        )
+        return found._measured(adata)
+
+    def _measured(self, adata: AnnData) -> Schema:
+        """The schema with what follows from the expression, which is checked."""
+        matrix, layer = expression(adata, self.setup.layer), self.setup.layer
+        systems = self._codes(adata, self.setup.batch_key, self.systems, "system")
+        scale = own_scale(adata, matrix, layer, self.group_keys, systems)
+        return replace(self, gene_means=gene_means(matrix), expression_scale=scale)
+
+    @property
+    def group_keys(self) -> tuple[str, ...]:
+        """Columns in whose levels expression is judged: the system, and categorical covariates."""
+        return (self.setup.batch_key, *self.setup.categorical_covariate_keys)
+
+    def check_expression(self, adata: AnnData) -> None:
+        """Refuse other cells that do not hold logarithms, and warn of another scale than the model's.
+
+        The genes are those of the model that ``adata`` has, but for padded ones.
+        """
+        whole, names = expression(adata, self.setup.layer), gene_names(adata)
+        genes = pd.Index(self.genes, dtype=object)
+        own = genes.isin(names)
+        if PADDED in adata.var:
+            own[own] = ~adata.var[PADDED].to_numpy(bool)[names.get_indexer(genes[own])]
+        matrix = whole if names.equals(genes[own]) else whole[:, names.get_indexer(genes[own])]
+        key, systems = self.setup.batch_key, None
+        if key in adata.obs:
+            systems, _ = codes_among(adata.obs[key], self.systems, words.column(key))
+        compare_scale(
+            self.expression_scale,
+            adata,
+            matrix,
+            whole if len(names) > len(genes) else matrix,
+            self.setup.layer,
+            self.group_keys,
+            systems,
+            complete=bool(own.all()),
         )
 
-    def arrays(self, adata: AnnData) -> CellArrays:
-        """The cells of ``adata`` as arrays in the model's genes, codes and scales."""
+    def arrays(self, adata: AnnData, checked: bool = False) -> CellArrays:
+        """The cells of ``adata`` as arrays in the model's genes, codes and scales.
+
+        ``checked`` says whether their expression was looked at already.
+        """
         genes = self.check_genes(adata)
         matrix = expression(adata, self.setup.layer)
         if tuple(genes) != self.genes:
@@ -140,6 +183,8 @@ class Schema:
                 self.setup.continuous_covariate_keys, self.center, self.scale, strict=True
             )
         ]
+        if not checked:
+            self.check_expression(adata)
         weight = None
         if self.setup.weight_batches:
             # mean weight one, so that the cycle weight keeps its meaning
@@ -172,18 +217,7 @@ class Schema:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> Schema:
         """The reverse of `to_json`."""
-        setup = dict(raw["setup"])
-        for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
-            setup[key] = tuple(setup[key])
-        return Schema(
-            setup=Setup(**setup),
-            genes=tuple(raw["genes"]),
-            systems=tuple(raw["systems"]),
-            categories=tuple(tuple(c) for c in raw["categories"]),
-            center=tuple(raw["center"]),
-            scale=tuple(raw["scale"]),
-            gene_means=tuple(raw["gene_means"]),
-        )
+        return typed(Schema, raw, "schema")
 
     def extended(self, adata: AnnData) -> Schema:
         """The schema for a query: levels of categorical covariates that only ``adata`` has come last.
@@ -191,11 +225,11 @@ class Schema:
         Raises
         ------
         InputError
-            If ``adata`` lacks genes or columns, or holds a system that the model has not seen.
+            If ``adata`` lacks genes or columns, holds a system that the model has not seen, or
+            anything but log-normalized expression.
         """
         self.check_genes(adata)
         cell_names(adata)
-        check_expression(expression(adata, self.setup.layer), self.setup.layer)
         key = self.setup.batch_key
         values = checks.column(adata, key, "system")
         _, unknown = codes_among(values, self.systems, words.column(key))
@@ -219,6 +253,7 @@ class Schema:
                     "Drop these cells or merge their level."
                 )
             categories.append(known + tuple(new))
+        self.check_expression(adata)
         return replace(self, categories=tuple(categories))
 
     def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
@@ -254,13 +289,6 @@ def gene_means(matrix) -> tuple[float, ...]:
         for start in range(0, n, BLOCK):
             total += np.asarray(rows[start : start + BLOCK].sum(axis=0, dtype=np.float64)).ravel()
     return tuple(float(f"{v:.7g}") for v in (total / max(n, 1)).astype(np.float32))
-
-
-def check_expression(matrix, layer: str | None) -> None:
-    """Refuse matrices that are not log-normalized expression."""
-    where = words.expression(layer)
-    check_finite_nonnegative(matrix, where)
-    check_log_normalized(matrix, where)
 
 
 def _levels(adata: AnnData, key: str, term: str) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from scipy import sparse
 from .. import checks, words
 from ..checks import head
 from ..errors import InputError
-from .checks import check_counts
 from .levels import coded, codes_among, unique_names
 from .matrix import expression
 from .resident import CellArrays
+from .scale.judge import groups_of
+from .scale.refuse import check_counts
 
 ONE_BATCH = "all"
 
@@ -66,8 +67,7 @@ class Species:
         ``label_term`` is the argument that holds ``label_key``, a term of `scsystems.words.TERMS`.
         """
         genes = check_names(name, adata)
-        matrix = expression(adata, layer)
-        check_counts(matrix, f"{name}: {words.expression(layer)}")
+        _check_expression(name, adata, layer, batch_key)
         if adata.n_obs < 2:
             raise InputError(
                 f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn."
@@ -87,8 +87,11 @@ class Species:
             labels=() if label_key is None else _levels(name, adata, label_key, label_term),
         )
 
-    def arrays(self, adata: AnnData) -> CellArrays:
-        """Counts in the model's gene order and batch codes (n x 1) of the cells of ``adata``."""
+    def arrays(self, adata: AnnData, checked: bool = False) -> CellArrays:
+        """Counts in the model's gene order and batch codes (n x 1) of the cells of ``adata``.
+
+        ``checked`` says whether it was made sure already that they are counts.
+        """
         at = check_names(self.name, adata).get_indexer(list(self.genes))
         if (at < 0).any():
             missing = [gene for gene, i in zip(self.genes, at, strict=True) if i < 0]
@@ -96,6 +99,8 @@ class Species:
                 f"{self.name}: the data lack {len(missing)} of the model's {len(self.genes)} genes: {head(missing)}. "
                 "Expected the genes the model was trained on."
             )
+        if not checked:
+            _check_expression(self.name, adata, self.layer, self.batch_key)
         matrix = expression(adata, self.layer)
         matrix = (sparse.csr_matrix(matrix) if sparse.issparse(matrix) else np.asarray(matrix))[
             :, at
@@ -134,6 +139,12 @@ class Species:
                 f"Expected some of {head(levels, 10)}."
             )
         return codes
+
+
+def _check_expression(name: str, adata: AnnData, layer: str | None, batch_key: str | None) -> None:
+    """Refuse anything but counts, in every batch."""
+    batches = groups_of(adata.obs, [] if batch_key is None else [batch_key])
+    check_counts(expression(adata, layer), f"{name}: {words.expression(layer)}", batches)
 
 
 def check_names(name: str, adata: AnnData) -> pd.Index:

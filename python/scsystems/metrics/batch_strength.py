@@ -11,9 +11,10 @@ from scipy.stats import false_discovery_control, mannwhitneyu
 
 from scsystems import checks, words
 from scsystems.data.by_name import same_cells
-from scsystems.data.checks import check_log_normalized
 from scsystems.data.levels import level_names
 from scsystems.data.matrix import expression
+from scsystems.data.scale.judge import groups_of
+from scsystems.data.scale.refuse import check_logs
 from scsystems.errors import InputError
 
 from .arrays import check_embedding, check_groups
@@ -136,7 +137,8 @@ def batch_strength(
         raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
     if embedding is None:
         matrix = expression(adata, layer)[known]
-        check_log_normalized(matrix, words.expression(layer))
+        groups = groups_of(adata.obs.iloc[known], [system_key, sample_key])
+        check_logs(matrix, words.expression(layer), groups)
         space = principal_components(matrix, seed=seed)
     else:
         space = np.asarray(adata.obsm[embedding])[known]

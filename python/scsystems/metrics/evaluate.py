@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scsystems import checks, words
+from scsystems.data.scale.judge import groups_of
 from scsystems.errors import InputError
 from scsystems.threads import torch_threads_kept
 
@@ -304,6 +305,7 @@ def collect(
         matrix=adata.X if layer is None else adata.layers[layer],
         matrix_name=words.expression(layer),
         cells=cells,
+        groups=groups_of(adata.obs.iloc[cells], [system_key, batch_key or system_key]),
         unintegrated=None if unintegrated is None else _space(adata, unintegrated)[cells],
         k=checks.count("voting neighbors", k),
         min_cells=checks.count("smallest label", min_cells, at_least=0),

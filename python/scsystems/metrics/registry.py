@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from scsystems.data.checks import check_log_normalized
 from scsystems.data.matrix import plain
+from scsystems.data.scale.judge import Groups
+from scsystems.data.scale.refuse import check_logs
 
 from .clustering import (
     FIXED_RESOLUTION,
@@ -45,6 +46,7 @@ class Data:
     matrix: object
     matrix_name: str
     cells: np.ndarray
+    groups: list[Groups]
     unintegrated: np.ndarray | None = None
     k: int = 25
     min_cells: int = 20
@@ -56,7 +58,7 @@ class Data:
         """Log-normalized expression of the cells, cells x genes."""
         matrix = plain(self.matrix, self.matrix_name)
         matrix = matrix if len(self.cells) == matrix.shape[0] else matrix[self.cells]
-        check_log_normalized(matrix, self.matrix_name)
+        check_logs(matrix, self.matrix_name, self.groups)
         return matrix
 
     @cached_property

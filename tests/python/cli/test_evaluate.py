@@ -127,7 +127,7 @@ def test_what_is_no_embedding_is_left_out_unless_it_is_named(asked, run, embedde
         (["--batch", "lane"], "--batch lane: "),
         (["--metrics", "best"], "--metrics best: expected some of ilisi"),
         (["--metrics", "nmi"], "--metrics nmi: cell types .* --labels"),
-        (["--layer", "log"], "'log'"),
+        (["--layer", "log"], "--layer log"),
         (["--output", "{folder}"], "is a folder"),
         (["--output", "{folder}/no/a.csv"], "there is no such folder"),
         (["--output", "/proc/a.csv"], "--output: /proc could not be written"),

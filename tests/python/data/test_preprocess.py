@@ -158,7 +158,7 @@ def test_select_features_agrees_with_prepare(counts):
     # the totals differ by the few genes that prepare leaves out first
     prepared = set(preprocess.prepare(counts, "system", "donor", **SETTINGS).var_names)
     assert len(prepared & set(genes)) > 0.9 * len(prepared)
-    with pytest.raises(InputError, match="looks like counts"):
+    with pytest.raises(InputError, match="looks like raw counts"):
         preprocess.select_features(counts)
 
 

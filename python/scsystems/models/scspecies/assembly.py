@@ -43,7 +43,7 @@ class Assembly:
     def _part(
         self, species: Species, adata: AnnData, generator: torch.Generator, label_term: str
     ) -> Part:
-        cells, names = species.arrays(adata), cell_names(species.name, adata)
+        cells, names = species.arrays(adata, checked=True), cell_names(species.name, adata)
         net = make_net(species, cells, self._settings, generator)
         label = None if species.label_key is None else species.label_codes(adata, label_term)
         part = Part(species, net, names, cells, label, adata.obs)

@@ -228,9 +228,9 @@ class FilesMixin(TrainedState):
         empty_prior(self.net, arguments)
         load_weights(self.net, tensors, dir_path)
 
-    def _attach(self, adata: AnnData) -> None:
-        """Make ``adata`` the model's own cells."""
-        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema)
+    def _attach(self, adata: AnnData, checked: bool = False) -> None:
+        """Make ``adata`` the model's own cells; ``checked`` if its expression was looked at already."""
+        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema, checked)
         if not self.schema.gene_means:
             self.schema = replace(self.schema, gene_means=gene_means(self._own.cells.x))
         self._fingerprint = self._own.fingerprint
@@ -284,6 +284,10 @@ def _check_schema(schema: Schema, where: str) -> None:
         ),
         "scale is not positive": any(scale <= 0 for scale in schema.scale),
         "gene_means is not one per gene": len(schema.gene_means) not in (0, len(schema.genes)),
+        "expression_scale is not one per system, or not positive": not (
+            schema.expression_scale is None
+            or schema.expression_scale.is_consistent(len(schema.systems))
+        ),
     }
     for what, is_so in wrong.items():
         if is_so:

@@ -172,7 +172,7 @@ class SysVI(
         ready = in_memory(adata, setup.layer)
         schema = Schema.from_anndata(ready, setup)
         self._prepare(schema, arguments)
-        self._attach(adata)
+        self._attach(adata, checked=True)
         start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)
 
     @classmethod

@@ -45,13 +45,14 @@ class OwnCells:
     fingerprint: str
 
     @staticmethod
-    def of(adata: AnnData, schema: Schema) -> OwnCells:
-        """Take from ``adata`` what ``schema`` says."""
-        cells, names = schema.arrays(adata), adata.obs_names
+    def of(adata: AnnData, schema: Schema, checked: bool = False) -> OwnCells:
+        """Take from ``adata`` what ``schema`` says; ``checked`` if its expression was looked at already."""
+        cells, names = schema.arrays(adata, checked), adata.obs_names
         hashes = row_hashes(cells.x)
         known = schema.to_json()
-        # follows from the expression, and is rounded
-        known.pop("gene_means")
+        # follow from the expression, and are rounded
+        for key in ("gene_means", "expression_scale"):
+            known.pop(key)
         facts = {
             "schema": known,
             "names": list(map(str, names)),

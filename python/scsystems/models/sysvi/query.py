@@ -77,8 +77,8 @@ class QueryMixin:
         Raises
         ------
         InputError
-            If more genes are missing than ``max_missing`` allows, gene names are not unique, or
-            the layer that the model uses is missing.
+            If more genes are missing than ``max_missing`` allows, gene names are not unique, the
+            layer that the model uses is missing, or holds anything but log-normalized expression.
         """
         model = cls._reference(reference_model)
         genes = pd.Index(model.schema.genes)
@@ -112,6 +112,7 @@ class QueryMixin:
             )
         else:
             logger.info("The query has all %d genes of the model.", len(genes))
+        model.schema.check_expression(adata)
         if adata.var_names.equals(genes):
             return None if inplace else _copy(adata)
         means = model.schema.gene_means if fill == "mean" else ()
@@ -207,7 +208,7 @@ class QueryMixin:
         state = {k: v.detach().cpu() for k, v in reference.net.state_dict().items()}
         load_weights(model.net, grow(state, old, new), "the reference model")
         model.net.to(choose_device(accelerator, [device] if isinstance(device, int) else device))
-        model._attach(adata)
+        model._attach(adata, checked=True)
         model._query = QueryTraining(
             new_rows=new_rows(old, new),
             new_vectors=new_vectors(old, new),

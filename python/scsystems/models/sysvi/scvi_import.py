@@ -138,6 +138,8 @@ def _schema(registry: dict, var_names) -> Schema:
         # scvi-tools gives the network the values as they are
         center=(0.0,) * len(columns),
         scale=(1.0,) * len(columns),
+        # it does not record either what it was trained on
+        expression_scale=None,
     )
 
 

@@ -1,0 +1,176 @@
+"""Refuse expression that is not what a method needs, in words: what, in which cells, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...checks import head
+from ...errors import InputError, NonFiniteError
+from ...words import column, word
+from .judge import Found, Groups, Judgement, judge
+from .kinds import Base
+
+LOG_NAMES: dict[Base, str] = {
+    "e": "natural logarithms",
+    "2": "logarithms to base 2",
+    "10": "logarithms to base 10",
+}
+EXPECTED_LOGS = "size-factor normalized, log1p-transformed expression"
+EXPECTED_COUNTS = "raw counts: whole numbers, none negative"
+
+
+def check_logs(
+    matrix, where: str, groups: Sequence[Groups] = (), expected: str = EXPECTED_LOGS
+) -> Judgement:
+    """Refuse anything but log-normalized expression.
+
+    Parameters
+    ----------
+    matrix
+        Cells x genes.
+    where
+        What the user calls it, see `scsystems.words.expression`.
+    groups
+        Columns (system, sample), in every level of which it is judged.
+    expected
+        What is expected, for the message.
+    """
+    judged = judge(matrix, groups)
+    _check_finite(judged, where, expected)
+    every = judged.cells
+    if every.kind == "logs" and not any(_no_logs(f) for _, found in judged.groups for f in found):
+        return judged
+    if every.kind == "empty" and not len(judged.rows.n_found):
+        return judged
+    raise InputError(
+        f"{_complaint(judged, where, _no_logs)} Expected {expected}. {_to_logs(judged)}"
+    )
+
+
+def check_counts(
+    matrix, where: str, groups: Sequence[Groups] = (), fractional: bool | None = None
+) -> Judgement:
+    """Refuse anything but counts.
+
+    Parameters
+    ----------
+    matrix, where, groups
+        As in `check_logs`.
+    fractional
+        Whether counts with fractions will do; ``None`` where they cannot be asked for.
+    """
+    judged = judge(matrix, groups)
+    _check_finite(judged, where, EXPECTED_COUNTS)
+
+    def wrong(found: Found) -> bool:
+        if found.kind in ("counts", "empty"):
+            return False
+        return not fractional or found.kind == "ones" or found.base is not None
+
+    every = judged.cells
+    unfit = ("empty", "logs", "mixed") if fractional else ("empty",)
+    bad = wrong(every) or every.kind in unfit
+    bad = bad or any(wrong(f) for _, found in judged.groups for f in found)
+    if not bad:
+        return judged
+    raise InputError(
+        f"{_complaint(judged, where, wrong, of='does not hold raw counts: it ')} Expected {EXPECTED_COUNTS}. "
+        f"{_to_counts(judged, where, fractional)}"
+    )
+
+
+def _no_logs(found: Found) -> bool:
+    """Whether cells surely hold something else than logarithms."""
+    if found.kind in ("counts", "ones"):
+        return found.n_whole > 0
+    return found.kind not in ("logs", "empty")
+
+
+def _check_finite(judged: Judgement, where: str, expected: str) -> None:
+    rows = judged.rows
+    if rows.not_finite:
+        cell, gene = rows.not_finite
+        raise NonFiniteError(
+            f"{where} holds NaN or infinite values (first at cell {cell}, gene {gene}, counting from 0). "
+            f"Expected {expected}. Remove or impute these values; division by a library size of zero is a "
+            "common cause: drop empty cells first."
+        )
+    if rows.negative:
+        cell, gene = rows.negative
+        raise InputError(
+            f"{where} holds negative values (smallest {rows.smallest:.3g}, first at cell {cell}, gene {gene}, "
+            f"counting from 0). Expected {expected}. Give data before scaling (not the output of scale(), of "
+            "regression, or Pearson residuals)."
+        )
+
+
+def describe(found: Found) -> str:
+    """What cells hold, as the end of a sentence that begins with where."""
+    largest = f"{found.largest:.4g}"
+    return {
+        "counts": f"looks like raw counts (whole numbers up to {largest})",
+        "ones": "holds nothing but zeros and ones",
+        "logs": f"looks log-transformed ({LOG_NAMES.get(found.base, 'logarithms')}, up to {largest})",
+        "multiples": f"looks like counts times a factor, not log-transformed (values up to {largest})",
+        "fractions": f"looks like counts with fractions (values up to {largest}), as ambient-RNA correctors leave them",
+        "large": f"has values with fractions up to {largest}, too large for log-transformed expression",
+        "mixed": "looks like a mixture of several kinds of values",
+        "empty": "holds nothing but zeros",
+    }[found.kind]
+
+
+def _complaint(judged: Judgement, where: str, wrong, of: str = "") -> str:
+    """What was found, and in which cells if not in all."""
+    every = judged.cells
+    for group, found in judged.groups:
+        bad = [i for i, f in enumerate(found) if wrong(f)]
+        kinds = {found[i].kind for i in bad}
+        if not bad or "mixed" in kinds or (kinds == {every.kind} and len(bad) == len(found)):
+            continue
+        parts = []
+        for kind in dict.fromkeys(found[i].kind for i in bad):
+            these = [i for i in bad if found[i].kind == kind]
+            one = max((found[i] for i in these), key=lambda f: f.largest)
+            parts.append(f"{describe(one)} in {_cells(group, these)}")
+        rest = next((f for f in found if not wrong(f) and f.kind != "empty"), None)
+        other = f"; in other cells it {describe(rest)}" if rest else ""
+        return f"{where} {of}{' and '.join(parts)}{other}."
+    if every.kind == "mixed" and every.n_whole:
+        rows = judged.rows
+        first = int(np.flatnonzero(rows.surely_whole)[0])
+        return (
+            f"{where} {of}{describe(every)}: {every.n_whole} of {every.n_cells} cells (first: cell {first}, counting "
+            "from 0) hold whole numbers, others fractions."
+        )
+    return f"{where} {of}{describe(every)}."
+
+
+def _cells(group: Groups, codes: list[int]) -> str:
+    return f"the cells with {head([group.levels[i] for i in codes])} in {column(group.key)}"
+
+
+def _to_logs(judged: Judgement) -> str:
+    kinds = {f.kind for _, found in judged.groups for f in found} | {judged.cells.kind}
+    kinds -= {"logs", "empty"}
+    if kinds <= {"multiples", "fractions", "large"}:
+        return f"Normalize and log-transform them: {word('normalize')}."
+    if kinds == {"ones"}:
+        return "Give the counts that these were made from, normalized and log-transformed."
+    return (
+        f"Prepare the data, all cells alike, with {word('prepare')}, or name what holds log-normalized values with "
+        f"{word('layer')}."
+    )
+
+
+def _to_counts(judged: Judgement, where: str, fractional: bool | None) -> str:
+    kinds = {f.kind for _, found in judged.groups for f in found} | {judged.cells.kind}
+    named = f"Name what holds the counts with {word('layer')}"
+    if not kinds & {"fractions", "multiples", "large"} or fractional:
+        return f"{named}."
+    allowed = "" if fractional is None else ", or take them as they are with fractional=True"
+    return (
+        f"{named}; or, if these are counts that an ambient-RNA corrector (SoupX, DecontX, CellBender) or an EM "
+        f"estimate left with fractions, round them: {word('round').format(where=where)}{allowed}."
+    )
