@@ -149,7 +149,10 @@ def prepare(
     min_cells = checks.count("min_cells", min_cells, at_least=0)
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
-    if _is_path(data) or (isinstance(data, Mapping) and any(map(_is_path, data.values()))):
+    paths = [_is_path(v) for v in data.values()] if isinstance(data, Mapping) else [_is_path(data)]
+    if any(paths) and not all(paths):
+        raise InputError("data holds paths and others. Expected all systems on disk, or all read.")
+    if paths and all(paths):
         from .prepare_store import prepare_store
 
         if out is None:
