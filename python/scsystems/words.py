@@ -184,6 +184,11 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "simulated_cells()",
         "cli": "scs.datasets.simulated()",
     },
+    "other cells": {
+        "python": "Give the cells to use as adata=",
+        "r": "Give the cells to use",
+        "cli": "Give the cells to use",
+    },
     "train": {"python": "Call train() first.", "r": "Train it first.", "cli": "Train it first."},
     "map genes": {
         "python": "prepare_query_anndata(), which pads missing genes",
