@@ -58,6 +58,8 @@ def select_features(
         no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
+    batch_key = checks.optional_name("sample", batch_key)
+    layer = checks.optional_name("layer", layer)
     systems = split_systems(checks.anndata("adata", adata), system_key, batch_key, layer)
     values = matrix_of(adata, layer)
     check_finite_nonnegative(values, words.expression(layer))
@@ -171,7 +173,7 @@ def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
 # --- input ----------------------------------------------------------------------------------
 
 
-def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
+def split_systems(data, system_key: str, batch_key, layer) -> dict[str, AnnData]:
     """System to its cells, checked."""
     if isinstance(data, Mapping):
         systems = {level_name(name): adata for name, adata in data.items()}

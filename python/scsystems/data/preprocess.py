@@ -145,6 +145,8 @@ def prepare(
     import scanpy as sc
 
     system_key = checks.name("prepared system", system_key)
+    batch_key = checks.optional_name("sample", batch_key)
+    layer = checks.optional_name("layer", layer)
     counts_layer = checks.name("counts_layer", counts_layer)
     min_cells = checks.count("min_cells", min_cells, at_least=0)
     if target_sum is not None:
