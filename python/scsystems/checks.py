@@ -148,6 +148,11 @@ def name(argument: str, value: Any) -> str:
     return str(value)
 
 
+def optional_name(argument: str, value: Any) -> str | None:
+    """A single name, or ``None``."""
+    return None if value is None else name(argument, value)
+
+
 def column(
     adata: AnnData,
     key: Any,
@@ -242,3 +247,9 @@ def said(name: str, value: Any) -> str:
     if isinstance(value, (np.ndarray, pd.Series, pd.Index, pd.DataFrame, AnnData)):
         return f"{called(name)} is {kind(value)}"
     return words.written(name, value)
+
+
+def keep(frozen: Any, **values: Any) -> None:
+    """Put checked values into the fields of a frozen data class that is being made."""
+    for field, value in values.items():
+        object.__setattr__(frozen, field, value)

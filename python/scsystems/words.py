@@ -117,7 +117,7 @@ TERMS: dict[str, dict[Door, str]] = {
     # things
     "nothing": {"python": "None", "r": "NULL", "cli": "leaving it out"},
     "data": {"python": "adata", "r": "The object", "cli": "The file"},
-    "cell data": {"python": "adata.obs", "r": "the cells' metadata", "cli": "the cells' columns"},
+    "cell data": {"python": "adata.obs", "r": "the cells' metadata", "cli": "the cells"},
     "reference data": {
         "python": "reference.obs",
         "r": "the reference's metadata",
@@ -189,6 +189,11 @@ TERMS: dict[str, dict[Door, str]] = {
         "python": "scs.datasets.simulated()",
         "r": "simulated_cells()",
         "cli": "scs.datasets.simulated()",
+    },
+    "other cells": {
+        "python": "Give the cells to use as adata=",
+        "r": "Give the cells to use",
+        "cli": "Give the cells to use",
     },
     "train": {"python": "Call train() first.", "r": "Train it first.", "cli": "Train it first."},
     "map genes": {

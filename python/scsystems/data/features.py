@@ -60,7 +60,9 @@ def select_features(
         incomplete, there is one system, or no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
-    adata = in_memory(adata, layer)
+    batch_key = checks.optional_name("sample", batch_key)
+    layer = checks.optional_name("layer", layer)
+    adata = in_memory(checks.anndata("adata", adata), layer)
     systems = split_systems(adata, system_key, batch_key, layer)
     keys = [key for key in (system_key, batch_key) if key is not None]
     check_logs(expression(adata, layer), words.expression(layer), groups_of(adata.obs, keys))
@@ -169,7 +171,7 @@ def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
 # --- input ----------------------------------------------------------------------------------
 
 
-def split_systems(data, system_key, batch_key, layer) -> dict[str, AnnData]:
+def split_systems(data, system_key: str, batch_key, layer) -> dict[str, AnnData]:
     """System to its cells, checked."""
     if isinstance(data, Mapping):
         systems = {level_name(name): adata for name, adata in data.items()}

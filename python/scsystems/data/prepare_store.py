@@ -20,9 +20,12 @@ import pandas as pd
 from anndata import AnnData, read_h5ad
 from scipy import sparse
 
+from ..checks import head
 from ..errors import InputError, StoreError
-from .checks import check_unique, head
+from ..words import column
+from .checks import check_unique
 from .features import chosen_by_all, label_column, variable_genes
+from .levels import level_name, writable
 from .preprocess import Preparation, find_features, pair_genes
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
@@ -55,14 +58,14 @@ class Cells:
         layer: str | None,
     ):
         if isinstance(data, Mapping):
-            self.files = {str(name): open_store(path, layer) for name, path in data.items()}
+            self.files = {level_name(name): open_store(path, layer) for name, path in data.items()}
             self.labels = {
                 name: np.full(len(cells), name, object) for name, cells in self.files.items()
             }
         else:
             cells = open_store(data, layer)
-            column = label_column(AnnData(obs=cells.obs), system_key, "system_key")
-            self.files, self.labels = {"": cells}, {"": column.to_numpy(object)}
+            labels = label_column(AnnData(obs=cells.obs), system_key, "prepared system")
+            self.files, self.labels = {"": cells}, {"": labels.to_numpy(object)}
         names = list(dict.fromkeys(name for part in self.labels.values() for name in part))
         if len(names) < 2:
             raise InputError(f"data has one system ({head(names)}). Expected at least two.")
@@ -75,7 +78,7 @@ class Cells:
         self.samples = {
             key: None
             if batch_key is None
-            else label_column(AnnData(obs=cells.obs), batch_key, "batch_key").to_numpy(object)
+            else label_column(AnnData(obs=cells.obs), batch_key, "sample").to_numpy(object)
             for key, cells in self.files.items()
         }
 
@@ -122,6 +125,8 @@ def prepare_store(
         )
     cells = Cells(data, system_key, batch_key, layer)
     systems = cells.systems
+    if names_from is not None and level_name(names_from) not in systems:
+        raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
     if any(out == file.path.absolute() for file in cells.files.values()):
         raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
     keys = [key for key in (system_key, batch_key) if key is not None]
@@ -142,7 +147,7 @@ def prepare_store(
         n: s.var_names.get_indexer(pairs.loc[usable[n], n].to_numpy()) for n, s in systems.items()
     }
     chosen: dict[str, pd.Index] = {}
-    labels = shared[names_from or next(iter(systems))]
+    labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
     if features is None:
         moments = _moments(cells, columns, target_sum)
         for name, of_samples in moments.items():
@@ -176,8 +181,8 @@ def prepare_store(
             obs.index = [f"{name}_{cell}" for name, cell in zip(names, obs.index, strict=True)]
         obs[system_key] = pd.Categorical(names, categories=list(systems))
     check_unique(obs.index, "Cell names", "Make them unique before writing the file.")
-    for column in obs.select_dtypes(object):
-        obs[column] = obs[column].astype("category")
+    for key in obs:  # categories, or kinds of values, that differ by system
+        obs[key] = writable(obs[key], column(key))
     _check_room(out, systems, var)
     place = {n: usable[n].get_indexer(kept) for n in systems}
     with writing(out, ("X", f"layers/{counts_layer}"), len(kept)) as writer:

@@ -158,13 +158,18 @@ def prepare(
     import scanpy as sc
 
     system_key = checks.name("prepared system", system_key)
+    batch_key = checks.optional_name("sample", batch_key)
+    layer = checks.optional_name("layer", layer)
     counts_layer = checks.name("counts_layer", counts_layer)
     if min_cells is not None:
         min_cells = checks.count("min_cells", min_cells, at_least=0)
     fractional = checks.flag("fractional", fractional)
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
-    if _is_path(data) or (isinstance(data, Mapping) and any(map(_is_path, data.values()))):
+    paths = [_is_path(v) for v in data.values()] if isinstance(data, Mapping) else [_is_path(data)]
+    if any(paths) and not all(paths):
+        raise InputError("data holds paths and others. Expected all systems on disk, or all read.")
+    if paths and all(paths):
         from .prepare_store import prepare_store
 
         if out is None:

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from ..errors import InputError
+from .. import checks
 
 CHUNK = 2000
 
@@ -32,12 +32,19 @@ class Design:
 
     def __post_init__(self) -> None:
         least = {"n_systems": 2, "n_genes": 50, "n_types": 2, "n_donors": 1}
-        least["n_cells"] = 10 * self.n_systems * self.n_types
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise InputError(f"{name}={getattr(self, name)} must be at least {smallest}.")
-        if not 0 < self.rare_share < 0.5:
-            raise InputError(f"rare_share={self.rare_share} must lie between 0 and 0.5.")
+        counts = {name: checks.count(name, getattr(self, name), n) for name, n in least.items()}
+        fewest = 10 * counts["n_systems"] * counts["n_types"]
+        checks.keep(
+            self,
+            **counts,
+            n_cells=checks.count("n_cells", self.n_cells, fewest),
+            rare_share=checks.number("rare_share", self.rare_share, above=0, below=0.5),
+            own_types=checks.flag("own_types", self.own_types),
+            system_effect=checks.number("system_effect", self.system_effect, at_least=0),
+            donor_effect=checks.number("donor_effect", self.donor_effect, at_least=0),
+            depth=checks.number("depth", self.depth, above=0),
+            seed=checks.seed(self.seed),
+        )
 
     @property
     def systems(self) -> list[str]:

@@ -124,6 +124,8 @@ def batch_strength(
     labels, systems, samples = (
         level_names(values.iloc[known], words.column(values.name)) for values in columns
     )
+    embedding = checks.optional_name("embedding", embedding)
+    layer = checks.optional_name("layer", layer)
     min_cells = checks.count("min_cells", min_cells)
     min_samples = checks.count("min_samples", min_samples)
     if max_cells is not None:

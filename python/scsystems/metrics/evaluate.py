@@ -275,6 +275,8 @@ def collect(
         labels = checks.column(adata, label_key, "evaluated labels", complete=False)
     if batch_key is not None:
         samples = checks.column(adata, batch_key, "evaluated sample", complete=False)
+    layer = checks.optional_name("layer", layer)
+    unintegrated = checks.optional_name("unintegrated", unintegrated)
     if max_cells is not None:
         max_cells = checks.count("max_cells", max_cells)
     if layer is not None and layer not in adata.layers:

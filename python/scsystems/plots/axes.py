@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
+from scsystems.data.levels import coded
 from scsystems.errors import InputError, require_extra
 
 MISSING = "#d0d0d0"
@@ -86,10 +86,7 @@ def colors(
 
 def group_names(values) -> list[str]:
     """Names of groups in their categories' order, or sorted; missing values left out."""
-    values = pd.Series(values).dropna()
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return [str(name) for name in values.cat.remove_unused_categories().cat.categories]
-    return sorted(values.astype(str).unique())
+    return coded(values, "The column")[1]
 
 
 def legend_outside(ax, names: Mapping[str, object], title: str | None = None, whole=False) -> None:

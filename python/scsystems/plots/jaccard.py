@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from scsystems.data.levels import level_names
 from scsystems.errors import InputError
 
 from .axes import colors, group_names, legend_outside, plain, wrapped_axes
@@ -67,7 +68,9 @@ def jaccard_by_type(
         if scale:
             spread = np.ptp(values)
             values = (values - values.min()) / spread if spread > 0 else np.ones_like(values)
-        ax.scatter(points["ilisi"], values, c=[of_name[str(v)] for v in points[by]], s=22)
+        ax.scatter(
+            points["ilisi"], values, c=[of_name[v] for v in level_names(points[by], by)], s=22
+        )
         ax.set(title=_title(name, sizes), ylim=(-0.06, 1.06))
         ax.title.set_fontsize("small")
         plain(ax)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from scsystems.data.levels import level_names
 from scsystems.errors import InputError
 
 from .axes import colors, grid_of_axes, group_names, legend_outside, one_axes, plain
@@ -64,9 +65,9 @@ def tradeoff(
             ax.figure.colorbar(points, ax=ax, label=color)
     else:
         of_name = colors(group_names(frame[color]), palette)
-        dots = frame[color].astype(str).map(of_name).tolist()
+        dots = [of_name[name] for name in level_names(frame[color], color)]
         ax.scatter(frame[x], frame[y], c=dots, s=16, alpha=0.7, linewidths=0)
-        crosses = shade_of.astype(str).map(of_name).tolist()
+        crosses = [of_name[name] for name in level_names(shade_of, color)]
         ax.scatter(means[x], means[y], c=crosses, s=90, marker="x")
         if legend:
             legend_outside(ax, of_name, color)
@@ -108,13 +109,14 @@ def metric_strips(
     frame = _with_index(runs)
     by = by or frame.columns[0]
     _require(frame, [*metrics, by])
-    names = list(dict.fromkeys(frame[by].astype(str)))
+    groups = level_names(frame[by], by)
+    names = list(dict.fromkeys(groups))
     of_name = colors(names, palette)
     figsize = (1.9 * len(metrics) + 0.09 * max(map(len, names)), 0.32 * len(names) + 0.9)
     axes = grid_of_axes(axes, 1, len(metrics), figsize, sharey=True)[0]
     for ax, metric in zip(axes, metrics, strict=True):
         for row, name in enumerate(names):
-            values = frame.loc[frame[by].astype(str) == name, metric].dropna()
+            values = frame.loc[groups == name, metric].dropna()
             ax.scatter(values, [row] * len(values), color=of_name[name], s=18, alpha=0.8)
             if len(values):
                 ax.vlines(values.mean(), row - 0.3, row + 0.3, color=of_name[name], linewidth=2)

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from scsystems.checks import anndata
+from scsystems import checks
+from scsystems.data.levels import level_names
 from scsystems.errors import InputError
 from scsystems.metrics.arrays import check_embedding
 from scsystems.threads import torch_threads_kept
+from scsystems.words import column as word_column
 
 from .axes import MISSING, colors, grid_of_axes, group_names, legend_outside
 
@@ -88,9 +90,8 @@ def umap_panels(
     -------
     Array of axes, rows (colorings) x columns (embeddings).
     """
-    anndata("adata", adata)
-    embeddings = [embeddings] if isinstance(embeddings, str) else list(embeddings)
-    color = [color] if isinstance(color, str) else list(color)
+    checks.anndata("adata", adata)
+    embeddings, color = checks.names("embeddings", embeddings), checks.names("color", color)
     for key in embeddings:
         if key not in adata.obsm:
             raise InputError(f"adata.obsm has no '{key}'; found {list(adata.obsm)}.")
@@ -119,7 +120,7 @@ def umap_panels(
                     ax.figure.colorbar(points, ax=ax, label=column)
             else:
                 of_name = colors(group_names(adata.obs[column]), palette)
-                shade = [of_name.get(str(v), MISSING) if pd.notna(v) else MISSING for v in values]
+                shade = [of_name.get(v, MISSING) for v in level_names(values, word_column(column))]
                 ax.scatter(*xy.T, c=shade, s=size, linewidths=0, rasterized=True)
                 if last:
                     missing = {"missing": MISSING} if values.isna().any() else {}

@@ -90,8 +90,7 @@ class FitSettings:
             given["gradient_clip_val"] = checks.number("clip", self.gradient_clip_val, above=0)
         if given["batch_size"] < 2:
             raise InputError("batch_size=1. Expected at least 2: BatchNorm needs several cells.")
-        for name, value in given.items():
-            object.__setattr__(self, name, value)
+        checks.keep(self, **given)
 
     def identity(self) -> dict[str, Any]:
         """The settings that change the result of a given number of epochs."""

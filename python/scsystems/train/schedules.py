@@ -46,7 +46,7 @@ class EarlyStopping:
     mode: Literal["min", "max"] = "min"
 
     def __post_init__(self):
-        _set(
+        checks.keep(
             self,
             monitor=checks.name("early_stopping_monitor", self.monitor),
             min_delta=checks.number("early_stopping_min_delta", self.min_delta),
@@ -88,7 +88,7 @@ class ReduceLearningRate:
     minimum: float = 0.0
 
     def __post_init__(self):
-        _set(
+        checks.keep(
             self,
             monitor=checks.name("lr_scheduler_metric", self.monitor),
             factor=checks.fraction("lr_factor", self.factor, zero=False),
@@ -96,8 +96,3 @@ class ReduceLearningRate:
             threshold=checks.number("lr_threshold", self.threshold),
             minimum=checks.number("lr_min", self.minimum, at_least=0),
         )
-
-
-def _set(frozen, **values) -> None:
-    for name, value in values.items():
-        object.__setattr__(frozen, name, value)

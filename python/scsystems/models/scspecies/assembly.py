@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from ... import checks
 from ...data.fingerprint import fingerprint
 from ...data.species import Species, cell_names
 from ...errors import InputError, NotTrainedError
@@ -69,6 +70,7 @@ class Assembly:
 
     def _part_of(self, name: str) -> Part:
         found = {part.name: part for part in self._parts()}
+        name = checks.name("species", name)
         if name not in found:
             raise InputError(
                 f"species={name!r} is not part of this model. Expected one of {list(found)}."
@@ -79,6 +81,7 @@ class Assembly:
         """A trained target; with a single one its name may be left out."""
         if name is None and len(self._targets) == 1:
             name = next(iter(self._targets))
+        name = checks.optional_name("target", name)
         if name not in self._targets:
             raise InputError(
                 f"target={name!r} is not a target of this model. Expected one of {list(self._targets)}."

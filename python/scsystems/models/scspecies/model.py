@@ -31,6 +31,7 @@ from .species import (
     OrthologueSource,
     Part,
     homologues,
+    key_of,
     named_context,
     named_targets,
     per_species,
@@ -173,8 +174,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
             name,
             context,
             shared,
-            per_species(layer, name, "layer"),
-            per_species(batch_key, name, "batch_key"),
+            key_of(layer, name, "layer"),
+            key_of(batch_key, name, "species batch"),
             context_labels,
         )
         self._context = self._part(species, context, self._generator(name), "context labels")
@@ -186,11 +187,11 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         warn_small(self._context, n_neighbors)
         for target, adata in targets.items():
             keys = [
-                per_species(v, target, a)
+                key_of(v, target, a)
                 for v, a in (
                     (layer, "layer"),
-                    (batch_key, "batch_key"),
-                    (target_labels, "target_labels"),
+                    (batch_key, "species batch"),
+                    (target_labels, "target labels"),
                 )
             ]
             self._add(target, adata, pairs[target], *keys)
@@ -220,7 +221,12 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         check_names(name, adata)
         genes = pd.Index(self._context.species.genes)
         pairs = homologues(orthologues, self._context.name, genes, name, adata)
-        self._add(name, adata, pairs, layer, batch_key, target_labels)
+        given = (
+            (layer, "layer"),
+            (batch_key, "species batch"),
+            (target_labels, "target labels"),
+        )
+        self._add(name, adata, pairs, *(checks.optional_name(a, v) for v, a in given))
 
     def train(
         self,

@@ -210,6 +210,7 @@ class Results:
 
     def _context_column(self, labels) -> np.ndarray:
         context = self._context
+        labels = checks.plain(labels)
         if labels is None:
             return context.label_names()
         if isinstance(labels, str):
@@ -227,6 +228,7 @@ class Results:
 
     def _target_types(self, part: Part, labels) -> np.ndarray:
         """Types of a target's cells: as given, known, or transferred."""
+        labels = checks.plain(labels)
         if labels is None and part.label is not None:
             return part.label_names()
         if labels is None or (isinstance(labels, str) and labels == "transferred"):

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from ... import checks
 from ...checks import head, kind
 from ...data.fingerprint import fingerprint, row_hashes
 from ...data.levels import level_name
@@ -163,6 +164,11 @@ def named_targets(
             f"Species names occur more than once: {head(twice)}. Expected a different name for each."
         )
     return dict(items)
+
+
+def key_of(value: Any, name: str, term: str) -> str | None:
+    """The key of a column or a layer, which may differ by species."""
+    return checks.optional_name(term, per_species(value, name, word(term)))
 
 
 def per_species(value: Any, name: str, argument: str) -> Any:

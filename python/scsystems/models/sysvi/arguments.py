@@ -69,3 +69,5 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         "dropout_rate", arguments["dropout_rate"], one=False
     )
     arguments["seed"] = checks.seed(arguments["seed"])
+    if "preset" in arguments:  # models that scvi-tools saved have none
+        arguments["preset"] = checks.name("preset", arguments["preset"])

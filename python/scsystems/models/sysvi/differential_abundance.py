@@ -68,7 +68,7 @@ class DifferentialAbundanceMixin:
             Gaussians.
         """
         mean, std = self._posterior_scale(adata, indices, batch_size)
-        _check_dof(dof)
+        dof = _check_dof(dof)
         component = Normal(mean, std) if dof is None else StudentT(dof, mean, std)
         weights = Categorical(logits=torch.zeros(len(mean), device=mean.device))
         return MixtureSameFamily(weights, Independent(component, 1))
@@ -111,7 +111,7 @@ class DifferentialAbundanceMixin:
         own = adata is None
         adata = self._require_own().adata if own else checks.anndata("adata", adata)
         values = checks.column(adata, sample_key, "abundance sample")
-        _check_dof(dof)
+        dof = _check_dof(dof)
         batch_size = checks.count("batch_size", batch_size)
         most = None
         if num_cells_posterior is not None:
@@ -142,6 +142,5 @@ class DifferentialAbundanceMixin:
         return mean, var.sqrt()
 
 
-def _check_dof(dof: float | None) -> None:
-    if dof is not None:
-        checks.number("dof", dof, above=0)
+def _check_dof(dof: float | None) -> float | None:
+    return None if dof is None else checks.number("dof", dof, above=0)

@@ -229,7 +229,7 @@ class ExpressionMixin:
         """Codes of one or several systems; ``None`` stays ``None`` (each cell's own)."""
         if transform_batch is None:
             return [None]
-        levels = self.schema.systems
+        levels, transform_batch = self.schema.systems, checks.plain(transform_batch)
         one = isinstance(transform_batch, str) or np.isscalar(transform_batch)
         given = [
             None if s is None else level_name(s)

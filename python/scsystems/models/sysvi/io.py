@@ -20,6 +20,7 @@ from ...errors import InputError, ModelFileError
 from ...files import read_facts
 from ...nn.sysvi.net import SysVINet
 from ...train.device import choose_device
+from ...words import word
 from ..base import (
     NAME,
     History,
@@ -243,7 +244,7 @@ class FilesMixin(TrainedState):
 
     def _require_own(self) -> OwnCells:
         if self._own is None:
-            raise InputError("The model was loaded without data. Give adata.")
+            raise InputError(f"The model was loaded without data. {word('other cells')}.")
         return self._own
 
 

@@ -74,9 +74,9 @@ class OwnCells:
         now = self.adata.obs_names
         if not now.equals(self.names):
             raise InputError(
-                f"The cells of the model's adata are not those that the model was made with: it now has {len(now)} "
-                f"cells ({head(now, 2)}), then it had {len(self.names)} ({head(self.names, 2)}). Expected adata as "
-                "it was. Give the cells to use as adata=, or make the model anew."
+                f"The cells of the model's own data are not those that it was made with: now there are {len(now)} "
+                f"({head(now, 2)}), then there were {len(self.names)} ({head(self.names, 2)}). Expected them as they "
+                f"were. {words.word('other cells')}, or make the model anew."
             )
         cells = self.cells if at is None else self.cells.take(at)
         if isinstance(self.cells.x, DiskMatrix):
@@ -85,9 +85,8 @@ class OwnCells:
         changed = row_hashes(cells.x) != (self.hashes if at is None else self.hashes[at])
         if changed.any():
             raise InputError(
-                f"{words.expression()} of the model's adata was changed in place: {int(changed.sum())} of "
-                f"{len(changed)} cells do not have the values that the model was made with. Expected these, because "
-                "the result would be of other data. Give cells with the right values as adata=, or make the "
-                "model anew; adata.copy() keeps an original."
+                f"The expression of the model's own cells was changed in place: {int(changed.sum())} of {len(changed)} "
+                "do not have the values that the model was made with. Expected these, for the result would be of "
+                f"other data. {words.word('other cells')}, or make the model anew."
             )
         return cells

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import options
-from ...errors import InputError
+from ... import checks, options
 
 # arguments of the constructor whose default a preset decides
 MODEL = {
@@ -43,19 +42,17 @@ GENES = {
 
 def defaults(preset: str) -> dict[str, Any]:
     """Everything that a preset decides about a model and its training."""
-    _check(preset)
+    preset = _check(preset)
     return MODEL[preset] | TRAINING[preset]
 
 
 def n_top_genes(preset: str) -> int:
     """Variable genes per system."""
-    _check(preset)
-    return GENES[preset]
+    return GENES[_check(preset)]
 
 
-def _check(preset: str) -> None:
-    if preset not in MODEL:
-        raise InputError(f"preset={preset!r} is not known. Expected one of {tuple(MODEL)}.")
+def _check(preset: str) -> str:
+    return checks.choice("preset", preset, tuple(MODEL))
 
 
 def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
