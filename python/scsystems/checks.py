@@ -211,16 +211,18 @@ def anndata(name: str, value: Any, *, remedy: str | None = None) -> AnnData:
     if isinstance(value, AnnData):
         return value
     if remedy is None:
-        if isinstance(value, (str, os.PathLike)):
+        if isinstance(value, (str, bytes, os.PathLike)):
             remedy = "Read the file first, for example with anndata.read_h5ad(path)."
-        elif isinstance(value, pd.DataFrame):
-            remedy = "Make one of it with anndata.AnnData(frame), cells in rows."
+        elif isinstance(value, (list, tuple)):
+            remedy = "Join several with anndata.concat()."
+        elif isinstance(value, (pd.DataFrame, np.ndarray)):
+            remedy = "Make one with anndata.AnnData(matrix, obs, var), cells in rows."
         elif isinstance(getattr(value, "mod", None), Mapping):
-            remedy = f"Give one of its modalities: {', '.join(map(repr, value.mod))}."
+            remedy = f"Give one of its modalities, such as mdata[{next(iter(value.mod), 'rna')!r}]."
         else:
             remedy = ""
     raise InputError(
-        f"{called(name)} is {kind(value)}. Expected an AnnData, cells x genes. {remedy}".rstrip()
+        f"{called(name)} is of type {type(value).__name__}. Expected an AnnData. {remedy}".rstrip()
     )
 
 

@@ -117,6 +117,7 @@ TERMS: dict[str, dict[Door, str]] = {
     # things
     "nothing": {"python": "None", "r": "NULL", "cli": "leaving it out"},
     "data": {"python": "adata", "r": "The object", "cli": "The file"},
+    "prepared data": {"python": "data", "r": "The object", "cli": "The file"},
     "cell data": {"python": "adata.obs", "r": "the cells' metadata", "cli": "the cells"},
     "reference data": {
         "python": "reference.obs",

@@ -183,7 +183,7 @@ def split_systems(data, system_key: str, batch_key, layer) -> dict[str, AnnData]
     else:
         several = isinstance(data, (list, tuple)) and any(isinstance(d, AnnData) for d in data)
         remedy = "Name them: {'human': adata, 'mouse': adata}." if several else None
-        data = in_memory(checks.anndata("data", data, remedy=remedy), layer)
+        data = in_memory(checks.anndata("prepared data", data, remedy=remedy), layer)
         labels = label_column(data, system_key, "prepared system")
         check_text(data.obs_names, words.word("cell names"), words.word("unique cells"))
         # views: nothing is copied until a system's genes are known

@@ -167,16 +167,18 @@ def prepare(
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
     paths = [_is_path(v) for v in data.values()] if isinstance(data, Mapping) else [_is_path(data)]
-    if any(paths) and not all(paths):
-        raise InputError("data holds paths and others. Expected all systems on disk, or all read.")
-    if paths and all(paths):
+    if any(paths) and (out is None or not all(paths)):
+        at = paths.index(True)
+        name, path = list(data.items())[at] if isinstance(data, Mapping) else (None, data)
+        checks.anndata(
+            "prepared data" if name is None else f"data[{name!r}]",
+            path,
+            remedy="Read the cells with anndata.read_h5ad(path); or give all as paths and `out`, the .h5ad file to "
+            "write the result into, and they stay on disk.",
+        )
+    if any(paths):
         from .prepare_store import prepare_store
 
-        if out is None:
-            raise InputError(
-                "data is a path, whose cells stay on disk. Expected `out`, the .h5ad file to write the result into; "
-                "or read the cells with anndata.read_h5ad()."
-            )
         return prepare_store(
             data,
             out,

@@ -101,7 +101,7 @@ def test_given_genes_and_a_layer(counts, tmp_path):
 def test_what_is_wrong_is_said_before_or_at_the_first_pass(counts, tmp_path, monkeypatch):
     adata, file, out = counts.copy(), tmp_path / "in.h5ad", tmp_path / "out.h5ad"
     adata.write_h5ad(file)
-    with pytest.raises(InputError, match="Expected `out`"):
+    with pytest.raises(InputError, match="and `out`"):
         prepare(file, "system")
     with pytest.raises(InputError, match="holds the counts that are prepared"):
         prepare(file, "system", out=file, overwrite=True)
