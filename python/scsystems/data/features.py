@@ -60,6 +60,7 @@ def select_features(
         incomplete, there is one system, or no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
+    system_key = checks.name("prepared system", system_key)
     batch_key = checks.optional_name("sample", batch_key)
     layer = checks.optional_name("layer", layer)
     adata = in_memory(checks.anndata("adata", adata), layer)

@@ -139,7 +139,7 @@ def batch_strength(
         raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
     if embedding is None:
         matrix = expression(adata, layer)[known]
-        groups = groups_of(adata.obs.iloc[known], [system_key, sample_key])
+        groups = groups_of(adata.obs.iloc[known], [values.name for values in columns[1:]])
         check_logs(matrix, words.expression(layer), groups)
         space = principal_components(matrix, seed=seed)
     else:

@@ -307,7 +307,9 @@ def collect(
         matrix=adata.X if layer is None else adata.layers[layer],
         matrix_name=words.expression(layer),
         cells=cells,
-        groups=groups_of(adata.obs.iloc[cells], [system_key, batch_key or system_key]),
+        groups=groups_of(
+            adata.obs.iloc[cells], [systems.name, systems.name if samples is None else samples.name]
+        ),
         unintegrated=None if unintegrated is None else _space(adata, unintegrated)[cells],
         k=checks.count("voting neighbors", k),
         min_cells=checks.count("smallest label", min_cells, at_least=0),

@@ -267,3 +267,58 @@ def test_looks_like_counts(counts):
     assert not preprocess.looks_like_counts(counts.X.log1p())
     assert not preprocess.looks_like_counts(-counts.X)
     assert not preprocess.looks_like_counts(sparse.csr_matrix((4, 4)))
+
+
+# --- names and kinds of values ------------------------------------------------------------------
+
+
+def test_donors_of_several_kinds_become_one_column_that_can_be_written(counts, tmp_path, caplog):
+    one, two = (
+        counts[counts.obs["system"] == name].copy() for name in counts.obs["system"].unique()
+    )
+    at = {id(a): np.arange(a.n_obs) % 2 for a in (one, two)}
+
+    def prepared(first, second):
+        one.obs["donor"], two.obs["donor"] = first[at[id(one)]], second[at[id(two)]]
+        caplog.clear()
+        result = preprocess.prepare({"h": one, "m": two}, batch_key="donor", **SETTINGS)
+        result.write_h5ad(tmp_path / "p.h5ad")
+        back = sc.read_h5ad(tmp_path / "p.h5ad").obs["donor"]
+        assert list(back) == list(result.obs["donor"])
+        return result.obs["donor"]
+
+    numbers, text = np.array([1, 2]), np.array(["m1", "m2"], dtype=object)
+    assert set(prepared(numbers, text)) == {"1", "2", "m1", "m2"}
+    assert "taken for the same" not in caplog.text
+    # the same names of two kinds: one level, and nobody is left to guess
+    assert set(prepared(numbers, numbers.astype(str).astype(object))) == {"1", "2"}
+    assert "'1', '2' are numbers in one system and text in another" in caplog.text
+    days = np.array([pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02")])
+    assert set(prepared(days, text)) == {"2020-01-01", "2020-01-02", "m1", "m2"}
+    # of one kind they stay what they are
+    assert prepared(numbers, numbers).dtype == numbers.dtype
+
+
+def test_systems_named_by_numbers(counts):
+    adata = counts.copy()
+    adata.obs["code"] = adata.obs["system"].cat.codes.to_numpy().astype(float) + 1
+    found = preprocess.prepare(adata, "code", **SETTINGS)
+    expected = preprocess.prepare(counts, "system", **SETTINGS)
+    assert list(found.var_names) == list(expected.var_names)
+    assert set(found.uns["preparation"]["n_cells"]) == {"1", "2"}
+    parts = {float(code): adata[adata.obs["code"] == code].copy() for code in (1, 2)}
+    joined = preprocess.prepare(parts, "code", names_from=2, **SETTINGS)
+    assert list(joined.obs["code"].cat.categories) == ["1", "2"]
+    with pytest.raises(InputError, match="systems of the same name"):
+        preprocess.prepare({1: parts[1.0], "1": parts[2.0]})
+
+
+def test_things_that_are_no_cells(counts):
+    for data, message in (
+        ([counts, counts], r"data is of type list. .*Name them"),
+        (3, "data is of type int"),
+        ({"a": counts, "b": pd.DataFrame()}, r"data\['b'\] is of type DataFrame"),
+        ({"a": counts, "b": "b.h5ad"}, r"data\['b'\] is of type str"),
+    ):
+        with pytest.raises(InputError, match=message):
+            preprocess.prepare(data)

@@ -69,3 +69,26 @@ def test_expression_is_mapped_and_the_file_is_left_alone(tmp_path):
     assert isinstance(back.X.base, np.memmap)
     back.X[:] = 0
     np.testing.assert_array_equal(read_cells(tmp_path).X, adata.X)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.to_datetime(np.repeat(["2020-01-01", "2020-01-02"], 15)),
+        np.repeat(np.array([1, "1", "x"], dtype=object), 10),
+        np.repeat([0.1, 0.2, 1], 10).astype(np.float32),
+        np.repeat([True, False], 15),
+        pd.array(np.repeat([2, 10], 15), dtype="Int64"),
+        pd.Categorical(np.repeat([10.0, 2.0], 15), categories=[10.0, 2.0]),
+    ],
+)
+def test_covariates_of_any_kind_are_the_same_levels(values, tmp_path):
+    adata = cells()
+    adata.obs["donor/number"] = values
+    write_cells(tmp_path, adata)
+    schemas = [Schema.from_anndata(a, Setup.read(a)) for a in (adata, read_cells(tmp_path))]
+    assert schemas[0] == schemas[1]
+    codes = [
+        s.arrays(a).categorical for s, a in zip(schemas, (adata, read_cells(tmp_path)), strict=True)
+    ]
+    np.testing.assert_array_equal(*codes)
