@@ -31,7 +31,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 import scsystems as scs
-from scsystems.models.base import data_fingerprint
+from scsystems.data.fingerprint import fingerprint, row_hashes
 from scsystems.models.sysvi.presets import GENES, MODEL, TRAINING
 from scsystems.train.device import choose_device, reduced_precision
 from scsystems.train.schedules import default_epochs
@@ -269,7 +269,7 @@ def benchmark(options) -> None:
         # other genes are other data: they must not share tables
         dataset += f", {options.n_top_genes} variable genes"
     store = RunStore(options.out / "runs")
-    fingerprint = data_fingerprint(adata.X, adata.obs_names)
+    cells = fingerprint({"names": list(adata.obs_names), "expression": row_hashes(adata.X)})
     pythons, missing = interpreters(options)
     skipped = {}
     adata.obsm["pca"] = scs.metrics.principal_components(adata.X)
@@ -291,7 +291,7 @@ def benchmark(options) -> None:
                 continue
             for seed in options.seeds[:1] if name in SEEDLESS else options.seeds:
                 identity = {
-                    "data": fingerprint, "method": name, "seed": seed, "epochs": options.epochs,
+                    "data": cells, "method": name, "seed": seed, "epochs": options.epochs,
                     "arguments": OURS.get(name), "pins": PINS[PEERS[name][0]] if name in PEERS else None,
                 }  # fmt: skip
                 defaults = {}

@@ -185,7 +185,7 @@ def _add_results(part, model, name: str, labels: str | None) -> pd.DataFrame:
     found, novelty = model.transfer_labels(name), model.novelty(name)
     column = f"predicted.{labels}"
     columns = {
-        column: found["label"].astype(str).to_numpy(object),
+        column: found["label"].to_numpy(object),
         f"{column}.confidence": found["confidence"].to_numpy(float),
         f"{column}.novelty": novelty["score"].to_numpy(float),
         f"{column}.novel": novelty["novel"].to_numpy(bool),

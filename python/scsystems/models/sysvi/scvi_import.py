@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...data.levels import level_name
 from ...data.schema import Schema, Setup
 from ...durable.steps import full_path
 from ...errors import ModelFileError, NotSupportedError
@@ -99,9 +100,9 @@ def convert(content: dict[str, Any]) -> tuple[Schema, dict[str, Any], dict[str, 
 
 
 def _text(value: Any) -> str | None:
-    """Text, or what was a number there."""
+    """Text, or what was a number there, by the name that it has as a level."""
     if value is None or type(value) in (str, int, float, bool):
-        return None if value is None else str(value)
+        return None if value is None else level_name(value)
     raise TypeError("an object where there should be text")
 
 
