@@ -50,24 +50,28 @@ def plain_json(value: Any) -> Any:
 
 def count(name: str, value: Any, at_least: int = 1) -> int:
     """A whole number, be it an integer or not (R's are not)."""
-    number = plain(value)
-    whole = isinstance(number, Real) and not isinstance(number, bool) and number % 1 == 0
-    if not whole or number < at_least:
+    found = _whole(value)
+    if found is None or found < at_least:
         raise InputError(f"{said(name, value)}. Expected a whole number of at least {at_least}.")
-    return int(number)
+    return found
 
 
 def seed(value: Any, default: int | None = None) -> int:
     """A seed of random numbers; ``None`` is the default, if there is one."""
     if value is None and default is not None:
         return default
-    number = plain(value)
-    whole = isinstance(number, Real) and not isinstance(number, bool) and number % 1 == 0
-    if not whole or not 0 <= number <= LARGEST_SEED:
+    found = _whole(value)
+    if found is None or not 0 <= found <= LARGEST_SEED:
         raise InputError(
             f"{said('seed', value)}. Expected a whole number from 0 to {LARGEST_SEED}."
         )
-    return int(number)
+    return found
+
+
+def _whole(value: Any) -> int | None:
+    found = plain(value)
+    whole = isinstance(found, Real) and not isinstance(found, bool) and found % 1 == 0
+    return int(found) if whole else None
 
 
 def number(

@@ -14,8 +14,7 @@ HomoloGene, or have any two columns of gene names.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from ...errors import InputError
 from ...words import word
 from ..levels import level_names, unique_names
 from . import layouts as orthologue_layouts
+from .names import is_missing, translate, unversioned
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 KINDS = ("symbol", "id")
 # fewer matches than this share of the smaller side are taken for a mistake, not for biology
 FEWEST_MATCHES = 0.05
-# names match without regard to case where fewer than this share of them would match with it
-MATCHES_BUT_FOR_CASE = 0.1
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,7 @@ def _tidy(
         pairs[name] = genes.str.split(r"\s*[;|]\s*", regex=True)
         pairs = pairs.explode(name, ignore_index=True)
     for name in names:
-        pairs[name] = pairs[name].mask(_is_missing(pairs[name]))
+        pairs[name] = pairs[name].mask(is_missing(pairs[name]))
     listed = {name: frozenset(pairs[name].dropna()) for name in names}
     complete = pairs.dropna(subset=names)
     scored = complete
@@ -338,7 +336,7 @@ def match(
     n_matched, n_relaxed = {}, {}
     for name, have in genes.items():
         wanted = pd.Index(pairs[name].unique())
-        translation = _translate(wanted, have, table.genes_of(name))
+        translation = translate(wanted, have, table.genes_of(name))
         n_matched[name] = len(translation)
         n_relaxed[name] = sum(theirs != ours for theirs, ours in translation.items())
         _refuse_few(name, wanted, have, translation)
@@ -384,51 +382,6 @@ def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData
     return {name: adata[:, pairs[name]] for name, adata in adatas.items()}
 
 
-def _translate(wanted: pd.Index, have: pd.Index, listed: pd.Index) -> dict[str, str]:
-    """Map the table's names to the data's: exact first, then by a relaxed key, if unique.
-
-    Parameters
-    ----------
-    wanted
-        Names that have a pair.
-    have
-        Names in the data.
-    listed
-        All names that the table knows; those of the data that are among them mean these.
-    """
-    exact = wanted.intersection(have)
-    same = dict(zip(exact, exact, strict=True))
-    rest, free = wanted.difference(exact), have.difference(listed)
-
-    def relaxed(key: Callable[[str], str]) -> dict[str, str]:
-        theirs, ours = _unique_by(key, listed, rest), _unique_by(key, have, free)
-        return same | {theirs[k]: ours[k] for k in theirs.keys() & ours.keys()}
-
-    found, without_case = relaxed(_unversioned), relaxed(lambda name: _unversioned(name).lower())
-    # names of one case altogether, such as upper case in mice
-    as_a_whole = len(found) < MATCHES_BUT_FOR_CASE * len(without_case)
-    return without_case if as_a_whole else found
-
-
-def _unique_by(key: Callable[[str], str], among: pd.Index, names: pd.Index) -> dict[str, str]:
-    """The names by key, without those that share their key with another one ``among`` all."""
-    keys = pd.Index([key(name) for name in among])
-    shared = set(keys[keys.duplicated()])
-    return {k: name for name in names if (k := key(name)) not in shared}
-
-
-def _unversioned(name: str) -> str:
-    name = re.sub(r"^(ENS[A-Z]*G\d{6,})\.\d+$", r"\1", name)
-    return re.sub(r"[._:]", "-", name)
-
-
-def _is_missing(names: pd.Series) -> pd.Series:
-    """Which names of a table mean that there is none."""
-    word = names.isin({orthologue_layouts.MISSING_OR_GENE})
-    # a gene of a one-to-one pair is named once, a missing one again and again
-    return names.isin(orthologue_layouts.MISSING) | (word & (word.sum() > 1))
-
-
 def _refuse_swapped(table: Orthologues, genes: Mapping[str, pd.Index]) -> None:
     found = pd.DataFrame(
         {
@@ -466,4 +419,4 @@ def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mappin
 
 def _loose(name: str) -> str:
     """A gene's name without version and case, to tell which kind of names data have."""
-    return _unversioned(name).lower()
+    return unversioned(name).lower()
