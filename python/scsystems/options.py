@@ -263,6 +263,7 @@ SYSVI: tuple[Option, ...] = (
         at_least=0,
         whole=True,
         r="min_cells",
+        cli="--min-cells",
     ),
     Option(
         "target_sum", 1e4, "total that counts are normalized to", where="prepare", r="target_sum"

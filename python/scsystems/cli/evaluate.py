@@ -17,7 +17,6 @@ from .options import (
     add_overwrite,
     add_seed,
     is_cells,
-    require_columns,
 )
 from .progress import is_watched
 
@@ -76,6 +75,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     """Compute the metrics, print and write them."""
     from .. import metrics
+    from ..checks import column
     from ..data.containers import check_source, open_cells
 
     check_source(options.input)
@@ -85,9 +85,10 @@ def run(options: argparse.Namespace) -> None:
     adata = open_cells(
         options.input, options.assay, options.layer, raw=options.raw, wanted="logs"
     ).adata
-    for argument in ("system", "labels", "batch"):
-        if (column := getattr(options, argument)) is not None:
-            require_columns(adata, f"--{argument}", [column])
+    terms = {"system": "system", "labels": "evaluated labels", "batch": "evaluated sample"}
+    for argument, term in terms.items():
+        if (key := getattr(options, argument)) is not None:
+            column(adata, key, term, complete=argument != "labels")
     table = metrics.evaluate(
         adata,
         _embeddings(adata, options),

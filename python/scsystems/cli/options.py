@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ..errors import ScsystemsError
 from .command import LARGEST_SEED, Command, path, whole
 
 # as in scsystems.data.containers, which takes long to import
@@ -87,13 +86,3 @@ def add_training(command: Command, epochs: str) -> argparse._ArgumentGroup:
 def is_cells(value: str) -> bool:
     """Whether a value looks like a file of cells."""
     return value.rstrip("/").lower().endswith(SUFFIXES)
-
-
-def require_columns(adata, argument: str, columns: list[str]) -> None:
-    """Refuse columns that the cells do not have."""
-    for column in columns:
-        if column not in adata.obs:
-            found = ", ".join(map(str, adata.obs.columns)) or "none"
-            raise ScsystemsError(
-                f"{argument} {column}: the cells have no column of this name. Found: {found}."
-            )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ScsystemsError
-from .command import path
-from .options import CELLS, add_common, add_expression, add_training, require_columns
+from .command import path, whole
+from .options import CELLS, add_common, add_expression, add_training
 from .outputs import Results, check_model
 from .progress import training_progress
 
@@ -85,9 +85,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_expression(
         command, "X; if it does not hold raw counts, .raw or the layer 'counts'", "the counts"
     )
-    add_training(
+    training = add_training(
         command,
         "passes over each species' cells (default: 60, with more than 10,000 cells 30)",
+    )
+    training.add_argument(
+        "--dims", type=whole(1), default=10, metavar="N", help="dimensions (default: 10)"
+    )
+    training.add_argument(
+        "--neighbors",
+        type=whole(1),
+        default=25,
+        metavar="N",
+        help="context neighbors of a cell that it may be aligned with (default: 25)",
     )
     add_common(command)
     command.set_defaults(run=run)
@@ -95,6 +105,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train, and write every species' cells."""
+    from ..checks import column
     from ..data.containers import open_cells
     from ..models.scspecies.model import ScSpecies
     from ..train.device import choose_device
@@ -112,10 +123,11 @@ def run(options: argparse.Namespace) -> None:
         for name, file in paths.items()
     }
     for name, part in cells.items():
+        file = str(paths[name])
         if name in context:
-            require_columns(part.adata, f"{paths[name]}: --labels", [options.labels])
+            column(part.adata, options.labels, "context labels", owner=file)
         if options.batch is not None:
-            require_columns(part.adata, f"{paths[name]}: --batch", [options.batch])
+            column(part.adata, options.batch, "species batch", owner=file)
     model = ScSpecies(
         context={name: cells[name].adata for name in context},
         targets={name: cells[name].adata for name in targets},
@@ -123,6 +135,8 @@ def run(options: argparse.Namespace) -> None:
         orthologues=_read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
         preset=options.preset,
+        n_latent=options.dims,
+        n_neighbors=options.neighbors,
         seed=options.seed,
     )
     model.train(

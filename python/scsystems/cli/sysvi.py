@@ -14,7 +14,6 @@ from .options import (
     add_expression,
     add_training,
     is_cells,
-    require_columns,
 )
 from .outputs import Results, check_model
 from .progress import training_progress
@@ -68,6 +67,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="most variable genes per system; those that all systems share are used (default: 2000, "
         "with --preset paper 3000)",
+    )
+    command.add_argument(
+        "--min-cells",
+        type=whole(0),
+        default=20,
+        metavar="N",
+        help="choose among genes found in more cells of every system than this (default: 20)",
     )
     genes.add_argument("--all-genes", action="store_true", help="use every gene of the file")
     command.add_argument(
@@ -185,40 +191,51 @@ def run(options: argparse.Namespace) -> None:
 
 def check_columns(adata, options: argparse.Namespace) -> None:
     """Refuse columns that the cells do not have, or that are named twice."""
+    from ..checks import column
+
     given = {
-        "--system": [options.system],
-        "--covariates": options.covariates,
-        "--continuous": options.continuous,
+        "system": [options.system],
+        "covariates": options.covariates,
+        "continuous": options.continuous,
     }
     taken: dict[str, str] = {}
-    for argument, columns in given.items():
-        require_columns(adata, argument, columns)
-        for column in columns:
-            if column in taken:
+    for argument, keys in given.items():
+        for key in keys:
+            column(adata, key, argument)
+            if key in taken:
                 raise ScsystemsError(
-                    f"{argument} {column}: {taken[column]} names this column already. Expected every column once."
+                    f"--{argument} {key}: --{taken[key]} names this column already. Expected every column once."
                 )
-            taken[column] = argument
+            taken[key] = argument
 
 
 def _prepared(adata, options: argparse.Namespace):
     """Log-normalized expression of the genes to train on."""
-    from ..data.checks import looks_like_counts
+    from ..data.choice import UNLOGGED
     from ..data.features import select_features
+    from ..data.matrix import expression
     from ..data.preprocess import prepare
+    from ..data.scale.judge import judge
+    from ..data.scale.refuse import describe
     from ..models.sysvi import presets
 
     sample = options.covariates[0] if options.covariates else None
-    n_top_genes = presets.n_top_genes(options.preset) if options.genes is None else options.genes
-    if looks_like_counts(adata.X):
-        logger.info("The expression is raw counts: normalizing and log-transforming")
+    choice = {
+        "n_top_genes": presets.n_top_genes(options.preset)
+        if options.genes is None
+        else options.genes,
+        "min_cells": options.min_cells,
+    }
+    found = judge(expression(adata)).cells
+    logger.info("The expression %s", describe(found))
+    if found.kind in UNLOGGED:
+        logger.info("It is normalized and log-transformed for the training")
         if options.all_genes:
-            every = list(adata.var_names)
-            return prepare(adata, options.system, sample, features=every, min_cells=None)
-        return prepare(adata, options.system, sample, n_top_genes=n_top_genes)
-    logger.info("The expression is log-normalized already")
+            choice = {"features": list(adata.var_names), "min_cells": None}
+        fractional = found.kind != "counts"
+        return prepare(adata, options.system, sample, fractional=fractional, **choice)
     if options.all_genes:
         return adata.copy()
-    genes = select_features(adata, options.system, sample, n_top_genes=n_top_genes)
+    genes = select_features(adata, options.system, sample, **choice)
     logger.info("%d genes vary in every system", len(genes))
     return adata[:, genes].copy()

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Literal
 
-import numpy as np
 from anndata import AnnData
-from scipy import sparse
 
-from ..errors import InputError, NonFiniteError
+from ..errors import InputError
 from ..words import word
-from .checks import looks_like_counts
 from .matrix import expression, plain
-from .scale.refuse import check_counts, check_logs
+from .scale.judge import judge
+from .scale.refuse import describe
 
 logger = logging.getLogger(__name__)
 
-# raw counts, log-normalized values, or either
+# raw counts, log-normalized values, or either, also what becomes logarithms by normalizing
 Wanted = Literal["counts", "logs", "any"]
+
+# kinds of `scsystems.data.scale.judge` that need normalizing and logarithms, and nothing else
+UNLOGGED = ("counts", "fractions", "multiples", "large")
+FIT = {"counts": ("counts",), "logs": ("logs",), "any": ("logs", *UNLOGGED)}
 
 # the layer that scanpy and scvi-tools keep counts in
 COUNTS_LAYER = "counts"
@@ -56,26 +57,20 @@ def choose_expression(
         return _with_raw(adata)
     if layer is not None:
         return _with_matrix(adata, layer)
-    if adata.X is not None and _holds(expression(adata), wanted):
+    kind, found = ("none", "is empty") if adata.X is None else _look(expression(adata))
+    if kind in FIT[wanted]:
         return adata
-    if adata.raw is not None and _holds(plain(adata.raw.X, ".raw"), wanted):
-        logger.info("X %s: .raw is used, which holds %s", _contents(adata), _NAMES[wanted])
-        return _with_raw(adata)
-    if (
-        wanted == "counts"
-        and COUNTS_LAYER in adata.layers
-        and _holds(expression(adata, COUNTS_LAYER), wanted)
-    ):
-        logger.info("X %s: the layer %r is used", _contents(adata), COUNTS_LAYER)
-        return _with_matrix(adata, COUNTS_LAYER)
+    if adata.raw is not None:
+        kind, instead = _look(plain(adata.raw.X, ".raw"))
+        if kind in FIT[wanted]:
+            logger.info("X %s: .raw is used, which %s", found, instead)
+            return _with_raw(adata)
+    if wanted == "counts" and COUNTS_LAYER in adata.layers:
+        kind, _ = _look(expression(adata, COUNTS_LAYER))
+        if kind in FIT[wanted]:
+            logger.info("X %s: the layer %r is used", found, COUNTS_LAYER)
+            return _with_matrix(adata, COUNTS_LAYER)
     return adata
-
-
-_NAMES = {
-    "counts": "raw counts",
-    "logs": "log-normalized values",
-    "any": "counts or log-normalized values",
-}
 
 
 def _with_raw(adata: AnnData) -> AnnData:
@@ -89,21 +84,11 @@ def _with_matrix(adata: AnnData, layer: str) -> AnnData:
     )
 
 
-def _holds(matrix, wanted: Wanted) -> bool:
-    """Whether a matrix is fit for what is wanted."""
-    fit = {"counts": [check_counts], "logs": [check_logs], "any": [check_counts, check_logs]}
-    for check in fit[wanted]:
-        with suppress(InputError, NonFiniteError):
-            check(matrix, "")
-            return True
-    return False
-
-
-def _contents(adata: AnnData) -> str:
-    if adata.X is None:
-        return "is empty"
-    values = expression(adata)
-    values = values.data if sparse.issparse(values) else values
-    if values.size and np.nanmin(values) < 0:
-        return "holds scaled values"
-    return "holds raw counts" if looks_like_counts(expression(adata)) else "holds no raw counts"
+def _look(matrix) -> tuple[str, str]:
+    """What a matrix holds: its kind, and the same as the end of a sentence."""
+    judged = judge(matrix)
+    if judged.rows.negative:
+        return "negative", "holds negative values, as after scaling"
+    if judged.rows.not_finite:
+        return "not finite", "holds NaN or infinite values"
+    return judged.cells.kind, describe(judged.cells)

@@ -122,9 +122,9 @@ def test_what_is_no_embedding_is_left_out_unless_it_is_named(asked, run, embedde
     ("arguments", "message"),
     [
         (["--embeddings", "X_c"], "--embeddings X_c: .* Found: X_a, X_b"),
-        (["--system", "species"], "--system species: "),
-        (["--labels", "type"], "--labels type: "),
-        (["--batch", "lane"], "--batch lane: "),
+        (["--system", "species"], "--system species is not a column"),
+        (["--labels", "type"], "--labels type is not a column"),
+        (["--batch", "lane"], "--batch lane is not a column"),
         (["--metrics", "best"], "--metrics best: expected some of ilisi"),
         (["--metrics", "nmi"], "--metrics nmi: cell types .* --labels"),
         (["--layer", "log"], "--layer log"),
