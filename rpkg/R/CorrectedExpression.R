@@ -47,10 +47,7 @@ CorrectedExpression <- function(object, ...) UseMethod("CorrectedExpression")
 #' @rdname CorrectedExpression
 #' @export
 CorrectedExpression.default <- function(object, ...) {
-  abort_input(c(
-    "{.fn CorrectedExpression} has no method for an object of class {.cls {class(object)}}.",
-    i = "It takes a Seurat object or a SingleCellExperiment."
-  ))
+  abort_class(object, "object")
 }
 
 #' @rdname CorrectedExpression

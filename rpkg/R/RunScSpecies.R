@@ -90,10 +90,7 @@ RunScSpecies <- function(context, target, ...) UseMethod("RunScSpecies")
 #' @rdname RunScSpecies
 #' @export
 RunScSpecies.default <- function(context, target, ...) {
-  abort_input(c(
-    "{.fn RunScSpecies} has no method for a context of class {.cls {class(context)}}.",
-    i = "It takes a Seurat object or a SingleCellExperiment, and further ones as {.arg target}."
-  ))
+  abort_class(context, "context", "what RunScSpecies() returned")
 }
 
 #' @rdname RunScSpecies
