@@ -39,14 +39,14 @@ class_hint <- function(object) {
   if (is(object, "SummarizedExperiment")) {
     return("{.code as(object, \"SingleCellExperiment\")} makes one of it.")
   }
+  if (is(object, "Assay") || is(object, "StdAssay") || is(object, "DimReduc")) {
+    return("Give the whole object, not a part of it.")
+  }
   if (is.data.frame(object) || !is.null(dim(object))) {
     return("Make an object of counts and metadata: {.code CreateSeuratObject(counts, meta.data = metadata)}, genes in rows.")
   }
   if (is.list(object)) {
     return("Put several objects together first: {.fn merge} for Seurat, {.fn cbind} for SingleCellExperiment.")
-  }
-  if (is(object, "Assay") || is(object, "StdAssay") || is(object, "DimReduc")) {
-    return("Give the whole object, not a part of it.")
   }
 }
 
