@@ -31,7 +31,7 @@ ONLY_PYTHON = {
     "models/sysvi/own_cells.py", "models/sysvi/scvi_import.py", "nn/",
 }  # fmt: skip
 ONLY_PYTHON_FUNCTIONS = {
-    "data/orthologs/tables.py:one_to_one", "data/schema.py:read", "data/species.py:check_names",
+    "data/orthologs/tables.py:one_to_one", "data/schema.py:read", "data/schema.py:write", "data/species.py:check_names",
     "metrics/evaluate.py:summarize", "metrics/evaluate.py:integrated_scores",
     "models/scspecies/model.py:__init__", "models/scspecies/model.py:load",
     "models/scspecies/species.py:named_targets", "models/scspecies/species.py:named_context",
