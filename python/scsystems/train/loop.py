@@ -345,7 +345,7 @@ def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings)
         raise NonFiniteError(
             f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
             f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
-            f"{settings.lr:g}) or clip gradients ({written('clip', 5)})."
+            f"{settings.lr:g}) or clip gradients ({written('gradient_clip_val', 5)})."
         )
 
 
