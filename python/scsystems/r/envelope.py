@@ -79,10 +79,12 @@ def keyword_arguments(function: Callable[..., Any], given: Mapping[str, Any]) ->
     unknown = [name for name in given if name not in parameters]
     if unknown and not takes_any:
         known = [n for n in parameters if n not in PYTHON_ONLY and argument(n) == n]
+        apart = [argument(n) for n in parameters if n not in PYTHON_ONLY and argument(n) != n]
         what = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
         raise InputError(
             f"unknown argument{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))} "
             f"of {what}; further arguments there are {', '.join(known)}"
+            + (f". Others are given by themselves: {', '.join(apart)}" if apart else "")
         )
     return {name: _whole(value, parameters.get(name)) for name, value in given.items()}
 
