@@ -244,7 +244,7 @@ def kind(value: Any) -> str:
 
 def called(name: str) -> str:
     """What the user calls an argument."""
-    return words.word(name) if name in words.TERMS else name
+    return words.argument(name)
 
 
 def said(name: str, value: Any) -> str:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
+from .options import SCSPECIES, SYSVI
+
 Door = Literal["python", "r", "cli"]
 
 _door: ContextVar[Door] = ContextVar("door", default="python")
@@ -52,12 +54,11 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "moran.min.cells",
         "cli": "moran_min_cells",
     },
-    "jobs": {"python": "n_jobs", "r": "n.jobs", "cli": "--jobs"},
+    "seed": {"python": "seed", "r": "seed.use", "cli": "--seed"},
+    "n_jobs": {"python": "n_jobs", "r": "n.jobs", "cli": "--jobs"},
     # of training
-    "epochs": {"python": "max_epochs", "r": "max.epochs", "cli": "--epochs"},
-    "device": {"python": "accelerator", "r": "device", "cli": "--device"},
-    "plan": {"python": "plan_kwargs", "r": "sysvi_options(plan = )", "cli": "plan_kwargs"},
-    "plan entry": {"python": "plan_kwargs[{0!r}]", "r": "{0}", "cli": "plan_kwargs[{0!r}]"},
+    "accelerator": {"python": "accelerator", "r": "device", "cli": "--device"},
+    "plan_kwargs": {"python": "plan_kwargs", "r": "sysvi_options(plan = )", "cli": "plan_kwargs"},
     "adversary": {
         "python": "adversarial",
         "r": "model = list(adversarial = {})",
@@ -69,7 +70,7 @@ TERMS: dict[str, dict[Door, str]] = {
         "cli": "callbacks",
     },
     "resume": {"python": "resume", "r": "train = list(resume = {})", "cli": "resume"},
-    "clip": {
+    "gradient_clip_val": {
         "python": "gradient_clip_val",
         "r": "train = list(gradient_clip_val = {})",
         "cli": "gradient_clip_val",
@@ -87,7 +88,7 @@ TERMS: dict[str, dict[Door, str]] = {
     "false discoveries": {"python": "fdr_target", "r": "fdr", "cli": "fdr_target"},
     "decoded systems": {"python": "transform_batch", "r": "system", "cli": "transform_batch"},
     "decoded genes": {"python": "gene_list", "r": "features", "cli": "gene_list"},
-    "prior cells": {
+    "pseudoinputs_data_indices": {
         "python": "pseudoinputs_data_indices",
         "r": "pseudoinputs",
         "cli": "pseudoinputs_data_indices",
@@ -235,14 +236,26 @@ def door() -> Door:
     return _door.get()
 
 
+# arguments of methods have their names from their own table, by the name in Python
+_OPTIONS: dict[str, dict[Door, str]] = {
+    o.name: {"python": o.name, "r": o.r or o.name, "cli": o.cli or o.name}
+    for o in (*SCSPECIES, *SYSVI)
+}
+
+
 def word(term: str) -> str:
-    """What the user calls a term of `TERMS`."""
-    return TERMS[term][_door.get()]
+    """What the user calls a term of `TERMS`, or an option of `scsystems.options`."""
+    return (TERMS.get(term) or _OPTIONS[term])[_door.get()]
+
+
+def argument(name: str) -> str:
+    """What the user calls an argument of Python; most have one name in all doors."""
+    return word(name) if name in TERMS or name in _OPTIONS else name
 
 
 def written(term: str, value: Any) -> str:
-    """An argument with a value, as the user would write it; what is not in `TERMS` has one name."""
-    name = word(term) if term in TERMS else term
+    """An argument with a value, as the user would write it."""
+    name = argument(term)
     if _door.get() == "python":
         return f"{name}={value!r}"
     if _door.get() == "r":

@@ -47,10 +47,7 @@ CorrectedExpression <- function(object, ...) UseMethod("CorrectedExpression")
 #' @rdname CorrectedExpression
 #' @export
 CorrectedExpression.default <- function(object, ...) {
-  abort_input(c(
-    "{.fn CorrectedExpression} has no method for an object of class {.cls {class(object)}}.",
-    i = "It takes a Seurat object or a SingleCellExperiment."
-  ))
+  abort_class(object, "object")
 }
 
 #' @rdname CorrectedExpression
@@ -83,6 +80,9 @@ CorrectedExpression.Seurat <- function(object, system = NULL, model = NULL, feat
     # v5 warns that the assay has no counts
     if (grepl("No layers found", conditionMessage(w))) invokeRestart("muffleWarning")
   })
+  # Seurat allows no dots in a key, so that it is another name than the assay's
+  gene <- paste0(SeuratObject::Key(object[[new.assay]]), rownames(decoded)[[1]])
+  inform(verbose, c(i = "Assay {.val {new.assay}} holds corrected expression; Seurat's functions find its genes as {.val {gene}}."))
   if (holds_cells(model)) model <- ModelPath(model)
   log_command(object, "CorrectedExpression")
 }

@@ -62,10 +62,7 @@ MapSysVI <- function(query, model, ...) UseMethod("MapSysVI")
 #' @rdname MapSysVI
 #' @export
 MapSysVI.default <- function(query, model, ...) {
-  abort_input(c(
-    "{.fn MapSysVI} has no method for an object of class {.cls {class(query)}}.",
-    i = "It takes a Seurat object or a SingleCellExperiment."
-  ))
+  abort_class(query, "query")
 }
 
 #' @rdname MapSysVI
@@ -149,8 +146,7 @@ check_map_settings <- function(settings, reference, columns, call = caller_env()
   }
   if (is.null(reference)) return(invisible())
   if (!holds_cells(reference)) {
-    abort_input(c("{.arg reference} must be a Seurat object or a SingleCellExperiment.",
-                  x = "Found {.obj_type_friendly {reference}}."), call = call)
+    abort_class(reference, "reference", call = call)
   }
   taken <- intersect(prediction_columns(settings$labels), columns)
   if (length(taken) && !settings$overwrite) {

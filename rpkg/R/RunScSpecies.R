@@ -24,7 +24,7 @@
 #' @param target One object of the same class, or a named list of several target species.
 #' @param labels Column of the context's metadata with cell types, complete.
 #' @param orthologues Orthologue table: the path of a file (may be compressed), a data frame, or
-#'   what Python's `data.orthologues.read()` returned. For several targets one table with all
+#'   what Python's `data.orthologs.read()` returned. For several targets one table with all
 #'   species, or a named list of tables.
 #' @param species Names of the species, the context's first, such as `c("mouse", "human")`. Of
 #'   targets in a named list the context's is enough. `NULL` names them `"context"` and `"target"`.
@@ -90,10 +90,7 @@ RunScSpecies <- function(context, target, ...) UseMethod("RunScSpecies")
 #' @rdname RunScSpecies
 #' @export
 RunScSpecies.default <- function(context, target, ...) {
-  abort_input(c(
-    "{.fn RunScSpecies} has no method for a context of class {.cls {class(context)}}.",
-    i = "It takes a Seurat object or a SingleCellExperiment, and further ones as {.arg target}."
-  ))
+  abort_class(context, "context", "what RunScSpecies() returned")
 }
 
 #' @rdname RunScSpecies

@@ -62,8 +62,5 @@ RunSysVI <- function(object, ...) UseMethod("RunSysVI")
 #' @rdname RunSysVI
 #' @export
 RunSysVI.default <- function(object, ...) {
-  abort_input(c(
-    "{.fn RunSysVI} has no method for an object of class {.cls {class(object)}}.",
-    i = "It takes a Seurat object, a SingleCellExperiment, or an AnnData from reticulate."
-  ))
+  abort_class(object, "object", "an AnnData from reticulate")
 }

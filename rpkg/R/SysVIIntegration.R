@@ -36,6 +36,7 @@ SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, s
                              reduction.key = NULL, dims = 15, cycle.weight = NULL,
                              max.epochs = NULL, device = "auto", seed.use = 42, model.dir = NULL,
                              overwrite = FALSE, verbose = TRUE, control = sysvi_options(), ...) {
+  refuse_sct(object, assay, ...)
   rlang::check_dots_empty()
   rlang::check_installed("SeuratObject", version = "5.0.0")
   new.reduction <- seurat_name(new.reduction, "new.reduction", verbose)
@@ -46,13 +47,6 @@ SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, s
     control = control
   )
   check_settings(settings)
-  if (is(object, "SCTAssay")) {
-    abort_input(c(
-      "{.arg assay}: {.val {assay}} was made by {.fn SCTransform}.",
-      x = "sysVI needs size-factor normalized, log-transformed expression, not values corrected by a model.",
-      i = "Use another assay, without {.arg normalization.method}: {.code IntegrateLayers(object, assay = \"RNA\", ...)}."
-    ))
-  }
   if (!is(object, "StdAssay")) {
     abort_input(c("{.fn SysVIIntegration} needs an assay of Seurat v5 with log-normalized expression.",
                   x = "Found {.cls {class(object)}}.",
@@ -60,20 +54,33 @@ SysVIIntegration <- function(object, assay = NULL, orig = NULL, layers = NULL, s
   }
   key <- choose_key(object, new.reduction, reduction.key)
   obs <- metadata %||% layer_systems(object, layers, system)
-  if (!is.data.frame(obs)) {
+  if (!is.data.frame(obs) && !is(obs, "DataFrame")) {
     abort_input(c("{.arg metadata} must be a data frame, such as {.code object[[]]}.",
                   x = "Found {.obj_type_friendly {obs}}."))
   }
+  obs <- plain_columns(obs, rownames(obs))
   absent <- setdiff(colnames(object), rownames(obs))
   if (length(absent)) {
     abort_input(c("{.arg metadata} lacks {length(absent)} of the assay's {ncol(object)} cells.",
-                  x = "For example {.val {utils::head(absent, 3)}}."))
+                  x = "For example {.val {utils::head(absent, 3)}}.",
+                  i = "Its row names must be the cells' names, as in {.code object[[]]}; a tibble has none."))
   }
   where <- if (is.null(metadata)) "the layers" else "metadata"
   result <- fit_sysvi(assay_source(object, assay, obs), settings, where)
   stats::setNames(list(make_reduction(result, assay, key)), new.reduction)
 }
 attr(SysVIIntegration, "Seurat.method") <- "integration"
+
+# `IntegrateLayers(normalization.method = "SCT")` hands its argument over, with an SCTAssay.
+refuse_sct <- function(object, assay, ..., normalization.method = NULL, call = caller_env()) {
+  if (!is(object, "SCTAssay") && !identical(normalization.method, "SCT")) return(invisible())
+  abort_input(c(
+    if (is(object, "SCTAssay")) "{.arg assay}: {.val {assay %||% 'SCT'}} was made by {.fn SCTransform}."
+    else "{.arg normalization.method}: {.val SCT} is made by {.fn SCTransform}.",
+    x = "sysVI needs size-factor normalized, log-transformed expression, not values corrected by a model.",
+    i = "Use an assay with layers of {.fn NormalizeData}, without {.arg normalization.method}: {.code IntegrateLayers(object, assay = \"RNA\", ...)}."
+  ), call = call)
+}
 
 # Every layer as a system: a data frame of the cells with one column. Samples without normalized
 # expression have their counts.

@@ -12,7 +12,8 @@ plain_columns <- function(columns, cells) {
 
 plain_column <- function(values, n = length(values)) {
   if (is(values, "Rle")) values <- S4Vectors::decode(values)
-  if (is(values, "Factor")) values <- as.factor(values)
+  if (is(values, "Factor")) values <- S4Vectors::unfactor(values)
+  if (is_nested(values)) return(values)
   atomic <- is.atomic(values) && is.null(dim(values)) && length(values) == n
   if (atomic) return(values)
   # a matrix of one column, as scale() makes it
@@ -34,6 +35,7 @@ category_text <- function(values) {
     rlang::check_installed("bit64", reason = "to read columns of 64-bit integers")
   }
   text <- as.character(values)
+  if (is.double(values)) text[is.nan(values)] <- NA
   if (is.double(values) && !is.object(values)) {
     whole <- which(is.finite(values) & values == round(values))
     text[whole] <- sprintf("%.0f", values[whole])

@@ -54,7 +54,7 @@ uncode <- function(values) {
 
 frame_to_parts <- function(frame, columns = colnames(frame), call = caller_env()) {
   parts <- lapply(columns, function(name) column_to_parts(frame[[name]], name, call = call))
-  dictionary(stats::setNames(parts, columns))
+  dictionary(stats::setNames(parts, enc2utf8(columns)))
 }
 
 frame_from_parts <- function(parts, row.names = NULL) {

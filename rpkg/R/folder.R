@@ -42,8 +42,9 @@ new_folder <- function(name) {
   parent <- getOption("scsystems.model.dir",
                       file.path(tools::R_user_dir("scsystems", "data"), "models"))
   stamp <- format(Sys.time(), "%Y%m%d-%H%M%S")
-  file.path(parent, paste(gsub("[^A-Za-z0-9]+", "-", name), stamp, basename(tempfile("")),
-                          sep = "-"))
+  # names of folders have no more than 255 bytes
+  stem <- substr(gsub("[^A-Za-z0-9]+", "-", name), 1, 60)
+  file.path(parent, paste(stem, stamp, basename(tempfile("")), sep = "-"))
 }
 
 # Save a trained model, with where its cells came from: its `model` (folder) and when it was `made`.

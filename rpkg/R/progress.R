@@ -51,8 +51,12 @@ python_callback <- function(f) {
 }
 
 # One function or a list of them, as Python functions.
-python_callbacks <- function(callbacks) {
+python_callbacks <- function(callbacks, call = caller_env()) {
   if (is.function(callbacks)) callbacks <- list(callbacks)
+  if (!all(vapply(callbacks, is.function, NA))) {
+    abort_input(c("{.arg train}: {.field callbacks} must be a function or a list of functions.",
+                  x = "Found {.obj_type_friendly {callbacks}}."), call = call)
+  }
   if (length(callbacks)) lapply(callbacks, python_callback)
 }
 

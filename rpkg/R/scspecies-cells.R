@@ -195,6 +195,7 @@ table_source <- function(table, call = caller_env()) {
                   x = "Found {nrow(table)} row{?s} and {ncol(table)} column{?s}."), call = call)
   }
   # a tibble's columns are taken one by one, names of genes as text
-  columns <- lapply(as.list(table), function(x) if (is.factor(x)) as.character(x) else x)
+  columns <- lapply(as.list(table), function(x) if (is.object(x)) as.character(x) else x)
+  columns <- Filter(is.atomic, columns)
   frame_to_parts(as.data.frame(columns, optional = TRUE, stringsAsFactors = FALSE), call = call)
 }

@@ -49,6 +49,7 @@ normalized <- function(counts, totals) {
 
 merged_metadata <- function(object, species, result, cells, label) {
   obs <- cells_source(object, result$assays[[species]])$obs[cells, , drop = FALSE]
+  obs <- obs[!vapply(obs, is_nested, NA)]
   rownames(obs) <- label
   obs$species <- species
   if (species == result$species[[1]]) {

@@ -41,7 +41,7 @@
 #'   `ScSpecies.train(...)`. Functions in `train = list(callbacks = )` are called after every epoch
 #'   of every species with the epoch, the number of epochs and a list of losses; training of the
 #'   species ends when one returns `FALSE`.
-#' @param orthologues Named list of arguments of Python's `data.orthologues.read(...)`, such as
+#' @param orthologues Named list of arguments of Python's `data.orthologs.read(...)`, such as
 #'   `list(gene = "id", min_score = 5)`.
 #' @param transfer,novelty,similarity,differential Named lists of arguments of the Python methods
 #'   that make these results: `transfer_labels(n_neighbors, n_candidates)`,

@@ -18,13 +18,41 @@ cells_source <- function(object, assay = NULL, input = NULL, argument = NULL, ne
                          call = caller_env()) {
   if (is(object, "Seurat")) return(seurat_source(object, assay, input, argument, needs, call))
   if (is(object, "SingleCellExperiment")) return(sce_source(object, assay, input, argument, call))
-  abort_input(c("Expected a Seurat object or a SingleCellExperiment.",
-                x = "Found {.obj_type_friendly {object}}."), call = call)
+  abort_class(object, argument %||% "object", call = call)
+}
+
+# Something that has no cells as functions read them, with what to do about it. `further` names what
+# the function takes besides.
+abort_class <- function(object, argument, further = NULL, call = caller_env()) {
+  takes <- c("a Seurat object", "a SingleCellExperiment", further)
+  abort_input(c(
+    "{.arg {argument}} must be {.or {takes}}.",
+    x = "Found {.obj_type_friendly {object}}: there is no method for class {.cls {class(object)}}.",
+    i = class_hint(object)
+  ), call = call)
+}
+
+class_hint <- function(object) {
+  if (is.character(object)) {
+    return("A path or a name is no object: read the file first, for example with {.fn readRDS}.")
+  }
+  if (is(object, "SummarizedExperiment")) {
+    return("{.code as(object, \"SingleCellExperiment\")} makes one of it.")
+  }
+  if (is(object, "Assay") || is(object, "StdAssay") || is(object, "DimReduc")) {
+    return("Give the whole object, not a part of it.")
+  }
+  if (is.data.frame(object) || !is.null(dim(object))) {
+    return("Make an object of counts and metadata: {.code CreateSeuratObject(counts, meta.data = metadata)}, genes in rows.")
+  }
+  if (is.list(object)) {
+    return("Put several objects together first: {.fn merge} for Seurat, {.fn cbind} for SingleCellExperiment.")
+  }
 }
 
 # The metadata alone.
 cells_obs <- function(object) {
-  if (is(object, "Seurat")) return(object[[]])
+  if (is(object, "Seurat")) return(plain_columns(object[[]], colnames(object)))
   if (is(object, "SingleCellExperiment")) {
     return(plain_columns(SummarizedExperiment::colData(object), colnames(object)))
   }
@@ -43,7 +71,7 @@ seurat_source <- function(object, assay, input, argument, needs, call = caller_e
   if (length(trained)) assay <- assay %||% trained
   assay <- seurat_assay(object, assay, argument, needs, call = call)
   others <- setdiff(usable_assays(object), assay)
-  source <- assay_source(object[[assay]], assay, object[[]], argument)
+  source <- assay_source(object[[assay]], assay, cells_obs(object), argument)
   if (length(others)) {
     source$hint <- cli::format_inline("Or use another assay: the object has {.val {others}}.")
   }

@@ -76,6 +76,7 @@ FACTS = [
      (SYS["kl_weight"], SYS_PAPER["kl_weight"])),
     ("sysvi_options.Rd", rf"NULL for the preset's: {N}, with \"paper\" {N}\)",
      (SYS["n_top_genes"], SYS_PAPER["n_top_genes"])),
+    ("sysvi_options.Rd", rf"NULL for {N} or, where cells go to a trained model", (SYS["target_sum"],)),
     ("sysvi_options.Rd", r"With several, at most (\w+),", ({4: "four"}[MOST_PROCESSES],)),
     ("TuneSysVI.Rd", rf"compares the cycle weights {N}, {N}, {N} and {N}", grid()),
     (r"(BatchStrength|EvaluateIntegration).Rd|scs.metrics.(batch_strength|evaluate)",

@@ -13,8 +13,8 @@ ROOT = Path(scsystems.__file__).parent
 
 # from the ground up: a module imports from its own floor or one below
 FLOORS = (
-    ("_version", "errors", "words"),
-    ("durable", "files", "threads", "checks", "options"),
+    ("_version", "errors", "options", "words"),
+    ("durable", "files", "threads", "checks"),
     ("data",),
     ("nn",),
     ("train",),

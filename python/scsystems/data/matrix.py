@@ -68,7 +68,7 @@ def plain(matrix, where: str) -> np.ndarray | sparse.spmatrix:
         return matrix
     if matrix is None:
         raise InputError(
-            f"{where} is empty. Name the one to use with the argument `{words.word('layer')}`."
+            f"{where} is empty. Name the layer to use with the argument {words.word('layer')}."
         )
     loaded = _loaded(matrix, where)
     if sparse.issparse(loaded):

@@ -153,7 +153,8 @@ def read_model(
     name = record.pop("class", None)
     if name != expected_class:
         raise ModelFileError(
-            f"{dir_path} holds a {name!r} model. Expected a {expected_class!r} model."
+            f"{dir_path} holds {'no known' if name is None else f'a {name!r}'} model. Expected a {expected_class!r} "
+            "model."
         )
     for key in ("version", "torch"):
         record.pop(key, None)

@@ -11,9 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scsystems.errors import InputError
-from scsystems.words import spoken_by
+from scsystems.words import argument, spoken_by
 
 logger = logging.getLogger("scsystems")
+
+# arguments that mean nothing in R, or that R gives itself
+PYTHON_ONLY = {
+    "self", "adata", "devices", "verbose", "enable_progress_bar", "silent", "layer", "preset",
+    "batch_key", "categorical_covariate_keys", "continuous_covariate_keys", "system_key",
+    "embedding_kwargs", "context_labels", "target_labels", "inplace", "reference_model",
+}  # fmt: skip
 
 
 class _Collector(logging.Handler):
@@ -64,16 +71,20 @@ def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
 def keyword_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Check R's arguments against a signature and give whole numbers the type it expects.
 
-    R writes counts as ``15``, a double; Python's signatures want ``int`` there.
+    R writes counts as ``15``, a double; Python's signatures want ``int`` there. What R has an argument of
+    its own for, by another name, is not among the further arguments that a message lists.
     """
     parameters = inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [name for name in given if name not in parameters]
     if unknown and not takes_any:
-        known = [name for name in parameters if name not in {"self", "adata"}]
+        known = [n for n in parameters if n not in PYTHON_ONLY and argument(n) == n]
+        apart = [argument(n) for n in parameters if n not in PYTHON_ONLY and argument(n) != n]
+        what = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
         raise InputError(
             f"unknown argument{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))} "
-            f"for {function.__qualname__}; it takes {', '.join(known)}"
+            f"of {what}; further arguments there are {', '.join(known)}"
+            + (f". Others are given by themselves: {', '.join(apart)}" if apart else "")
         )
     return {name: _whole(value, parameters.get(name)) for name, value in given.items()}
 

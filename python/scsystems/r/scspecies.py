@@ -56,12 +56,12 @@ def orthologue_table(
     Parameters
     ----------
     source
-        A path, what ``scs.data.orthologues.read`` returned, or a data frame's columns, see
+        A path, what ``scs.data.orthologs.read`` returned, or a data frame's columns, see
         :func:`scsystems.r.values.column_from_parts`.
     context, target
         Names of the species.
     options
-        Further arguments of ``scs.data.orthologues.read``.
+        Further arguments of ``scs.data.orthologs.read``.
     """
     if isinstance(source, Mapping):
         columns = {name: values.column_from_parts(parts) for name, parts in source.items()}

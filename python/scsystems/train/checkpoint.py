@@ -116,7 +116,8 @@ def read_checkpoint(
     if progress.fingerprint != expected_fingerprint:
         raise InputError(
             f"The checkpoint in {folder} was written by a run with other data, model or training arguments. "
-            f"Expected the same call as before; only {word('epochs')} may differ. Resume with the same arguments, or "
+            f"Expected the same call as before; only {word('max_epochs')} may differ. Resume with the same "
+            "arguments, or "
             "begin anew in another checkpoint_dir."
         )
     for name in ("stopping", "reducing"):

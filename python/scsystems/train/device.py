@@ -42,17 +42,18 @@ def choose_device(
         )
     if name not in _NAMES:
         raise InputError(
-            f"{written('device', accelerator)} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'."
+            f"{written('accelerator', accelerator)} is not known. Expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'."
         )
     kind = _NAMES[name]
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            f"{written('device', accelerator)}, but torch {torch.__version__} sees no NVIDIA GPU. Use "
-            f"{written('device', 'auto')} or 'cpu', or install a torch build with CUDA and the NVIDIA driver."
+            f"{written('accelerator', accelerator)}, but torch {torch.__version__} sees no NVIDIA GPU. Use "
+            f"{written('accelerator', 'auto')} or 'cpu', or install a torch build with CUDA and the NVIDIA driver."
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError(
-            f"{written('device', 'mps')}, but torch sees no Apple GPU. Use {written('device', 'auto')} or 'cpu'."
+            f"{written('accelerator', 'mps')}, but torch sees no Apple GPU. Use "
+            f"{written('accelerator', 'auto')} or 'cpu'."
         )
     if kind != "cuda":
         return torch.device(kind)
@@ -60,7 +61,7 @@ def choose_device(
         return torch.device("cuda", _index(devices))
     if not index.isdigit() or int(index) >= torch.cuda.device_count():
         raise InputError(
-            f"{written('device', accelerator)}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
+            f"{written('accelerator', accelerator)}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
         )
     return torch.device("cuda", int(index))
 

@@ -72,7 +72,7 @@ class FitSettings:
 
     def __post_init__(self):
         given = {
-            "max_epochs": checks.count("epochs", self.max_epochs),
+            "max_epochs": checks.count("max_epochs", self.max_epochs),
             "batch_size": checks.count("batch_size", self.batch_size),
             "check_val_every_n_epoch": checks.count(
                 "check_val_every_n_epoch", self.check_val_every_n_epoch
@@ -87,7 +87,9 @@ class FitSettings:
         if self.n_threads is not None:
             given["n_threads"] = checks.count("n_threads", self.n_threads)
         if self.gradient_clip_val is not None:
-            given["gradient_clip_val"] = checks.number("clip", self.gradient_clip_val, above=0)
+            given["gradient_clip_val"] = checks.number(
+                "gradient_clip_val", self.gradient_clip_val, above=0
+            )
         if given["batch_size"] < 2:
             raise InputError("batch_size=1. Expected at least 2: BatchNorm needs several cells.")
         checks.keep(self, **given)
@@ -345,7 +347,7 @@ def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings)
         raise NonFiniteError(
             f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
             f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
-            f"{settings.lr:g}) or clip gradients ({written('clip', 5)})."
+            f"{settings.lr:g}) or clip gradients ({written('gradient_clip_val', 5)})."
         )
 
 

@@ -237,7 +237,7 @@ def _train(
 def choose_jobs(n_jobs: int | None, settings: Sequence[Setting]) -> int:
     """How many runs are trained at a time: on a GPU one, else as many as there are cores."""
     if n_jobs is not None:
-        return checks.count("jobs", n_jobs)
+        return checks.count("n_jobs", n_jobs)
     places = {
         (s.train.get("accelerator", "auto"), s.train.get("devices", "auto")) for s in settings
     }

@@ -15,6 +15,7 @@ from scsystems.checks import plain_json
 from scsystems.errors import InputError
 from scsystems.models.sysvi.model import SysVI
 from scsystems.models.sysvi.plan import KNOWN_PLAN_KWARGS
+from scsystems.words import argument
 
 RESERVED = {"self", "adata", "seed", "verbose", "callbacks", "plan_kwargs", "resume"}
 
@@ -125,4 +126,4 @@ def _places() -> dict[str, str]:
 
 
 def _names(places: dict[str, str], place: str) -> str:
-    return ", ".join(sorted(name for name, p in places.items() if p == place))
+    return ", ".join(sorted(argument(name) for name, p in places.items() if p == place))

@@ -162,7 +162,7 @@ class _Pool:
             process.ask(self._start)
         except _Died as death:
             raise WorkerError(
-                f"A process to train in could not be started: {death} With {written('jobs', 1)} everything "
+                f"A process to train in could not be started: {death} With {written('n_jobs', 1)} everything "
                 "runs in this process."
             ) from death
         return process
@@ -215,7 +215,7 @@ class _Process:
         code = self._process.wait()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
         memory = (
-            f" (for want of memory, most likely: a smaller {word('jobs')} helps)"
+            f" (for want of memory, most likely: a smaller {word('n_jobs')} helps)"
             if code == -9
             else ""
         )
@@ -241,7 +241,7 @@ def interpreter() -> str:
             return str(path)
     raise WorkerError(
         f"There is no Python interpreter to start processes with: sys.executable is "
-        f"{sys.executable!r}, and {sys.prefix} has none. Use {written('jobs', 1)}."
+        f"{sys.executable!r}, and {sys.prefix} has none. Use {written('n_jobs', 1)}."
     )
 
 

@@ -11,6 +11,7 @@ from scsystems.errors import InputError, WorkerError
 from scsystems.tune import Setting, workers
 from scsystems.tune.run import train_one
 from scsystems.tune.workers import environment, interpreter, train_together
+from scsystems.words import spoken_by
 
 TINY = {"n_hidden": 8, "n_latent": 3, "max_epochs": 1}
 # does what the worker does, but for the runs of one seed
@@ -99,6 +100,9 @@ def test_an_unexpected_error_has_the_traceback_of_its_process(adata, monkeypatch
 def test_a_process_that_cannot_start_says_why(adata, monkeypatch, started):
     monkeypatch.setattr(workers, "BOOT", "raise SystemExit('no such thing')")
     with pytest.raises(WorkerError, match=r"could not be started.*no such thing.*n_jobs=1"):
+        list(train_together(adata, runs(0, 1), 2))
+    # the words are those of the door, also in the threads that wait for workers
+    with spoken_by("r"), pytest.raises(WorkerError, match=r"could not be started.*n\.jobs = 1"):
         list(train_together(adata, runs(0, 1), 2))
     assert ended(started)
 

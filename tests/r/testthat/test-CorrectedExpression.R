@@ -18,6 +18,16 @@ test_that("a Seurat object gets an assay with what Python decodes", {
   expect_identical(anyDuplicated(SeuratObject::Key(result)), 0L)
 })
 
+test_that("Seurat's functions find genes under the key that the message and the page name", {
+  object <- quick(seurat_object())
+  said <- testthat::capture_messages(object <- CorrectedExpression(object))
+  expect_match(paste(said, collapse = " "), "sysviexpression_gene1")
+  found <- SeuratObject::FetchData(object, "sysviexpression_gene3")[[1]]
+  expect_equal(found, unname(as.matrix(layer_of(object, "sysvi.expression"))["gene3", ]))
+  plot <- Seurat::FeaturePlot(object, "sysviexpression_gene3", reduction = "sysvi")
+  expect_equal(sort(plot$data[[4]]), sort(found))
+})
+
 test_that("several systems are averaged, none is each cell's own", {
   object <- quick(seurat_object())
   decode <- function(...) {

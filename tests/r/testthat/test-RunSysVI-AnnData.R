@@ -46,7 +46,7 @@ test_that("what is wrong with it is said, and nothing is written", {
 })
 
 test_that("other objects are refused with the list of those that work", {
-  expect_refused(RunSysVI(1:3), message = "integer.*Seurat object")
+  expect_refused(RunSysVI(1:3), message = "Seurat object.*integer")
   frame <- reticulate::import("pandas", convert = FALSE)$DataFrame()
   expect_refused(RunSysVI(frame), message = "AnnData.*DataFrame")
 })

@@ -140,7 +140,7 @@ test_that("Python arguments that do not exist are refused with those that do", {
   expect_refused(quick(object, control = sysvi_options(model = list(n_heads = 2))),
                  message = "n_heads.*n_hidden", object = object)
   expect_refused(quick(object, control = sysvi_options(train = list(epochs = 2))),
-                 message = "epochs.*max_epochs", object = object)
+                 message = "epochs.*max.epochs", object = object)
   expect_refused(quick(object, control = sysvi_options(plan = list(kl = 2))), message = "kl",
                  object = object)
 })

@@ -35,6 +35,6 @@ test_that("an interrupt in Python is an interrupt in R", {
 
 test_that("errors and warnings of a real call come through", {
   expect_refused(scsystems:::call_bridge("train_sysvi", NULL, list(nothing = 1), list(), list()),
-                 message = "nothing.*batch_key")
+                 message = "nothing.*weight_batches")
   expect_refused(scsystems:::call_bridge("latent", 3L), "scsystems_python_error", "AttributeError")
 })

@@ -53,3 +53,17 @@ for (name in names(pages)) {
     }, NA, USE.NAMES = FALSE), rep(!name %in% unrun, length(condition)))
   })
 }
+
+test_that("without Python the examples run to their end, too", {
+  files <- lapply(names(pages), function(name) {
+    file <- tempfile(fileext = ".R")
+    writeLines(example_code(pages[[name]]), file)
+    file
+  })
+  out <- in_new_r(c(
+    "suppressMessages(library(scsystems))",
+    sprintf("invisible(utils::capture.output(source('%s')))", unlist(files)),
+    "cat('all of them', reticulate::py_available(initialize = FALSE))"
+  ), env = "RETICULATE_PYTHON=/nowhere/python")
+  expect_match(out, "all of them FALSE$")
+})

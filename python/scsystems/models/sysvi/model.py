@@ -162,7 +162,9 @@ class SysVI(
         for name in ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs"):
             del arguments[name]
         checks.anndata("adata", adata)
-        prior_cells = resolve_indices(pseudoinputs_data_indices, adata.obs_names, "prior cells")
+        prior_cells = resolve_indices(
+            pseudoinputs_data_indices, adata.obs_names, "pseudoinputs_data_indices"
+        )
         if n_prior_components is None and prior_cells is not None:
             arguments["n_prior_components"] = len(prior_cells)
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})

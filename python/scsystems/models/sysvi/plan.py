@@ -10,7 +10,7 @@ from ... import checks
 from ...errors import InputError
 from ...nn.sysvi.net import SysVIWeights
 from ...train.schedules import EarlyStopping, ReduceLearningRate
-from ...words import word
+from ...words import argument, door, word
 
 _WARMUP = ("n_epochs_kl_warmup", "n_steps_kl_warmup", "min_kl_weight")
 _OPTIMIZER = ("optimizer", "lr", "eps", "weight_decay")
@@ -49,7 +49,7 @@ def read_plan(
     unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
     if unknown:
         raise InputError(
-            f"{word('plan')} has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
+            f"{word('plan_kwargs')} has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
         )
     if any(given.pop(name, 0) for name in _WARMUP):
         warnings.warn(
@@ -60,23 +60,28 @@ def read_plan(
         )
     if "kl_weight" in given and "max_kl_weight" in given:
         raise InputError(
-            f"{word('plan')} has both kl_weight and max_kl_weight, which mean the same. Give one."
+            f"{word('plan_kwargs')} has both kl_weight and max_kl_weight, which mean the same. Give one."
         )
     for name in _NUMBERS:
         if name in given:
-            given[name] = checks.number(f"{word('plan')}: {name}", given[name], at_least=0)
+            given[name] = checks.number(_entry(name), given[name], at_least=0)
     weights = {field: given[name] for name, field in _LOSS.items() if name in given}
     reduce_lr = None
     if checks.flag("reduce_lr_on_plateau", given.get("reduce_lr_on_plateau", False)):
         reduce_lr = ReduceLearningRate(**{f: given[n] for n, f in _REDUCE.items() if n in given})
     elif named := sorted(set(given) & set(_REDUCE)):
         raise InputError(
-            f"{word('plan')} has {named} without reduce_lr_on_plateau, so they would do nothing."
+            f"{word('plan_kwargs')} has {named} without reduce_lr_on_plateau, so they would do nothing."
         )
     usual = {field: defaults[name] for name, field in _LOSS.items() if name in defaults}
     everything = defaults | given
     optimizer = {k: everything[k] for k in _OPTIMIZER if k in everything}
     return Plan(SysVIWeights(**usual | weights), optimizer, reduce_lr)
+
+
+def _entry(name: str) -> str:
+    """How an entry is called: in Python with its place, elsewhere it has a name of its own."""
+    return f"plan_kwargs: {name}" if door() == "python" else argument(name)
 
 
 def read_early_stopping(

@@ -46,14 +46,14 @@ def start_prior(
     if not kind.of_cells:
         if indices is not None:
             raise InputError(
-                f"{word('prior cells')} is given, but prior={a['prior']!r} has no components."
+                f"{word('pseudoinputs_data_indices')} is given, but prior={a['prior']!r} has no components."
             )
         return
     how = a["trainable_priors"], a["prior_density"]
     if a["prior"] == "gmm" and a["gmm_init"] == "random":
         if indices is not None:
             raise InputError(
-                f"{word('prior cells')} is given, but gmm_init='random' does not use cells."
+                f"{word('pseudoinputs_data_indices')} is given, but gmm_init='random' does not use cells."
             )
         net.prior = kind.from_noise(k, a["n_latent"], generator, *how)
         return
@@ -66,7 +66,7 @@ def start_prior(
         chosen = indices
         if len(chosen) != k:
             raise InputError(
-                f"{word('prior cells')} has {len(chosen)} cells. Expected n_prior_components={k} of them."
+                f"{word('pseudoinputs_data_indices')} has {len(chosen)} cells. Expected n_prior_components={k} of them."
             )
     batch = next(iterate(cells.take(chosen), torch.device("cpu"), k))
     with torch.no_grad():

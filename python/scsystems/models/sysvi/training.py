@@ -145,7 +145,8 @@ class TrainingMixin(TrainedState):
             return
         if plan.weights.adversary > 0 and self.net.adversary is None:
             raise InputError(
-                f"{word('plan')} has adversary_weight, but the model was made without {written('adversary', True)}."
+                f"{word('plan_kwargs')} has adversary_weight, but the model was made without "
+                f"{written('adversary', True)}."
             )
         stopping = read_early_stopping(
             early_stopping,

@@ -388,3 +388,12 @@ def test_pair_puts_genes_side_by_side(table):
     assert [a.var_names[7] for a in paired.values()] == ["GENE7", "Gene7"]
     assert paired["human"].X[1, 7] == 107
     assert paired["mouse"].X[0, 7] == np.flatnonzero(order == 7)[0]
+
+
+def test_tables_are_reached_through_the_package():
+    import scsystems as scs
+
+    assert scs.data.orthologs.read is orthologues.read
+    assert scs.data.orthologues is scs.data.orthologs
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = scs.data.absent
