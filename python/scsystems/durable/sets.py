@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,9 +95,10 @@ def find(folder: Path, name: str, record: dict[str, Any], stem: str) -> Path:
     ]
     # at last once more: it may have been put in place between two looks
     for path in (folder / name, *hidden, folder / name):
-        # a record of an earlier version has no checksums
-        if path.is_file() and (wanted is None or checksum(path) == wanted):
-            return path
+        with suppress(OSError):
+            # a record of an earlier version has no checksums
+            if path.is_file() if wanted is None else checksum(path) == wanted:
+                return path
     if (folder / name).exists():
         raise ModelFileError(
             f"{folder / name} is damaged or cut short: it does not have the checksum that {stem}.json gives. {AGAIN}"

@@ -22,7 +22,7 @@ from ..checks import called
 from ..data.by_name import per_cell
 from ..durable.replace import Writer
 from ..errors import InputError, ModelFileError, NotTrainedError
-from ..files import read_facts, read_folder, write_folder
+from ..files import misfits, read_facts, read_folder, write_folder
 from ..train.checkpoint import History
 from ..train.loop import FitResult
 from ..words import word
@@ -173,21 +173,11 @@ def shapes_only() -> Iterator[None]:
 
 def check_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: str | Path) -> None:
     """Refuse weights that are not those of a network, naming what does not match."""
-    own = net.state_dict()
-    wrong = [f"{k} missing" for k in own if k not in tensors]
-    wrong += [f"{k} unknown" for k in tensors if k not in own]
-    for name in own.keys() & tensors.keys():
-        there, here = tensors[name], own[name]
-        if there.shape != here.shape:
-            wrong.append(f"{name} of shape {tuple(there.shape)} instead of {tuple(here.shape)}")
-        elif there.is_floating_point() != here.is_floating_point():
-            wrong.append(f"{name} of type {there.dtype} instead of {here.dtype}")
-        elif name.endswith("running_var") and (there < 0).any():
-            wrong.append(f"{name} negative")
+    wrong = misfits(net.state_dict(), tensors)
     if wrong:
         raise ModelFileError(
             f"The weights in {dir_path} do not fit the model that its model.json describes: "
-            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder as it was saved."
+            f"{'; '.join(wrong[:5])}. Expected an unchanged folder as it was saved."
         )
 
 

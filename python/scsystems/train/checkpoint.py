@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..durable.steps import full_path
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError, NonFiniteError, WriteError
-from ..files import check_folder, read_folder, write_folder
+from ..files import check_folder, misfits, read_folder, write_folder
 from ..words import word, written
 from .adam import FlatAdam
 
@@ -124,7 +124,8 @@ def read_checkpoint(
     if progress.epoch < 1 or progress.learning_rate < 0:
         raise _wrong(where, "an epoch or a learning rate that training cannot have")
     weights = {k[4:]: v for k, v in tensors.items() if k.startswith("net.")}
-    _check_like(net.state_dict(), weights, path)
+    if wrong := misfits(net.state_dict(), weights):
+        raise _wrong(path, f"other weights than the model ({'; '.join(wrong[:3])})")
     state = _optimizer_state(optimizer, tensors, progress.learning_rate, path)
     random = tensors.get("generator")
     now = generator.get_state()
@@ -154,17 +155,12 @@ def _optimizer_state(
     found = {name: value.numel() for name, value in state["state"][0].items()}
     if found != {"step": 1, "exp_avg": n, "exp_avg_sq": n}:
         raise _wrong(path, f"an optimizer of other sizes ({found or 'none'})")
+    if (state["state"][0]["exp_avg_sq"] < 0).any() or not state["state"][0]["step"] >= 1:
+        raise _wrong(path, "an optimizer in a state that no training leads to")
     for group in state["param_groups"]:
         # on a GPU it stays where a recorded step finds it
         group["lr"] = group["lr"].fill_(lr) if isinstance(group["lr"], Tensor) else lr
     return state
-
-
-def _check_like(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
-    wrong = sorted(own.keys() ^ saved.keys())
-    wrong += [k for k in own.keys() & saved.keys() if own[k].shape != saved[k].shape]
-    if wrong:
-        raise _wrong(path, f"other weights than the model ({', '.join(wrong[:3])})")
 
 
 def _check_plateau(values: dict[str, Any], where: str) -> None:
