@@ -23,7 +23,9 @@ from .replace import Writer
 from .steps import UNCHANGED, locked, move, sync, writing
 
 # how often files are read again that others replace meanwhile
-ATTEMPTS = 20
+ATTEMPTS = 50
+# how many files of a set may be put in place while one state of it is read
+MOVES = 2
 
 Found = TypeVar("Found")
 
@@ -109,13 +111,15 @@ def find(folder: Path, name: str, record: dict[str, Any], stem: str) -> Path:
 def consistent(folder: Path, stem: str, read: Callable[[], Found]) -> Found:
     """What ``read`` returns of one state of the files; it is called again if they were replaced meanwhile."""
     main = folder / f"{stem}.json"
-    for attempt in range(ATTEMPTS):
+    failures: list[tuple[int, ...] | None] = []
+    for _ in range(ATTEMPTS):
         before = _stamp(main)
         try:
             found = read()
         except ModelFileError:
-            # the first time a file may have moved between two looks
-            if attempt and _stamp(main) == before:
+            # a file may have moved between two looks, each of them once
+            failures.append(before)
+            if failures.count(before) > MOVES and _stamp(main) == before:
                 raise
         else:
             if _stamp(main) == before:

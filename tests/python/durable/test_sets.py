@@ -30,17 +30,17 @@ def read(folder):
 
     def once():
         record = read_record(folder / "m.json")
-        version = record["v"]
+        texts = set()
         for name in record["sha256"]:
-            path = find(folder, name, record, "m")
             try:
-                text = path.read_text()
-            except FileNotFoundError as error:  # put in place since
-                raise ModelFileError(str(path)) from error
-            assert text == str(version) * 1000
-        return version
+                texts.add(find(folder, name, record, "m").read_text())
+            except FileNotFoundError as error:  # put in place since it was found
+                raise ModelFileError(name) from error
+        return record["v"], texts
 
-    return consistent(folder, "m", once)
+    version, texts = consistent(folder, "m", once)
+    assert texts == {str(version) * 1000}
+    return version
 
 
 def names(folder):
