@@ -161,14 +161,20 @@ def read_model(
 
 
 @contextmanager
-def shapes_only() -> Iterator[None]:
+def shapes_only(dir_path: Path) -> Iterator[None]:
     """Within the block networks are made without memory for their weights, to look at the shapes.
 
-    What a file says of a network's size is not believed before its weights have been seen to be
-    of that size.
+    What a folder says of a network's size is not believed before its weights have been seen to
+    be of that size.
     """
-    with torch.device("meta"):
-        yield
+    try:
+        with torch.device("meta"):
+            yield
+    except (RuntimeError, OverflowError) as error:
+        raise ModelFileError(
+            f"{dir_path / NAME}.json tells of a network that cannot be ({str(error).splitlines()[0]}). Expected an "
+            "unchanged folder as it was saved."
+        ) from error
 
 
 def check_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: str | Path) -> None:
