@@ -170,7 +170,7 @@ def shapes_only(dir_path: Path) -> Iterator[None]:
     try:
         with torch.device("meta"):
             yield
-    except (RuntimeError, OverflowError) as error:
+    except (RuntimeError, OverflowError, TypeError) as error:
         raise ModelFileError(
             f"{dir_path / NAME}.json tells of a network that cannot be ({str(error).splitlines()[0]}). Expected an "
             "unchanged folder as it was saved."
