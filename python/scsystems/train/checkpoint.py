@@ -6,9 +6,11 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +68,49 @@ def check_checkpoints(folder: str | Path) -> None:
     check_folder(full_path(folder) / NAME, NAME, overwrite=True)
 
 
+def require_folder(folder: str | Path | None) -> Path:
+    """The folder to resume from."""
+    if folder is None:
+        raise InputError(
+            f"{written('resume', True)} needs checkpoint_dir, the folder that an earlier training wrote to."
+        )
+    return full_path(folder)
+
+
+def folders_by_name(
+    folder: str | Path | None, names: Sequence[str], resume: bool
+) -> dict[str, Path]:
+    """A folder for the checkpoints of each of several trainings, looked at before the first.
+
+    Parameters
+    ----------
+    folder
+        The folder they are in; ``None`` for no checkpoints.
+    names
+        Names of the trainings, whatever a user calls them.
+    resume
+        Whether one of them at least must have a checkpoint.
+
+    Raises
+    ------
+    ModelFileError
+        If there is nothing to resume, or a user's files are where a checkpoint would be.
+    """
+    if folder is None and not resume:
+        return {}
+    folder = require_folder(folder)
+    # a name is not a path; dots alone would be one, too
+    found = {
+        name: folder / (quote(name, safe=" +,()[]&") if name.strip(".") else f"_{name}")
+        for name in names
+    }
+    if resume and not any((path / NAME).exists() for path in found.values()):
+        raise _nothing_to_resume(folder)
+    for path in found.values():
+        check_checkpoints(path)
+    return found
+
+
 def write_checkpoint(
     folder: str | Path,
     net: nn.Module,
@@ -106,10 +151,7 @@ def read_checkpoint(
     """
     path = full_path(folder) / NAME
     if not path.exists():
-        raise ModelFileError(
-            f"{written('resume', True)}, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an "
-            "earlier training; start without it to begin anew."
-        )
+        raise _nothing_to_resume(folder)
     tensors, record = read_folder(path, NAME)
     where = f"{path / NAME}.json"
     progress = typed(Progress, record, where)
@@ -169,6 +211,13 @@ def _check_plateau(values: dict[str, Any], where: str) -> None:
     is_number = type(best) in (int, float) and not math.isnan(best)
     if set(values) != {"best", "waited"} or not is_number or type(waited) is not int or waited < 0:
         raise _wrong(where, "something else than the best value and the number of checks since")
+
+
+def _nothing_to_resume(folder: str | Path) -> ModelFileError:
+    return ModelFileError(
+        f"{written('resume', True)}, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an "
+        "earlier training; start without it to begin anew."
+    )
 
 
 def _wrong(where: str | Path, what: str) -> ModelFileError:

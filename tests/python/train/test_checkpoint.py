@@ -14,6 +14,7 @@ from scsystems.train.checkpoint import (
     Progress,
     check_checkpoints,
     fingerprint,
+    folders_by_name,
     read_checkpoint,
     write_checkpoint,
 )
@@ -166,3 +167,28 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
 def test_fingerprints_differ_with_what_they_are_of():
     assert fingerprint({"a": 1}) == fingerprint({"a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_several_trainings_have_a_folder_each_whatever_they_are_called(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folders_by_name(None, ["a"], resume=False) == {}
+    names = ["mouse", "Mus musculus", "a/b", "../c", ".", "..", "~"]
+    found = folders_by_name("~/c", names, resume=False)
+    assert found["mouse"] == tmp_path / "c" / "mouse"
+    assert found["Mus musculus"] == tmp_path / "c" / "Mus musculus"
+    assert len({path.resolve() for path in found.values()}) == len(names)
+    assert {path.resolve().parent for path in found.values()} == {tmp_path / "c"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_trainings_resume_from_what_there_is(tmp_path):
+    with pytest.raises(InputError, match="needs checkpoint_dir"):
+        folders_by_name(None, ["a"], resume=True)
+    with pytest.raises(ModelFileError, match="there is no checkpoint"):
+        folders_by_name(tmp_path, ["a", "b"], resume=True)
+    written(tmp_path / "a")
+    folders_by_name(tmp_path, ["a", "b"], resume=True)
+    (tmp_path / "b" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "b" / "checkpoint" / "mine.txt").touch()
+    with pytest.raises(ModelFileError, match="is not a checkpoint folder"):
+        folders_by_name(tmp_path, ["a", "b"], resume=False)
