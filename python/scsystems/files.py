@@ -173,3 +173,18 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
         for name, tensor in tensors.items()
         if tensor.is_floating_point() and not torch.isfinite(tensor).all()
     ]
+
+
+def misfits(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
+    """What keeps saved weights from being those of a network with the state ``own``."""
+    wrong = [f"{name} missing" for name in own if name not in saved]
+    wrong += [f"{name} unknown" for name in saved if name not in own]
+    for name in [name for name in own if name in saved]:
+        there, here = saved[name], own[name]
+        if there.shape != here.shape:
+            wrong.append(f"{name} of shape {tuple(there.shape)} instead of {tuple(here.shape)}")
+        elif there.is_floating_point() != here.is_floating_point():
+            wrong.append(f"{name} of type {there.dtype} instead of {here.dtype}")
+        elif name.endswith("running_var") and (there < 0).any():
+            wrong.append(f"{name} below zero")
+    return wrong

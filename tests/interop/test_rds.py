@@ -1,8 +1,10 @@
 """The command line on files of R: R makes the objects, and R looks at what came back."""
 
+import gzip
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +82,7 @@ RUNS = {
 FAILURES = {
     "class integer. Expected a Seurat or a SingleCellExperiment": ["info", "numbers.rds"],
     "does not exist": ["info", "none.rds"],
-    "'lane'": ["sysvi", "seurat.rds", "x.rds", "--system", "lane"],
+    "--system lane": ["sysvi", "seurat.rds", "x.rds", "--system", "lane"],
     "no assay 'ADT'": ["sysvi", "seurat.rds", "x.rds", "--system", "species", "--assay", "ADT"],
     "no assay 'logs'": ["sysvi", "sce.rds", "x.rds", "--system", "species", "--layer", "logs"],
     "same kind of object": ["sysvi", "sce.rds", "x.h5ad", "--system", "species"],
@@ -192,3 +194,68 @@ def test_wrong_files_and_names_are_one_clear_message(folder, results, message):
 
 def test_nothing_temporary_is_left(folder, results):
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
+
+
+# what R would do as soon as it looks at the object of the file: make another file
+LOOK_AND_RUN = """
+x <- readRDS("evil.rds")
+invisible(inherits(x, "Seurat"))
+"""
+LET_THROUGH = """
+suppressMessages(library(SingleCellExperiment))
+counts <- Matrix::rsparsematrix(20, 10, .5)
+saveRDS(SingleCellExperiment(list(counts = counts)), "nameless.rds")
+dimnames(counts) <- list(paste0("g", 1:20), paste0("c", 1:10))
+sce <- SingleCellExperiment(list(counts = counts))
+unused <- function(x, y) function() x
+metadata(sce)$function_with_its_arguments <- unused(file.create("pwned"), 1)
+metadata(sce)$formula <- local({ delayedAssign("p", file.create("pwned")); y ~ x })
+for (how in c("gzip", "bzip2", "xz")) saveRDS(sce, paste0(how, ".rds"), compress = how)
+saveRDS(sce, "plain.rds", compress = FALSE)
+saveRDS(sce, "v2.rds", version = 2)
+"""
+
+
+def integers(*values):
+    return struct.pack(f">{len(values)}i", *values)
+
+
+def test_code_in_place_of_an_object_is_not_run(tmp_path):
+    """CVE-2024-27322: a promise, file.create("pwned"), in the global environment."""
+
+    def word(letters):
+        return integers(0x40009, len(letters)) + letters
+
+    call = (
+        integers(6, 1) + word(b"file.create") + integers(2, 16, 1) + word(b"pwned") + integers(254)
+    )
+    promise = integers(5 | 0x400, 253, 252) + call
+    stream = b"X\n" + integers(2, 0x40202, 0x20300) + promise
+    (tmp_path / "evil.rds").write_bytes(gzip.compress(stream))
+    done = subprocess.run(
+        ["Rscript", "--vanilla", "-e", LOOK_AND_RUN],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # it is indeed harmful, unless R refuses it by itself, as from 4.4 on
+    assert (tmp_path / "pwned").exists() or "promise" in done.stderr.lower()
+    (tmp_path / "pwned").unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "scsystems", "info", "evil.rds"],
+        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "code in place of a value" in done.stderr
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_functions_with_arguments_that_were_never_used_are_no_attack(tmp_path):
+    process(tmp_path, "Rscript", "--vanilla", "-e", LET_THROUGH)
+    code = "import sys; from scsystems.r.rds import RdsFile; [RdsFile(f) for f in sys.argv[1:]]"
+    files = [f"{name}.rds" for name in ("gzip", "bzip2", "xz", "plain", "v2")]
+    process(tmp_path, sys.executable, "-c", code, *files)
+    assert not (tmp_path / "pwned").exists()
+    with pytest.raises(AssertionError, match=r"nameless.rds: the object has no names of genes"):
+        process(tmp_path, sys.executable, "-c", code, "nameless.rds")

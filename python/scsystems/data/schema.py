@@ -15,7 +15,7 @@ from scipy import sparse
 from .. import checks, words
 from ..checks import head
 from ..durable.typed import typed
-from ..errors import InputError
+from ..errors import InputError, ModelFileError
 from .levels import coded, codes_among, unique_names
 from .matrix import expression
 from .resident import CellArrays
@@ -58,10 +58,12 @@ class Setup:
             raise InputError(
                 "adata has not been set up. Call SysVI.setup_anndata(adata, batch_key=...) before making a model."
             )
-        raw = json.loads(adata.uns[SETUP_KEY])
-        for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
-            raw[key] = tuple(raw[key])
-        return Setup(**raw)
+        try:
+            return typed(Setup, json.loads(adata.uns[SETUP_KEY]), f"adata.uns[{SETUP_KEY!r}]")
+        except (ModelFileError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"adata.uns[{SETUP_KEY!r}] is not what SysVI.setup_anndata() wrote ({error}). Call it again."
+            ) from error
 
 
 @dataclass(frozen=True)

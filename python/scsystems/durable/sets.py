@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +23,9 @@ from .replace import Writer
 from .steps import UNCHANGED, locked, move, sync, writing
 
 # how often files are read again that others replace meanwhile
-ATTEMPTS = 20
+ATTEMPTS = 50
+# how many files of a set may be put in place while one state of it is read
+MOVES = 2
 
 Found = TypeVar("Found")
 
@@ -94,9 +97,10 @@ def find(folder: Path, name: str, record: dict[str, Any], stem: str) -> Path:
     ]
     # at last once more: it may have been put in place between two looks
     for path in (folder / name, *hidden, folder / name):
-        # a record of an earlier version has no checksums
-        if path.is_file() and (wanted is None or checksum(path) == wanted):
-            return path
+        with suppress(OSError):
+            # a record of an earlier version has no checksums
+            if path.is_file() if wanted is None else checksum(path) == wanted:
+                return path
     if (folder / name).exists():
         raise ModelFileError(
             f"{folder / name} is damaged or cut short: it does not have the checksum that {stem}.json gives. {AGAIN}"
@@ -107,13 +111,15 @@ def find(folder: Path, name: str, record: dict[str, Any], stem: str) -> Path:
 def consistent(folder: Path, stem: str, read: Callable[[], Found]) -> Found:
     """What ``read`` returns of one state of the files; it is called again if they were replaced meanwhile."""
     main = folder / f"{stem}.json"
-    for attempt in range(ATTEMPTS):
+    failures: list[tuple[int, ...] | None] = []
+    for _ in range(ATTEMPTS):
         before = _stamp(main)
         try:
             found = read()
         except ModelFileError:
-            # the first time a file may have moved between two looks
-            if attempt and _stamp(main) == before:
+            # a file may have moved between two looks, each of them once
+            failures.append(before)
+            if failures.count(before) > MOVES and _stamp(main) == before:
                 raise
         else:
             if _stamp(main) == before:

@@ -10,6 +10,7 @@ from reprlib import Repr
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import ModelFileError
+from .manifest import AGAIN
 
 _SHORT = Repr()
 _SHORT.maxlevel = 2
@@ -63,7 +64,7 @@ def typed(kind: Any, value: Any, name: str) -> Any:
         return value
     elif type(value) is kind and kind in (int, str, bool):
         return value
-    raise _wrong(value, name, _KINDS.get(kind, getattr(kind, "__name__", str(kind))))
+    raise _wrong(value, name, _KINDS[type(None) if kind is None else kind])
 
 
 def arguments(function: Callable[..., Any], given: dict[str, Any], name: str) -> dict[str, Any]:
@@ -100,9 +101,7 @@ def _filled(kind: type, value: Any, name: str) -> Any:
         if key in value:
             found[key] = typed(hints[key], value[key], f"{name}.{key}")
         elif field.default is MISSING and field.default_factory is MISSING:
-            raise ModelFileError(
-                f"{name} lacks the entry {key!r}. Expected an unchanged folder as it was saved."
-            )
+            raise ModelFileError(f"{name} lacks the entry {key!r}, which scsystems writes. {AGAIN}")
     return kind(**found)
 
 
@@ -136,5 +135,5 @@ def _sequence(origin: Any, of: tuple, value: Any, name: str) -> Any:
 
 def _wrong(value: Any, name: str, expected: str) -> ModelFileError:
     return ModelFileError(
-        f"{name} is {_SHORT.repr(value)}. Expected {expected}: an unchanged folder as it was saved."
+        f"{name} is {_SHORT.repr(value)}. Expected {expected}, as scsystems writes it. {AGAIN}"
     )

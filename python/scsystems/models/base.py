@@ -22,7 +22,7 @@ from ..checks import called
 from ..data.by_name import per_cell
 from ..durable.replace import Writer
 from ..errors import InputError, ModelFileError, NotTrainedError
-from ..files import read_facts, read_folder, write_folder
+from ..files import misfits, read_facts, read_folder, write_folder
 from ..train.checkpoint import History
 from ..train.loop import FitResult
 from ..words import word
@@ -162,33 +162,29 @@ def read_model(
 
 
 @contextmanager
-def shapes_only() -> Iterator[None]:
+def shapes_only(dir_path: Path) -> Iterator[None]:
     """Within the block networks are made without memory for their weights, to look at the shapes.
 
-    What a file says of a network's size is not believed before its weights have been seen to be
-    of that size.
+    What a folder says of a network's size is not believed before its weights have been seen to
+    be of that size.
     """
-    with torch.device("meta"):
-        yield
+    try:
+        with torch.device("meta"):
+            yield
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise ModelFileError(
+            f"{dir_path / NAME}.json tells of a network that cannot be ({str(error).splitlines()[0]}). Expected an "
+            "unchanged folder as it was saved."
+        ) from error
 
 
 def check_weights(net: nn.Module, tensors: dict[str, torch.Tensor], dir_path: str | Path) -> None:
     """Refuse weights that are not those of a network, naming what does not match."""
-    own = net.state_dict()
-    wrong = [f"{k} missing" for k in own if k not in tensors]
-    wrong += [f"{k} unknown" for k in tensors if k not in own]
-    for name in own.keys() & tensors.keys():
-        there, here = tensors[name], own[name]
-        if there.shape != here.shape:
-            wrong.append(f"{name} of shape {tuple(there.shape)} instead of {tuple(here.shape)}")
-        elif there.is_floating_point() != here.is_floating_point():
-            wrong.append(f"{name} of type {there.dtype} instead of {here.dtype}")
-        elif name.endswith("running_var") and (there < 0).any():
-            wrong.append(f"{name} negative")
+    wrong = misfits(net.state_dict(), tensors)
     if wrong:
         raise ModelFileError(
             f"The weights in {dir_path} do not fit the model that its model.json describes: "
-            f"{'; '.join(sorted(wrong)[:5])}. Expected an unchanged folder as it was saved."
+            f"{'; '.join(wrong[:5])}. Expected an unchanged folder as it was saved."
         )
 
 

@@ -72,6 +72,10 @@ local({
       m <- SummarizedExperiment::assay(x, layer)
     }
     names <- dimnames(m)
+    if (is.null(names[[1]]) || is.null(names[[2]])) {
+      stop("the object has no names of ", if (is.null(names[[1]])) "genes" else "cells",
+           ". In R: set rownames() and colnames() of the object, and save it again.", call. = FALSE)
+    }
     m <- methods::as(m, "CsparseMatrix")
     m <- methods::as(methods::as(m, "dMatrix"), "generalMatrix")
     list(matrix = m, genes = names[[1]], cells = names[[2]], layer = layer)

@@ -6,9 +6,11 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from ..durable.steps import full_path
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError, NonFiniteError, WriteError
-from ..files import check_folder, read_folder, write_folder
+from ..files import check_folder, misfits, read_folder, write_folder
 from ..words import word, written
 from .adam import FlatAdam
 
@@ -66,6 +68,49 @@ def check_checkpoints(folder: str | Path) -> None:
     check_folder(full_path(folder) / NAME, NAME, overwrite=True)
 
 
+def require_folder(folder: str | Path | None) -> Path:
+    """The folder to resume from."""
+    if folder is None:
+        raise InputError(
+            f"{written('resume', True)} needs checkpoint_dir, the folder that an earlier training wrote to."
+        )
+    return full_path(folder)
+
+
+def folders_by_name(
+    folder: str | Path | None, names: Sequence[str], resume: bool
+) -> dict[str, Path]:
+    """A folder for the checkpoints of each of several trainings, looked at before the first.
+
+    Parameters
+    ----------
+    folder
+        The folder they are in; ``None`` for no checkpoints.
+    names
+        Names of the trainings, whatever a user calls them.
+    resume
+        Whether one of them at least must have a checkpoint.
+
+    Raises
+    ------
+    ModelFileError
+        If there is nothing to resume, or a user's files are where a checkpoint would be.
+    """
+    if folder is None and not resume:
+        return {}
+    folder = require_folder(folder)
+    # a name is not a path; dots alone would be one, too
+    found = {
+        name: folder / (quote(name, safe=" +,()[]&") if name.strip(".") else f"_{name}")
+        for name in names
+    }
+    if resume and not any((path / NAME).exists() for path in found.values()):
+        raise _nothing_to_resume(folder)
+    for path in found.values():
+        check_checkpoints(path)
+    return found
+
+
 def write_checkpoint(
     folder: str | Path,
     net: nn.Module,
@@ -106,10 +151,7 @@ def read_checkpoint(
     """
     path = full_path(folder) / NAME
     if not path.exists():
-        raise ModelFileError(
-            f"{written('resume', True)}, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an "
-            "earlier training; start without it to begin anew."
-        )
+        raise _nothing_to_resume(folder)
     tensors, record = read_folder(path, NAME)
     where = f"{path / NAME}.json"
     progress = typed(Progress, record, where)
@@ -125,7 +167,8 @@ def read_checkpoint(
     if progress.epoch < 1 or progress.learning_rate < 0:
         raise _wrong(where, "an epoch or a learning rate that training cannot have")
     weights = {k[4:]: v for k, v in tensors.items() if k.startswith("net.")}
-    _check_like(net.state_dict(), weights, path)
+    if wrong := misfits(net.state_dict(), weights):
+        raise _wrong(path, f"other weights than the model ({'; '.join(wrong[:3])})")
     state = _optimizer_state(optimizer, tensors, progress.learning_rate, path)
     random = tensors.get("generator")
     now = generator.get_state()
@@ -155,17 +198,12 @@ def _optimizer_state(
     found = {name: value.numel() for name, value in state["state"][0].items()}
     if found != {"step": 1, "exp_avg": n, "exp_avg_sq": n}:
         raise _wrong(path, f"an optimizer of other sizes ({found or 'none'})")
+    if (state["state"][0]["exp_avg_sq"] < 0).any() or not state["state"][0]["step"] >= 1:
+        raise _wrong(path, "an optimizer in a state that no training leads to")
     for group in state["param_groups"]:
         # on a GPU it stays where a recorded step finds it
         group["lr"] = group["lr"].fill_(lr) if isinstance(group["lr"], Tensor) else lr
     return state
-
-
-def _check_like(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
-    wrong = sorted(own.keys() ^ saved.keys())
-    wrong += [k for k in own.keys() & saved.keys() if own[k].shape != saved[k].shape]
-    if wrong:
-        raise _wrong(path, f"other weights than the model ({', '.join(wrong[:3])})")
 
 
 def _check_plateau(values: dict[str, Any], where: str) -> None:
@@ -174,6 +212,13 @@ def _check_plateau(values: dict[str, Any], where: str) -> None:
     is_number = type(best) in (int, float) and not math.isnan(best)
     if set(values) != {"best", "waited"} or not is_number or type(waited) is not int or waited < 0:
         raise _wrong(where, "something else than the best value and the number of checks since")
+
+
+def _nothing_to_resume(folder: str | Path) -> ModelFileError:
+    return ModelFileError(
+        f"{written('resume', True)}, but there is no checkpoint in {folder}. Expected the checkpoint_dir of an "
+        "earlier training; start without it to begin anew."
+    )
 
 
 def _wrong(where: str | Path, what: str) -> ModelFileError:

@@ -25,6 +25,7 @@ from .checkpoint import (
     check_checkpoints,
     fingerprint,
     read_checkpoint,
+    require_folder,
     write_checkpoint,
 )
 from .flat import flat_parameters
@@ -287,7 +288,11 @@ class _Run:
 
     def resume(self) -> None:
         progress = read_checkpoint(
-            _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, self.key
+            require_folder(self.settings.checkpoint_dir),
+            self.net,
+            self.optimizer,
+            self.generator,
+            self.key,
         )
         self.result.history = progress.history
         self.result.earlier = progress.earlier
@@ -327,7 +332,11 @@ class _Run:
             reducing=vars(self.reducing),
         )
         write_checkpoint(
-            _checkpoint_dir(self.settings), self.net, self.optimizer, self.generator, progress
+            require_folder(self.settings.checkpoint_dir),
+            self.net,
+            self.optimizer,
+            self.generator,
+            progress,
         )
 
 
@@ -385,11 +394,3 @@ def _reduce_learning_rate(
         state.waited = 0
         lr = float(optimizer.param_groups[0]["lr"])
         set_learning_rate(optimizer, max(lr * rule.factor, rule.minimum))
-
-
-def _checkpoint_dir(settings: FitSettings) -> str | Path:
-    if settings.checkpoint_dir is None:
-        raise InputError(
-            f"{written('resume', True)} needs checkpoint_dir, the folder that an earlier training wrote to."
-        )
-    return settings.checkpoint_dir

@@ -11,7 +11,7 @@ import numpy as np
 from scsystems import __version__
 from scsystems.data.fingerprint import fingerprint
 from scsystems.data.schema import Setup
-from scsystems.errors import NonFiniteError
+from scsystems.errors import ModelFileError, NonFiniteError
 from scsystems.metrics.evaluate import collect, evaluate_one
 from scsystems.metrics.registry import Data
 from scsystems.models.base import History
@@ -38,6 +38,13 @@ class Kept:
     # columns of scsystems.metrics.evaluate
     rows: list[tuple[str, str, str, str, Any, Any]]
     left_out: dict[str, str]
+
+    def __post_init__(self):
+        for *_, group, value in self.rows:
+            if type(value) not in (int, float) or isinstance(group, (list, dict)):
+                raise ModelFileError(
+                    f"It has a metric whose value is {str(value)[:40]!r}. Expected a number."
+                )
 
 
 @dataclass(frozen=True)

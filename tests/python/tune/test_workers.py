@@ -1,5 +1,9 @@
 import os
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -7,7 +11,7 @@ import numpy as np
 import pytest
 
 import scsystems as scs
-from scsystems.errors import InputError, WorkerError
+from scsystems.errors import InputError, WorkerError, WriteError
 from scsystems.tune import Setting, workers
 from scsystems.tune.run import train_one
 from scsystems.tune.workers import environment, interpreter, train_together
@@ -160,3 +164,59 @@ def test_the_environment_of_a_worker():
     in_r = environment({"R_HOME": "/opt/R", "LD_LIBRARY_PATH": own, "OMP_WAIT_POLICY": "active"})
     assert in_r["LD_LIBRARY_PATH"] == "/sw/python/lib"
     assert in_r["OMP_WAIT_POLICY"] == "active"
+
+
+SEARCH = """
+import logging, sys
+import scsystems as scs
+from scsystems.tune import Setting
+from scsystems.tune.workers import train_together
+counts = scs.datasets.simulated(n_cells=200, n_genes=80, n_types=3, own_types=False, seed=0)
+adata = scs.pp.prepare(counts, system_key="system", n_top_genes=60, min_cells=1)
+scs.SysVI.setup_anndata(adata, "system")
+long = {"n_hidden": 8, "n_latent": 3, "max_epochs": 1_000_000}
+runs = {"short": (Setting(long | {"max_epochs": 1}, "s"), 0), "long": (Setting(long, "l"), 0)}
+for run, *_ in train_together(adata, runs, 2):
+    print(run, flush=True)
+"""
+
+
+@pytest.mark.parametrize("all_at_once", [False, True])
+def test_a_killed_search_leaves_no_cells(tmp_path, monkeypatch, all_at_once):
+    """Its processes remove them; if these are killed as well, the next search does."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment["PYTHONPATH"] = str(Path(scs.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", SEARCH],
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    ) as search:
+        assert search.stdout.readline() == b"short\n"
+        (folder,) = tmp_path.glob("scsystems-*")
+        assert (folder / "cells.json").exists()
+        (os.killpg if all_at_once else os.kill)(search.pid, signal.SIGKILL)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if all_at_once:
+        (tmp_path / "scsystems-notes").mkdir()
+        workers.remove_dead()
+        assert [path.name for path in tmp_path.iterdir()] == ["scsystems-notes"]
+        return
+    end = time.monotonic() + 60
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < end, "the cells are still there"
+        time.sleep(0.1)
+
+
+def test_a_full_disk_is_said_in_words(adata, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workers, "write_cells", full)
+    with pytest.raises(WriteError, match=r"No space left on device.*TMPDIR"):
+        list(train_together(adata, runs(0), 1))
+    monkeypatch.undo()
+    fault = "w.np.save = lambda *a: (_ for _ in ()).throw(OSError(28, 'No space left on device'))"
+    monkeypatch.setattr(workers, "BOOT", FAULTY.replace("FAULT", fault))
+    with pytest.raises(WriteError, match=r"No space left on device.*TMPDIR"):
+        list(train_together(adata, runs(0), 1))

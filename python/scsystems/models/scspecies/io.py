@@ -182,7 +182,7 @@ def _part(
         return ScviNet(sizes, torch.Generator(), torch.zeros(sizes.n_batches, 2))
 
     # the sizes are not believed before the weights have been seen to be of them
-    with shapes_only():
+    with shapes_only(dir_path):
         check_weights(net(), weights, dir_path)
     made = net().eval()
     load_weights(made, weights, dir_path)

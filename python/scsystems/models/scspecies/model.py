@@ -17,6 +17,8 @@ from ...data.species import Species, check_names
 from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
 from ...nn.scspecies.net import Dispersion, EncoderInput, Library, Likelihood
+from ...train.checkpoint import NAME as CHECKPOINT
+from ...train.checkpoint import folders_by_name
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
 from ..base import TrainedState, callback_list, history_frames, joined_history
@@ -285,6 +287,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         reduced = reduced_precision(precision, device)
         listed = callback_list(callbacks)
         resume = checks.flag("resume", resume)
+        folders = folders_by_name(checkpoint_dir, [part.name for part in waiting], resume)
         for part in waiting:
             cells = part.require_cells("to train")
             settings = FitSettings(
@@ -297,9 +300,9 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 lr=lr,
                 gradient_clip_val=gradient_clip_val,
                 n_threads=n_threads,
-                checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir) / part.name,
+                checkpoint_dir=folders.get(part.name),
                 checkpoint_every=checkpoint_every,
-                resume=resume and (Path(checkpoint_dir or ".") / part.name).exists(),
+                resume=resume and (folders[part.name] / CHECKPOINT).exists(),
                 verbose=verbose,
                 description=part.name,
                 **ADAM,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ from .surgery import QueryTraining
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
 
 # cells beside a model, under the name that scvi-tools gives them
 CELLS_FILE = "adata.h5ad"
@@ -221,7 +224,7 @@ class FilesMixin(TrainedState):
                 f"{dir_path} tells of {deepest} layers, but there are {len(tensors)} weights. Expected an unchanged "
                 "folder as it was saved."
             )
-        with shapes_only():
+        with shapes_only(dir_path):
             self._prepare(schema, arguments)
             empty_prior(self.net, arguments)
             check_weights(self.net, tensors, dir_path)
@@ -258,7 +261,13 @@ def _cells_beside(path: Path) -> AnnData | None:
         if names and CELLS_FILE not in names:
             return None
         if CELLS_FILE in names:
-            file = find(path, CELLS_FILE, record, NAME)
+            try:
+                file = find(path, CELLS_FILE, record, NAME)
+            except ModelFileError:
+                if file.exists():
+                    raise
+                # whoever wants the room may delete them
+                logger.warning("%s: the cells that were saved with the model are gone.", path)
     if not file.exists():
         return None
     try:
