@@ -142,15 +142,19 @@ def _complaint(
 ) -> str:
     """What was found, and in which cells if not in all."""
     every = judged.cells
-    for group, found in judged.groups:
-        bad = [i for i, f in enumerate(found) if wrong(f)]
-        kinds = {found[i].kind for i in bad}
-        if not bad or "mixed" in kinds or (kinds == {every.kind} and len(bad) == len(found)):
+    kinds_of = [{f.kind for f in found if wrong(f)} for _, found in judged.groups]
+    # a column whose levels are each of one kind says most
+    order = sorted(range(len(kinds_of)), key=lambda i: "mixed" in kinds_of[i])
+    for i in order:
+        group, found = judged.groups[i]
+        bad = [level for level, f in enumerate(found) if wrong(f)]
+        same = kinds_of[i] == {every.kind} and len(bad) == len(found)
+        if not bad or same:
             continue
         parts = []
-        for kind in dict.fromkeys(found[i].kind for i in bad):
-            these = [i for i in bad if found[i].kind == kind]
-            one = max((found[i] for i in these), key=lambda f: f.largest)
+        for kind in dict.fromkeys(found[level].kind for level in bad):
+            these = [level for level in bad if found[level].kind == kind]
+            one = max((found[level] for level in these), key=lambda f: f.largest)
             parts.append(f"{describe(one)} in {_cells(group, these)}")
         rest = next((f for f in found if not wrong(f) and f.kind != "empty"), None)
         other = f"; in other cells it {describe(rest)}" if rest else ""
