@@ -66,7 +66,8 @@ def select_features(
     adata = in_memory(checks.anndata("adata", adata), layer)
     systems = split_systems(adata, system_key, batch_key, layer)
     keys = [key for key in (system_key, batch_key) if key is not None]
-    check_logs(expression(adata, layer), words.expression(layer), groups_of(adata.obs, keys))
+    groups = groups_of(adata.obs, keys)
+    check_logs(expression(adata, layer), words.expression(layer), groups, adata.obs_names)
     expressed = {
         name: n_cells_with(expression(cells, layer)) > min_cells for name, cells in systems.items()
     }

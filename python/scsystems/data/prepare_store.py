@@ -219,7 +219,7 @@ def _count(cells: Cells, keys: list[str], fractional: bool) -> None:
 def _check_counts(file: StoreCells, keys: list[str], fractional: bool) -> None:
     """Go through a file once more to say what it holds, and in which cells."""
     where = f"{file.path}: {file.matrix.key}"
-    check_counts(file.matrix, where, groups_of(file.obs, keys), fractional)
+    check_counts(file.matrix, where, groups_of(file.obs, keys), file.obs.index, fractional)
 
 
 def _whole(values: np.ndarray) -> bool:

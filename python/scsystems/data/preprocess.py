@@ -210,7 +210,7 @@ def prepare(
     for name, adata in systems.items():
         samples = groups_of(adata.obs, [] if batch_key is None else [batch_key])
         where = f"{words.expression(layer)} of {name!r}"
-        check_counts(expression(adata, layer), where, samples, fractional)
+        check_counts(expression(adata, layer), where, samples, adata.obs_names, fractional)
     expressed = {
         name: adata.var_names
         if min_cells is None

@@ -138,17 +138,19 @@ class Schema:
         """Columns in whose levels expression is judged: the system, and categorical covariates."""
         return (self.setup.batch_key, *self.setup.categorical_covariate_keys)
 
-    def check_expression(self, adata: AnnData) -> None:
+    def check_expression(self, adata: AnnData, matrix=None) -> None:
         """Refuse other cells that do not hold logarithms, and warn of another scale than the model's.
 
-        The genes are those of the model that ``adata`` has, but for padded ones.
+        Looks at the genes of the model that ``adata`` has, but for padded ones. ``matrix`` is the
+        expression of all genes of the model, if it is at hand.
         """
         whole, names = expression(adata, self.setup.layer), gene_names(adata)
         genes = pd.Index(self.genes, dtype=object)
         own = genes.isin(names)
         if PADDED in adata.var:
             own[own] = ~adata.var[PADDED].to_numpy(bool)[names.get_indexer(genes[own])]
-        matrix = whole if names.equals(genes[own]) else whole[:, names.get_indexer(genes[own])]
+        if matrix is None or not own.all():
+            matrix = whole if names.equals(genes[own]) else whole[:, names.get_indexer(genes[own])]
         key, systems = self.setup.batch_key, None
         if key in adata.obs:
             systems, _ = codes_among(adata.obs[key], self.systems, words.column(key))
@@ -186,7 +188,7 @@ class Schema:
             )
         ]
         if not checked:
-            self.check_expression(adata)
+            self.check_expression(adata, matrix)
         weight = None
         if self.setup.weight_batches:
             # mean weight one, so that the cycle weight keeps its meaning

@@ -144,7 +144,8 @@ class Species:
 def _check_expression(name: str, adata: AnnData, layer: str | None, batch_key: str | None) -> None:
     """Refuse anything but counts, in every batch."""
     batches = groups_of(adata.obs, [] if batch_key is None else [batch_key])
-    check_counts(expression(adata, layer), f"{name}: {words.expression(layer)}", batches)
+    where = f"{name}: {words.expression(layer)}"
+    check_counts(expression(adata, layer), where, batches, adata.obs_names)
 
 
 def check_names(name: str, adata: AnnData) -> pd.Index:

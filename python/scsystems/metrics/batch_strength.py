@@ -140,7 +140,7 @@ def batch_strength(
     if embedding is None:
         matrix = expression(adata, layer)[known]
         groups = groups_of(adata.obs.iloc[known], [values.name for values in columns[1:]])
-        check_logs(matrix, words.expression(layer), groups)
+        check_logs(matrix, words.expression(layer), groups, adata.obs_names[known])
         space = principal_components(matrix, seed=seed)
     else:
         space = np.asarray(adata.obsm[embedding])[known]

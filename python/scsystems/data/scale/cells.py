@@ -45,7 +45,7 @@ def own_scale(
         For NaN or infinity.
     """
     where = expression(layer)
-    judged = check_logs(matrix, where, groups_of(adata.obs, keys))
+    judged = check_logs(matrix, where, groups_of(adata.obs, keys), adata.obs_names)
     notes = adata.uns if layer is None else None
     scale = measure(matrix, judged.cells.base, systems, int(systems.max(initial=-1)) + 1, notes)
     for difference in disagreements(judged, scale):
@@ -89,7 +89,7 @@ def compare_scale(
     groups = groups_of(adata.obs, keys)
     if scale is None:
         try:
-            check_logs(matrix, where, groups)
+            check_logs(matrix, where, groups, adata.obs_names)
         except InputError as error:
             warnings.warn(
                 f"{error} The model was read from scvi-tools, which does not record what it was trained on: nothing "
@@ -98,7 +98,8 @@ def compare_scale(
                 stacklevel=4,
             )
         return
-    judged = check_logs(matrix, where, groups, f"{scale}, as the model's cells are")
+    expected = f"{scale}, as the model's cells are"
+    judged = check_logs(matrix, where, groups, adata.obs_names, expected)
     n_systems = len(scale.sums)
     if systems is None:
         systems, n_systems = np.full(adata.n_obs, -1), 0

@@ -50,13 +50,15 @@ MINORITY = 0.05
 # (expression that was smoothed or simulated), and only absurd ones are refused
 LARGEST_LOG, LARGEST_DENSE = 25.0, 200.0
 # spread of the sums over cells, log scale, that logarithms do not have: this wide, and so many times
-# as wide as of the values as they are (none of 5036 groups of 20 cells and 40 to 300 genes had it)
-SPREADS, SPREAD_CELLS = ((4.0, 7.5), (8.0, 4.0)), 20
+# as wide as of the values as they are (none of 5036 groups of 20 or more cells and 40 to 300 genes had it)
+SPREADS = (4.0, 7.5), (8.0, 4.0)
 # part of a cell's values that are whole, and that are whole or up to a fifth below (by chance a
 # fifth), in all but a fifth of the cells; of all values
 WHOLE, BELOW, MOST_BELOW = 0.1, 0.3, 0.45
-# cells that tell of this, and values of a cell
-FEWEST_CELLS, FEWEST_VALUES = 10, 10
+# cells that tell of whole numbers, and of the other two: a few log-normalized cells may be alike
+FEWEST_CELLS, MANY_CELLS = 10, 30
+# values that a cell needs to tell
+FEWEST_VALUES = 10
 # part of the fractions that are logarithms of whole numbers (to single precision, below 1000), and
 # how many of them tell
 WHOLE_LOGS, FEWEST_FRACTIONS, WHOLE_WITHIN = 0.98, 20, 2e-3
@@ -80,8 +82,9 @@ class Traits:
         there are too few of them.
     n_values, n_whole, n_below
         Values, whole ones among them, and those that are whole or up to a fifth below.
-    n_whole_logs
-        Values with fractions that are logarithms of one and a whole number, by base (3 x s).
+    n_undone, n_whole_logs
+        By base (3 x s): values with fractions that undo to less than 1000, and how many of these
+        undo to whole numbers.
     largest
         Largest value.
     log_sum, log_exp_sum
@@ -94,6 +97,7 @@ class Traits:
     n_values: np.ndarray
     n_whole: np.ndarray
     n_below: np.ndarray
+    n_undone: np.ndarray
     n_whole_logs: np.ndarray
     largest: np.ndarray
     log_sum: np.ndarray
@@ -126,12 +130,14 @@ def traits(cells: sparse.csr_matrix) -> Traits:
     exp_sum = largest + np.log(np.add.reduceat(np.exp(values - largest[row]), starts))
     below = np.ceil(values) - values
     undone = np.stack([undo_log(values, base) for base in LOGS])
-    whole_logs = (np.abs(undone - np.rint(undone)) < WHOLE_WITHIN) & (undone < 1000) & (below > 0)
+    small = (undone < 1000) & (below > 0)
+    whole_logs = small & (np.abs(undone - np.rint(undone)) < WHOLE_WITHIN)
     return Traits(
         opinion=_opinions(values, starts, row),
         n_values=size,
         n_whole=np.add.reduceat((below == 0).astype(np.int64), starts),
         n_below=np.add.reduceat((below <= 0.2).astype(np.int64), starts),
+        n_undone=np.add.reduceat(small.astype(np.int64), starts, axis=1),
         n_whole_logs=np.add.reduceat(whole_logs.astype(np.int64), starts, axis=1),
         largest=largest,
         log_sum=np.log(np.add.reduceat(values, starts)),
@@ -159,13 +165,13 @@ def _opinions(values: np.ndarray, starts: np.ndarray, row: np.ndarray) -> np.nda
 
 def verdict(cells: Traits) -> Verdict:
     """What cells with fractions hold: ``logs``, ``multiples``, ``fractions``, ``large`` or ``mixed``."""
-    n_fractions = (cells.n_values - cells.n_whole).sum()
-    for base, n in zip(LOGS, cells.n_whole_logs.sum(axis=1), strict=True):
-        if n_fractions >= FEWEST_FRACTIONS and n >= WHOLE_LOGS * n_fractions:
+    undone, whole = cells.n_undone.sum(axis=1), cells.n_whole_logs.sum(axis=1)
+    for base, n, n_whole in zip(LOGS, undone, whole, strict=True):
+        if n >= FEWEST_FRACTIONS and n_whole >= WHOLE_LOGS * n:
             return Verdict("logs", base)
     telling = cells[cells.n_values >= FEWEST_VALUES]
-    many = len(telling.n_values) >= FEWEST_CELLS
-    if many and np.quantile(telling.n_whole / telling.n_values, 0.2) >= WHOLE:
+    n_telling = len(telling.n_values)
+    if n_telling >= FEWEST_CELLS and np.quantile(telling.n_whole / telling.n_values, 0.2) >= WHOLE:
         return Verdict("fractions")
     said = np.bincount(cells.opinion[cells.opinion >= 0], minlength=len(HYPOTHESES))
     if said.sum() >= max(FEWEST_VOTES, 0.5 * (cells.opinion > -2).sum()):
@@ -176,15 +182,16 @@ def verdict(cells: Traits) -> Verdict:
         return Verdict("multiples") if found == "multiples" else Verdict("logs", found)
     if cells.largest.max() > (LARGEST_DENSE if cells.dense else LARGEST_LOG):
         return Verdict("large")
-    if not cells.dense and (_wide(cells) or (many and _below(telling))):
-        return Verdict("fractions")
+    if not cells.dense:
+        if len(cells.largest) >= MANY_CELLS and _wide(cells):
+            return Verdict("fractions")
+        if n_telling >= MANY_CELLS and _below(telling):
+            return Verdict("fractions")
     return Verdict("logs")
 
 
 def _wide(cells: Traits) -> bool:
     """Whether sums differ between cells by more than those of logarithms."""
-    if len(cells.largest) < SPREAD_CELLS:
-        return False
     undone, plain = (
         np.ptp(np.quantile(sums, [0.05, 0.95])) for sums in (cells.log_exp_sum, cells.log_sum)
     )

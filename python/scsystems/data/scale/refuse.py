@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,11 @@ EXPECTED_COUNTS = "raw counts: whole numbers, none negative"
 
 
 def check_logs(
-    matrix, where: str, groups: Sequence[Groups] = (), expected: str = EXPECTED_LOGS
+    matrix,
+    where: str,
+    groups: Sequence[Groups] = (),
+    names: Sequence[str] | None = None,
+    expected: str = EXPECTED_LOGS,
 ) -> Judgement:
     """Refuse anything but log-normalized expression.
 
@@ -34,35 +38,41 @@ def check_logs(
         What the user calls it, see `scsystems.words.expression`.
     groups
         Columns (system, sample), in every level of which it is judged.
+    names
+        Names of the cells.
     expected
         What is expected, for the message.
     """
     judged = judge(matrix, groups)
-    _check_finite(judged, where, expected)
+    _check_finite(judged, where, expected, names)
     every = judged.cells
     if every.kind == "logs" and not any(_no_logs(f) for _, found in judged.groups for f in found):
         return judged
     if every.kind == "empty" and not len(judged.rows.n_found):
         return judged
     raise InputError(
-        f"{_complaint(judged, where, _no_logs)} Expected {expected}. {_to_logs(judged)}"
+        f"{where} {_complaint(judged, _no_logs, names)}. Expected {expected}. {_to_logs(judged)}"
     )
 
 
 def check_counts(
-    matrix, where: str, groups: Sequence[Groups] = (), fractional: bool | None = None
+    matrix,
+    where: str,
+    groups: Sequence[Groups] = (),
+    names: Sequence[str] | None = None,
+    fractional: bool | None = None,
 ) -> Judgement:
     """Refuse anything but counts.
 
     Parameters
     ----------
-    matrix, where, groups
+    matrix, where, groups, names
         As in `check_logs`.
     fractional
         Whether counts with fractions will do; ``None`` where they cannot be asked for.
     """
     judged = judge(matrix, groups)
-    _check_finite(judged, where, EXPECTED_COUNTS)
+    _check_finite(judged, where, EXPECTED_COUNTS, names)
 
     def wrong(found: Found) -> bool:
         if found.kind in ("counts", "empty"):
@@ -76,8 +86,8 @@ def check_counts(
     if not bad:
         return judged
     raise InputError(
-        f"{_complaint(judged, where, wrong, of='does not hold raw counts: it ')} Expected {EXPECTED_COUNTS}. "
-        f"{_to_counts(judged, where, fractional)}"
+        f"{where} does not hold raw counts: it {_complaint(judged, wrong, names)}{_which(judged, names)}. Expected "
+        f"{EXPECTED_COUNTS}. {_to_counts(judged, where, fractional)}"
     )
 
 
@@ -88,22 +98,28 @@ def _no_logs(found: Found) -> bool:
     return found.kind not in ("logs", "empty")
 
 
-def _check_finite(judged: Judgement, where: str, expected: str) -> None:
+def _check_finite(
+    judged: Judgement, where: str, expected: str, names: Sequence[str] | None
+) -> None:
     rows = judged.rows
     if rows.not_finite:
-        cell, gene = rows.not_finite
         raise NonFiniteError(
-            f"{where} holds NaN or infinite values (first at cell {cell}, gene {gene}, counting from 0). "
-            f"Expected {expected}. Remove or impute these values; division by a library size of zero is a "
-            "common cause: drop empty cells first."
+            f"{where} holds NaN or infinite values (first at {_place(rows.not_finite, names)}). Expected "
+            f"{expected}. Remove or impute these values; division by a library size of zero is a common cause: "
+            "drop empty cells first."
         )
     if rows.negative:
-        cell, gene = rows.negative
         raise InputError(
-            f"{where} holds negative values (smallest {rows.smallest:.3g}, first at cell {cell}, gene {gene}, "
-            f"counting from 0). Expected {expected}. Give data before scaling (not the output of scale(), of "
-            "regression, or Pearson residuals)."
+            f"{where} holds negative values (smallest {rows.smallest:.3g}, first at {_place(rows.negative, names)}). "
+            f"Expected {expected}. Give data before scaling (not the output of scale(), of regression, or Pearson "
+            "residuals)."
         )
+
+
+def _place(place: tuple[int, int], names: Sequence[str] | None) -> str:
+    cell, gene = place
+    named = "" if names is None else f", which is {str(names[cell])!r}"
+    return f"cell {cell}, gene {gene}, counting from 0{named}"
 
 
 def describe(found: Found) -> str:
@@ -121,30 +137,45 @@ def describe(found: Found) -> str:
     }[found.kind]
 
 
-def _complaint(judged: Judgement, where: str, wrong, of: str = "") -> str:
+def _complaint(
+    judged: Judgement, wrong: Callable[[Found], bool], names: Sequence[str] | None
+) -> str:
     """What was found, and in which cells if not in all."""
     every = judged.cells
-    for group, found in judged.groups:
-        bad = [i for i, f in enumerate(found) if wrong(f)]
-        kinds = {found[i].kind for i in bad}
-        if not bad or "mixed" in kinds or (kinds == {every.kind} and len(bad) == len(found)):
+    kinds_of = [{f.kind for f in found if wrong(f)} for _, found in judged.groups]
+    # a column whose levels are each of one kind says most
+    order = sorted(range(len(kinds_of)), key=lambda i: "mixed" in kinds_of[i])
+    for i in order:
+        group, found = judged.groups[i]
+        bad = [level for level, f in enumerate(found) if wrong(f)]
+        same = kinds_of[i] == {every.kind} and len(bad) == len(found)
+        if not bad or same:
             continue
         parts = []
-        for kind in dict.fromkeys(found[i].kind for i in bad):
-            these = [i for i in bad if found[i].kind == kind]
-            one = max((found[i] for i in these), key=lambda f: f.largest)
+        for kind in dict.fromkeys(found[level].kind for level in bad):
+            these = [level for level in bad if found[level].kind == kind]
+            one = max((found[level] for level in these), key=lambda f: f.largest)
             parts.append(f"{describe(one)} in {_cells(group, these)}")
         rest = next((f for f in found if not wrong(f) and f.kind != "empty"), None)
         other = f"; in other cells it {describe(rest)}" if rest else ""
-        return f"{where} {of}{' and '.join(parts)}{other}."
+        return f"{' and '.join(parts)}{other}"
     if every.kind == "mixed" and every.n_whole:
-        rows = judged.rows
-        first = int(np.flatnonzero(rows.surely_whole)[0])
-        return (
-            f"{where} {of}{describe(every)}: {every.n_whole} of {every.n_cells} cells (first: cell {first}, counting "
-            "from 0) hold whole numbers, others fractions."
-        )
-    return f"{where} {of}{describe(every)}."
+        first = _first(judged.rows.surely_whole, names)
+        cells = f"{every.n_whole} of {every.n_cells} cells ({first})"
+        return f"{describe(every)}: {cells} hold whole numbers, others fractions"
+    return describe(every)
+
+
+def _which(judged: Judgement, names: Sequence[str] | None) -> str:
+    """Which cells have fractions, if some only."""
+    broken = judged.rows.n_fractions > 0
+    n, of = int(broken.sum()), judged.cells.n_cells
+    return f" ({n} of {of} cells have fractions; {_first(broken, names)})" if 0 < n < of else ""
+
+
+def _first(flags: np.ndarray, names: Sequence[str] | None) -> str:
+    at = int(np.flatnonzero(flags)[0])
+    return f"first: cell {at}, counting from 0" if names is None else f"first: {str(names[at])!r}"
 
 
 def _cells(group: Groups, codes: list[int]) -> str:
