@@ -192,6 +192,23 @@ test_that("an embedding is measured with the assay it was made from", {
   expect_false(identical(measured(), measured(assay = "RNA")))
 })
 
+test_that("a model that Python trained is known by what it saw", {
+  scs <- scsystems_python()
+  adata <- anndata_object()
+  scs$SysVI$setup_anndata(adata, batch_key = "species")
+  model <- scs$SysVI(adata, n_latent = 4L, n_hidden = 16L)
+  model$train(max_epochs = 1L, batch_size = 40L, verbose = FALSE)
+  folder <- tempfile("python")
+  model$save(folder)
+  expect_equal(LoadSysVI(folder)$input[c("normalized", "target_sum", "base")],
+               list(normalized = FALSE, target_sum = 1e4, base = exp(1)))
+  other <- Seurat::NormalizeData(seurat_object(), scale.factor = 1e6, verbose = FALSE)
+  expect_warning(mapped <- MapSysVI(other, folder, verbose = FALSE), "another scale",
+                 class = "scsystems_warning")
+  expect_equal(embedding_of(mapped), reticulate::py_to_r(model$get_latent_representation()),
+               tolerance = 1e-4)
+})
+
 test_that("a model that does not say takes counts with a warning, and logarithms as they are", {
   facts <- list(genes = all_genes, system = "species", systems = c("human", "mouse"), covariates = list(),
                 continuous_covariates = character(), input = NULL)
