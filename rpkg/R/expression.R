@@ -13,7 +13,9 @@ read_expression <- function(source, features = NULL, by = NULL, target_sum = NUL
   if (isTRUE(model$normalized) && !source$explicit) counts <- judge(source$counts)
   if (!all_counts(counts, source)) logs <- judge(source$wanted)
   if (all_counts(logs, source)) counts <- logs
-  if (!all_logs(logs, source)) counts <- counts %||% judge(source$counts)
+  if (!all_logs(logs, source) || length(log_bases(logs)) > 1) {
+    counts <- counts %||% judge(source$counts)
+  }
   plan <- decide_scale(logs, counts, source, target_sum, model, verbose, call = call)
   assemble(logs, counts, plan, source, features, call = call)
 }
@@ -91,6 +93,9 @@ holds_all <- function(layer, source) !is.null(layer) && all(source$cells %in% la
 all_logs <- function(layer, source) {
   holds_all(layer, source) && all(layer$kind %in% c("log", NA))
 }
+
+# Bases of the logarithms of a layer's groups, as far as they are known.
+log_bases <- function(layer) unique(layer$scales$base[!is.na(layer$scales$base)])
 
 all_counts <- function(layer, source) {
   holds_all(layer, source) && all(layer$kind %in% c(raw_kinds, NA)) && !all(is.na(layer$kind))

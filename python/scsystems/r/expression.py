@@ -78,7 +78,8 @@ def judge_groups(matrix: Any, codes: np.ndarray) -> dict[str, Any]:
     if judged.rows.negative or judged.rows.not_finite:
         return {"kind": ["bad"] * n, **_scales([(np.nan, np.nan)] * n, (np.nan, np.nan))}
     found = judged.groups[0][1]
-    kinds = [KINDS[group.kind] for group in found]
+    # a few values too large, among logarithms, make no counts
+    kinds = ["mixed" if g.kind == "large" and g.base else KINDS[g.kind] for g in found]
     scales = [
         _scale(matrix, codes == code, found[code].base) if kind == "log" else (np.nan, np.nan)
         for code, kind in enumerate(kinds)

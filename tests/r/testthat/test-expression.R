@@ -133,12 +133,26 @@ test_that("scaled and integrated values are refused, with the assay to use", {
   expect_refused(quick(adata), message = "negative")
 })
 
-test_that("samples on scales that no protocol makes are warned of", {
+test_that("samples with logarithms of different bases are normalized anew, or refused without counts", {
   sce <- sce_object()
   logs <- SummarizedExperiment::assay(sce, "logcounts")
   logs[, is_raw(sce)] <- logs[, is_raw(sce)] / log(2)
   SummarizedExperiment::assay(sce, "logcounts") <- logs
-  expect_warning(quick(sce, covariates = "donor"), "different ways.*natural.*base 2", class = "scsystems_warning")
+  found <- said_by(quick(sce, covariates = "donor", verbose = TRUE))
+  expect_match(found$said, "different ways: all are normalized anew from their counts")
+  expect_equal(embedding_of(found$value), embedding_of(quick(sce_object(), covariates = "donor")),
+               tolerance = rounding)
+  SummarizedExperiment::assay(sce, "counts") <- NULL
+  expect_refused(quick(sce, covariates = "donor"), object = sce,
+                 message = "different ways.*natural logarithms.*base 2.*no counts")
+})
+
+test_that("samples with totals that no protocol makes are warned of", {
+  sce <- sce_object()
+  counts <- SummarizedExperiment::assay(sce, "counts")
+  SummarizedExperiment::assay(sce, "logcounts") <- log_normalized(counts, ifelse(is_raw(sce), 1e4, 4e4))
+  expect_warning(quick(sce, covariates = "donor"), "different ways.*40,000 per cell.*10,000 per cell",
+                 class = "scsystems_warning")
 })
 
 test_that("a query that is half normalized is embedded like one that is", {
