@@ -215,6 +215,18 @@ test_that("measures see half normalized objects as normalized ones", {
   expect_equal(strength(half_sce()), strength(sce_object()), tolerance = 1e-3)
 })
 
+test_that("a search trains on what RunSysVI() would", {
+  adata_of <- function(object, ...) {
+    adata <- send_tuning(cells_source(object), all_genes, "species", "donor", "cell_type", sysvi_options(...), FALSE)
+    reticulate::py_to_r(adata$X$toarray())
+  }
+  expected <- t(as.matrix(log_normalized(simulated_counts()$counts)))
+  expect_equal(adata_of(half_sce()), unname(expected), tolerance = 1e-5)
+  expect_equal(adata_of(seurat_object(normalize = FALSE)), unname(expected), tolerance = 1e-5)
+  expect_equal(adata_of(seurat_object(normalize = FALSE), target_sum = 500),
+               unname(t(as.matrix(log_normalized(simulated_counts()$counts, 500)))), tolerance = 1e-5)
+})
+
 test_that("scSpecies refuses species whose counts are partly something else", {
   mouse <- species_seurat("mouse")
   counts <- SeuratObject::GetAssayData(mouse, "counts")

@@ -32,3 +32,14 @@ def test_counts_of_few_genes_times_a_factor_are_multiples(seed):
     rng = np.random.default_rng(seed)
     counts = rng.poisson(rng.gamma(2, 1, 20), (160, 20)) * np.float32(0.97)
     assert kinds(counts, np.repeat(list("abcd"), 40)) == {("multiples", None)}
+
+
+@pytest.mark.parametrize("value", [201.0, 1234.5])
+def test_a_value_that_is_too_large_among_logarithms_is_told(value):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(2, 1, 60), (160, 60))
+    logs = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).astype(np.float32)
+    sample = np.repeat(list("abcd"), 40)
+    assert kinds(logs, sample) == {("logs", "e")}
+    logs[3, 5] = value
+    assert kinds(logs, sample) == {("logs", "e"), ("large", "e")}
