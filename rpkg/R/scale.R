@@ -22,7 +22,8 @@ decide_scale <- function(logs, counts, source, target_sum, model, verbose, call 
     say_counts(counts, source, scale, model, verbose)
     return(plan(source$cells, scale))
   }
-  rest <- setdiff(source$cells, logs$cells[logs$kind %in% c("log", NA)])
+  empty <- setdiff(logs$cells[is.na(logs$kind)], counts$cells[!is.na(counts$kind)])
+  rest <- setdiff(source$cells, c(logs$cells[logs$kind %in% "log"], empty))
   found <- logs$scale
   if (length(log_bases(logs)) > 1) {
     check_bases(logs, counts, source, call = call)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scsystems.data.matrix import expression
 from scsystems.data.scale.judge import Groups, judge
 from scsystems.data.scale.kinds import Base
 from scsystems.data.scale.record import measure
@@ -45,7 +46,7 @@ def judge_anndata(adata: Any, layer: str | None, columns: list[str]) -> dict[str
 
     Cells belong together that have the same values in ``columns``, and whole numbers only or not.
     """
-    matrix = by_rows(adata.X if layer is None else adata.layers[layer])
+    matrix = by_rows(expression(adata, layer))
     rows = scan(matrix)
     if rows.negative or rows.not_finite:
         group = np.zeros(adata.n_obs, np.int64)

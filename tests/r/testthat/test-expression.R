@@ -38,6 +38,32 @@ test_that("samples that are not normalized are brought to the scale of the other
   }
 })
 
+test_that("a cell without any count is embedded as it is", {
+  sce <- sce_object()
+  for (assay in c("counts", "logcounts")) SummarizedExperiment::assay(sce, assay)[, 7] <- 0
+  embedding <- embedding_of(expect_silent(quick(sce)))
+  expect_true(all(is.finite(embedding)))
+  SummarizedExperiment::assay(sce, "logcounts") <- NULL
+  expect_equal(embedding_of(quick(sce)), embedding, tolerance = rounding)
+})
+
+test_that("cells that have nothing but NA, or zeros, among logarithms are normalized from their counts", {
+  sce <- sce_object()
+  logs <- as.matrix(SummarizedExperiment::assay(sce, "logcounts"))
+  logs[, is_raw(sce)] <- NA
+  zeros <- replace(logs, is.na(logs), 0)
+  for (matrix in list(logs, methods::as(logs, "CsparseMatrix"), zeros)) {
+    SummarizedExperiment::assay(sce, "logcounts") <- matrix
+    found <- said_by(quick(sce, verbose = TRUE))
+    expect_match(found$said, "40 of 80 cells in the object are not normalized")
+    expect_equal(embedding_of(found$value), embedding_of(quick(sce_object())), tolerance = rounding)
+    if (!anyNA(matrix)) next
+    bare <- sce
+    SummarizedExperiment::assay(bare, "counts") <- NULL
+    expect_refused(quick(bare), message = "40 of 80 cells.*no counts of \"cell21\"", object = bare)
+  }
+})
+
 test_that("their scale is the one of the normalized samples, whatever the default", {
   all <- normalized_merge(scale.factor = 2e5)
   found <- said_by(quick(half_seurat(2e5), verbose = TRUE))
@@ -240,12 +266,12 @@ test_that("scSpecies refuses species whose counts are partly something else", {
 })
 
 test_that("whole cells are told in blocks, in dense and sparse matrices", {
-  dense <- cbind(c(1, 0, 2), c(0, 0.5, 0), 0, c(1, NaN, 0), c(-1, 0, 3))
-  expected <- c(TRUE, FALSE, NA, FALSE, TRUE)
+  dense <- cbind(c(1, 0, 2), c(0, 0.5, 0), 0, c(1, NaN, 0), c(-1, 0, 3), NA, c(0, NaN, NaN))
+  expected <- c(1, 0, NA, 0, 1, NaN, NaN)
   for (matrix in list(dense, methods::as(dense, "CsparseMatrix"), methods::as(dense, "TsparseMatrix"))) {
     for (values in c(3, 7, 1e6)) expect_identical(whole_cells(matrix, values), expected)
   }
-  expect_identical(whole_cells(matrix(0, 3, 0)), logical())
+  expect_identical(whole_cells(matrix(0, 3, 0)), double())
 })
 
 test_that("a sample has cells of every group, all of small ones", {
