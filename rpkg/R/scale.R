@@ -101,8 +101,7 @@ input_text <- function(input) {
 say_counts <- function(counts, source, scale, model, verbose) {
   held <- if (!"fractional" %in% counts$kind) "counts only"
           else "counts with fractions, or values normalized without logarithms"
-  purpose <- if (is.null(model)) "training on" else "using"
-  inform(verbose, c(i = "{source$where} holds {held}: {purpose} log-normalized values ({scale_text(scale)}), the object stays as it is."))
+  inform(verbose, c(i = "{source$where} holds {held}: they are log-normalized ({scale_text(scale)}), the object stays as it is."))
   # of another scale than the model's, which the user asks for, the model warns
   if (is.null(model) || !anyNA(model[names(scale)])) return(invisible())
   cli::cli_warn(c(

@@ -130,7 +130,7 @@ test_that("counts with fractions, and values without logarithms, are normalized 
     scaled@x <- scaled@x * rep(rep_len(factor, 80), diff(scaled@p))
     object <- SeuratObject::CreateSeuratObject(scaled, meta.data = data$obs)
     found <- said_by(quick(object, verbose = TRUE))
-    expect_match(found$said, "counts with fractions.*training on log-normalized values")
+    expect_match(found$said, "counts with fractions.*log-normalized .10,000 per cell")
     expect_equal(embedding_of(found$value), expected, tolerance = rounding)
     sce <- SingleCellExperiment::SingleCellExperiment(list(counts = scaled), colData = data$obs)
     expect_equal(embedding_of(quick(sce)), expected, tolerance = rounding)
