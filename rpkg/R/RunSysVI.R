@@ -5,8 +5,10 @@
 #' cycle-consistency (Hrovatin et al. 2025).
 #'
 #' Systems need shared gene names: map orthologues first. Expression has to be size-factor
-#' normalized and log-transformed; where an object has only counts, they are normalized for the
-#' training, with a message, and the object is left as it is.
+#' normalized and log-transformed. What every cell holds is judged: where an object has only counts,
+#' they are normalized for the training, and where some samples are normalized and others are not,
+#' these are brought to the scale of those; a message says so, and the object is left as it is.
+#' Scaled values, and those of `SCTransform()` or an integration, are refused.
 #'
 #' With `features = NULL` the highly variable genes of every system are chosen, with the first
 #' covariate as batch, and their intersection is used: 2,000 per system, with the preset `"paper"`
@@ -16,7 +18,8 @@
 #' written, and the history says so.
 #'
 #' On an error the object is unchanged. Objects hold plain R values and the path of the model:
-#' they can be saved and read in another session.
+#' they can be saved and read in another session. They remember which assay was read and how it was
+#' scaled, as the model's folder does: functions that use the model read other cells in the same way.
 #'
 #' @param object A Seurat object, a SingleCellExperiment, or an AnnData held by reticulate.
 #' @param system Column of the cells' metadata that says which system a cell is from.

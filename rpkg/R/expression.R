@@ -13,7 +13,9 @@ read_expression <- function(source, features = NULL, by = NULL, target_sum = NUL
   if (isTRUE(model$normalized) && !source$explicit) counts <- judge(source$counts)
   if (!all_counts(counts, source)) logs <- judge(source$wanted)
   if (all_counts(logs, source)) counts <- logs
-  if (!all_logs(logs, source)) counts <- counts %||% judge(source$counts)
+  # cells without any logarithm may have counts
+  certain <- all_logs(logs, source) && !anyNA(logs$kind) && length(log_bases(logs)) < 2
+  if (!certain) counts <- counts %||% judge(source$counts)
   plan <- decide_scale(logs, counts, source, target_sum, model, verbose, call = call)
   assemble(logs, counts, plan, source, features, call = call)
 }
@@ -31,9 +33,14 @@ read_expression <- function(source, features = NULL, by = NULL, target_sum = NUL
 judge_layer <- function(source, layer, by, call = caller_env()) {
   matrix <- source$get(layer)
   if (is.null(matrix)) return(NULL)
+  whole <- whole_cells(matrix, call = call)
+  # cells with nothing but NA are not in the layer
+  there <- !is.nan(whole)
+  if (!any(there)) return(NULL)
+  if (!all(there)) matrix <- matrix[, there, drop = FALSE]
   group <- cell_groups(source$obs[colnames(matrix), , drop = FALSE], by)
   # NA for cells without any value
-  group <- interaction(group, whole_cells(matrix, call = call), drop = TRUE)
+  group <- interaction(group, whole[there], drop = TRUE)
   chosen <- sample_cells(group)
   some <- plain_matrix(matrix[, chosen, drop = FALSE], call = call)
   found <- reticulate::py_to_r(call_bridge(
@@ -57,8 +64,8 @@ cell_groups <- function(obs, by) {
   if (length(columns)) interaction(columns, drop = TRUE) else factor(rep("all", nrow(obs)))
 }
 
-# For every cell, whether all of its values are whole numbers; NA for cells without any. `values`
-# are looked at together.
+# For every cell, whether all of its values are whole numbers (1 or 0); NA for cells without any, NaN
+# for cells with nothing but missing ones. `values` are looked at together.
 whole_cells <- function(matrix, values = 5e7, call = caller_env()) {
   step <- max(1, values %/% max(1, nrow(matrix)))
   starts <- seq(1, by = step, length.out = ceiling(ncol(matrix) / step))
@@ -72,9 +79,11 @@ whole_cells <- function(matrix, values = 5e7, call = caller_env()) {
       colSums(part)
     }
     x <- stored_values(part)
-    ifelse(count(x != 0) > 0, count(x != round(x)) == 0, NA)
+    filled <- count(x != 0)
+    state <- ifelse(filled > 0, as.double(count(x != round(x)) == 0), NA)
+    ifelse(filled > 0 & count(is.na(x)) == filled, NaN, state)
   })
-  as.logical(unlist(whole))
+  as.double(unlist(whole))
 }
 
 # Some cells of every group, evenly spaced.
@@ -91,6 +100,9 @@ holds_all <- function(layer, source) !is.null(layer) && all(source$cells %in% la
 all_logs <- function(layer, source) {
   holds_all(layer, source) && all(layer$kind %in% c("log", NA))
 }
+
+# Bases of the logarithms of a layer's groups, as far as they are known.
+log_bases <- function(layer) unique(layer$scales$base[!is.na(layer$scales$base)])
 
 all_counts <- function(layer, source) {
   holds_all(layer, source) && all(layer$kind %in% c(raw_kinds, NA)) && !all(is.na(layer$kind))

@@ -22,8 +22,14 @@ decide_scale <- function(logs, counts, source, target_sum, model, verbose, call 
     say_counts(counts, source, scale, model, verbose)
     return(plan(source$cells, scale))
   }
-  rest <- setdiff(source$cells, logs$cells[logs$kind %in% c("log", NA)])
+  empty <- setdiff(logs$cells[is.na(logs$kind)], counts$cells[!is.na(counts$kind)])
+  rest <- setdiff(source$cells, c(logs$cells[logs$kind %in% "log"], empty))
   found <- logs$scale
+  if (length(log_bases(logs)) > 1) {
+    check_bases(logs, counts, source, call = call)
+    say_apart(source$cells, source, "all are normalized anew from their counts", scale, verbose)
+    return(plan(source$cells, scale))
+  }
   if (length(rest)) {
     if (anyNA(found) && all_counts(counts, source)) {
       say_apart(rest, source, "all cells are normalized anew from their counts", scale, verbose)
@@ -95,20 +101,33 @@ input_text <- function(input) {
 say_counts <- function(counts, source, scale, model, verbose) {
   held <- if (!"fractional" %in% counts$kind) "counts only"
           else "counts with fractions, or values normalized without logarithms"
-  purpose <- if (is.null(model)) "training on" else "using"
-  inform(verbose, c(i = "{source$where} holds {held}: {purpose} log-normalized values ({scale_text(scale)}), the object stays as it is."))
-  if (is.null(model)) return(invisible())
-  unknown <- anyNA(model[names(scale)])
-  if (!unknown && same_scale(scale, model)) return(invisible())
+  inform(verbose, c(i = "{source$where} holds {held}: they are log-normalized ({scale_text(scale)}), the object stays as it is."))
+  # of another scale than the model's, which the user asks for, the model warns
+  if (is.null(model) || !anyNA(model[names(scale)])) return(invisible())
   cli::cli_warn(c(
-    if (unknown) "The scale of the model's cells is not known; counts were normalized to {scale_text(scale)}."
-    else "{.arg target_sum}: counts were normalized to {scale_text(scale)}; the model has {scale_text(model)}.",
-    i = if (unknown) "Better give values that are log-normalized as the model's cells were."
-        else "Without {.arg target_sum} they are normalized as the model's cells were."
+    "The scale of the model's cells is not known; counts were normalized to {scale_text(scale)}.",
+    i = "Better give values that are log-normalized as the model's cells were."
   ), class = "scsystems_warning")
 }
 
+# Logarithms of different bases do not go together.
+check_bases <- function(logs, counts, source, call = caller_env()) {
+  if (all_counts(counts, source)) return(invisible())
+  texts <- scale_texts(logs)
+  abort_input(c("Cells in {source$where} are normalized in different ways: {texts}.",
+                x = "There are no counts of all of them.",
+                i = "Normalize all cells alike first: {.code {source$remedy}}."), call = call)
+}
+
+scale_texts <- function(layer) {
+  known <- layer$scales[!is.na(layer$scales$base), , drop = FALSE]
+  unique(vapply(seq_len(nrow(known)), function(i) scale_text(known[i, ]), ""))
+}
+
 apart_text <- function(rest, source) {
+  if (identical(rest, source$cells)) {
+    return(cli::format_inline("Cells in {source$where} are normalized in different ways"))
+  }
   cli::format_inline("{length(rest)} of {length(source$cells)} cells in {source$where} {cli::qty(length(rest))}{?is/are} not normalized, such as {.val {utils::head(rest, 3)}}")
 }
 
@@ -164,13 +183,11 @@ say_scale <- function(scale, model, source, verbose) {
   else cli::cli_warn(text, class = "scsystems_warning")
 }
 
-# Groups of one training on scales that no protocol makes.
+# Groups of one training whose totals no protocol makes that different.
 warn_mixed <- function(logs, source) {
-  scales <- logs$scales[logs$scales$kind == "log" & !is.na(logs$scales$base), , drop = FALSE]
-  apart <- nrow(scales) > 1 && (diff(range(scales$base)) > 0.01 ||
-    isTRUE(max(scales$target_sum) > 2 * min(scales$target_sum)))
-  if (!apart) return(invisible())
-  texts <- unique(vapply(seq_len(nrow(scales)), function(i) scale_text(scales[i, ]), ""))
+  totals <- logs$scales$target_sum[!is.na(logs$scales$target_sum)]
+  if (length(totals) < 2 || max(totals) <= 2 * min(totals)) return(invisible())
+  texts <- scale_texts(logs)
   cli::cli_warn(c(
     "Cells in {source$where} are normalized in different ways: {texts}.",
     i = "The model takes that for biology. Normalize all cells alike: {.code {source$remedy}}."

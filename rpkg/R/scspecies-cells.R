@@ -149,7 +149,7 @@ species_counts <- function(source, species, call = caller_env()) {
   check_names(colnames(counts), "cell", "Give every cell a name of its own.", call = call)
   check_expression(counts, call = call)
   whole <- whole_cells(counts, call = call)
-  broken <- colnames(counts)[whole %in% FALSE]
+  broken <- colnames(counts)[whole %in% c(0, NaN)]
   if (!length(broken) && any(stored_values(counts) > 1)) return(counts)
   values <- stored_values(counts[, utils::head(broken, 1), drop = FALSE])
   values <- values[values != round(values)]

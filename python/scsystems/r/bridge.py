@@ -21,6 +21,7 @@ from scipy import sparse
 
 import scsystems as scs
 from scsystems.data.matrix import expression
+from scsystems.data.scale.record import PREPARATION
 from scsystems.errors import InputError, ModelFileError
 from scsystems.files import check_folder
 from scsystems.models.sysvi import presets
@@ -56,8 +57,6 @@ from scsystems.r.scspecies import (  # noqa: F401
 )
 from scsystems.r.training import for_r
 
-# key of uns where pp.prepare notes how it normalized
-PREPARATION = "preparation"
 # key of uns under which an AnnData keeps the records of its embeddings
 RECORDS = "scsystems"
 

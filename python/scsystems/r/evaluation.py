@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import scsystems as scs
+from scsystems.durable.steps import check_writable, full_path
+from scsystems.errors import ScsystemsError
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood, jump_is_interrupt
@@ -62,15 +65,16 @@ def tune(
     callback: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Train and compare settings x seeds; returns tables, the best setting and its embedding."""
+    if report is not None:
+        # hours before it is written
+        check_writable(full_path(report).parent)
     scs.SysVI.setup_anndata(adata, **keyword_arguments(scs.SysVI.setup_anndata, setup))
     arguments = keyword_arguments(scs.tune.grid, {**arguments, "accelerator": device})
     if callback is not None:
         arguments["callback"] = _run_by_run(callback)
     with interrupts_understood():
         result = scs.tune.grid(adata, _settings(grid), **arguments, verbose=False)
-    path = None
-    if report is not None:
-        path = str(result.report(report, adata, arguments.get("label_key")).resolve())
+    path = None if report is None else _write_report(result, report, adata, arguments)
     best = result.best
     ranking = result.ranking.rename_axis(index="setting").reset_index()
     runs = result.runs.rename_axis(index="run").reset_index()
@@ -95,6 +99,19 @@ def tune(
         "labeled": bool(result.labeled),
         "report": path,
     }
+
+
+def _write_report(result: Any, path: str, adata: Any, arguments: Mapping[str, Any]) -> str | None:
+    """Write the report of a search; its results are not lost where that fails."""
+    try:
+        return str(result.report(path, adata, arguments.get("label_key")).resolve())
+    except (ScsystemsError, OSError) as error:
+        warnings.warn(
+            f"The report could not be written to {path}: {error} The results are complete without it.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 def _run_by_run(callback: Callable[[int, int, str], None]) -> Callable[..., None]:

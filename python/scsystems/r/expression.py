@@ -13,15 +13,25 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scsystems.data.matrix import expression
+from scsystems.data.scale.judge import Groups, judge
+from scsystems.data.scale.kinds import Base
+from scsystems.data.scale.record import measure
+from scsystems.data.scale.rows import by_rows, scan
 from scsystems.r import values
 from scsystems.r.envelope import guarded
 
-# logarithms of 1 + normalized counts stay below this (of base 2, up to a million: 20)
-LARGEST_LOG = 25.0
-BASES = (float(np.e), 2.0, 10.0)
-LARGEST_TOTAL = 1e9
-# sums over all genes that differ by less are one total; logarithms undone differ by less between cells
-CONSTANT, SPREAD = 0.01, 1e3
+# kinds of the core -> what R does with them
+KINDS = {
+    "logs": "log",
+    "counts": "counts",
+    "ones": "counts",
+    "empty": "counts",
+    "multiples": "fractional",
+    "fractions": "fractional",
+    "large": "fractional",
+    "mixed": "mixed",
+}
 
 
 @guarded
@@ -36,11 +46,12 @@ def judge_anndata(adata: Any, layer: str | None, columns: list[str]) -> dict[str
 
     Cells belong together that have the same values in ``columns``, and whole numbers only or not.
     """
-    matrix = sparse.csr_matrix(adata.X if layer is None else adata.layers[layer])
-    broken = sparse.csr_matrix((matrix.data != np.rint(matrix.data), matrix.indices, matrix.indptr))
-    filled = sparse.csr_matrix((matrix.data != 0, matrix.indices, matrix.indptr))
-    n_broken, n_filled = (np.asarray(part.sum(axis=1)).ravel() for part in (broken, filled))
-    state = np.where(n_filled == 0, -1, n_broken == 0)
+    matrix = by_rows(expression(adata, layer))
+    rows = scan(matrix)
+    if rows.negative or rows.not_finite:
+        group = np.zeros(adata.n_obs, np.int64)
+        return {"group": group.astype(np.int32), **judge_groups(matrix, group)}
+    state = np.where(rows.n_found == 0, -1, rows.whole)
     codes = pd.factorize(pd.MultiIndex.from_frame(adata.obs[list(columns)].assign(_state=state)))[0]
     codes = pd.factorize(np.where(state < 0, np.nan, codes))[0]
     return {"group": codes.astype(np.int32), **judge_groups(matrix, codes)}
@@ -63,48 +74,47 @@ def judge_groups(matrix: Any, codes: np.ndarray) -> dict[str, Any]:
     ``"log"``, ``"mixed"`` and ``"bad"`` (negative or not finite). Total and base are NaN where they
     cannot be told.
     """
-    matrix = sparse.csr_matrix(matrix)
-    groups = range(int(codes.max(initial=-1)) + 1)
-    if not np.isfinite(matrix.data).all() or matrix.data.min(initial=0) < 0:
-        found = [("bad", np.nan, np.nan)] * len(groups)
-    else:
-        found = [_judge_group(matrix[codes == group]) for group in groups]
-    logs = np.isin(codes, [group for group in groups if found[group][0] == "log"])
-    bases = {base for _, _, base in found if base == base}
+    matrix, n = by_rows(matrix), int(codes.max(initial=-1)) + 1
+    judged = judge(matrix, [Groups("", codes, [str(code) for code in range(n)])])
+    if judged.rows.negative or judged.rows.not_finite:
+        return {"kind": ["bad"] * n, **_scales([(np.nan, np.nan)] * n, (np.nan, np.nan))}
+    found = judged.groups[0][1]
+    # a few values too large, among logarithms, make no counts
+    kinds = ["mixed" if g.kind == "large" and g.base else KINDS[g.kind] for g in found]
+    scales = [
+        _scale(matrix, codes == code, found[code].base) if kind == "log" else (np.nan, np.nan)
+        for code, kind in enumerate(kinds)
+    ]
+    logs = np.isin(codes, [code for code, kind in enumerate(kinds) if kind == "log"])
+    bases = {found[code].base for code in np.unique(codes[logs])} - {None}
     # groups that are too small to tell say it together
-    together = logs.any() and len(bases) < 2
-    _, total, base = _judge_group(matrix[logs]) if together else ("log", np.nan, np.nan)
+    together = (np.nan, np.nan) if len(bases) > 1 else _scale(matrix, logs, *bases)
+    return {"kind": kinds, **_scales(scales, together)}
+
+
+def _scale(matrix: Any, at: np.ndarray, base: Any = None) -> tuple[float, float]:
+    """Total and base of some cells' logarithms."""
+    if not at.any():
+        return np.nan, np.nan
+    found = measure(matrix[at], base, np.zeros(int(at.sum()), np.int64), 1, None)
+    total = np.nan if found.target_sum is None else found.target_sum
+    return total, base_number(found.base)
+
+
+def base_number(base: Base | None) -> float:
+    """A base of logarithms as R has it."""
+    if base is None:
+        return np.nan
+    return np.e if base == "e" else float(base)
+
+
+def _scales(groups: list[tuple[float, float]], together: tuple[float, float]) -> dict[str, Any]:
     return {
-        "kind": [kind for kind, _, _ in found],
-        "target_sum": [total for _, total, _ in found],
-        "base": [base for _, _, base in found],
-        "log_target_sum": total,
-        "log_base": base,
+        "target_sum": [total for total, _ in groups],
+        "base": [base for _, base in groups],
+        "log_target_sum": together[0],
+        "log_base": together[1],
     }
-
-
-def _judge_group(x: sparse.csr_matrix) -> tuple[str, float, float]:
-    """Kind, total and base of a group's cells."""
-    x = x.astype(np.float64)
-    x.eliminate_zeros()
-    if np.all(x.data == np.rint(x.data)):
-        return "counts", np.nan, np.nan
-    spreads = []
-    for base in BASES:
-        low, middle, high = _sums(x, np.expm1(np.minimum(x.data * np.log(base), 700.0)))
-        if high <= low * (1 + CONSTANT) and middle < LARGEST_TOTAL and x.shape[0] > 1:
-            return "log", float(f"{middle:.4g}"), base
-        spreads.append(high / low)
-    largest = np.median(x.max(axis=1).toarray())
-    if largest < LARGEST_LOG and spreads[0] < SPREAD:
-        return "log", np.nan, np.nan
-    return "fractional", np.nan, np.nan
-
-
-def _sums(x: sparse.csr_matrix, data: np.ndarray) -> np.ndarray:
-    """Quantiles of the sums over genes: of 5, 50 and 95 percent of the cells with values."""
-    sums = np.asarray(sparse.csr_matrix((data, x.indices, x.indptr), x.shape).sum(axis=1)).ravel()
-    return np.quantile(sums[sums > 0], [0.05, 0.5, 0.95])
 
 
 def normalize(x: Any, totals: np.ndarray, target_sum: float, base: float) -> None:

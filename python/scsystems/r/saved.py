@@ -10,6 +10,7 @@ import scsystems as scs
 from scsystems.durable.typed import typed
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
+from scsystems.r.expression import base_number
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.training import for_r
 
@@ -26,11 +27,18 @@ class Input:
 
 
 def notes_of(model: Any) -> dict[str, Any]:
-    """What R noted with a model: when it was ``made``, and the ``input``, by species for ScSpecies."""
+    """What R noted with a model: when it was ``made``, and the ``input``, by species for ScSpecies.
+
+    Of models that Python trained the input is what they measured.
+    """
     made = typed(float | None, model.notes.get("made"), "notes.made")
     found, name = model.notes.get("input"), "notes.input"
     if found is None:
-        return {"made": made}
+        scale = model.schema.expression_scale if isinstance(model, scs.SysVI) else None
+        if scale is None or scale.base is None:
+            return {"made": made}
+        found = {"object": "AnnData", "target_sum": scale.target_sum}
+        found["base"] = base_number(scale.base)
     if isinstance(model, scs.SysVI):
         return {"made": made, "input": asdict(typed(Input, found, name))}
     by_species = typed(dict[str, Input], found, name)

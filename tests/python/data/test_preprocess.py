@@ -246,6 +246,25 @@ def test_bad_arguments(counts, options, message):
         preprocess.prepare(counts, **options)
 
 
+def test_systems_with_gene_names_of_their_own_are_told_so(counts):
+    logs = counts.copy()
+    logs.X = sparse.csr_matrix(np.log1p(logs.X.toarray()) * 0.9)
+    first = (logs.obs["system"] == logs.obs["system"].iloc[0]).to_numpy()
+    half = logs.n_vars // 2
+    own = logs.X.toarray()
+    own[first, half:] = 0
+    own[~first, :half] = 0
+    logs.X = sparse.csr_matrix(own)
+    names = f"{logs.var_names[half - 1]}|{logs.var_names[0]}"
+    with pytest.raises(
+        InputError, match=f"of every system: .*({names}).*same gene names.*orthologues"
+    ):
+        preprocess.select_features(logs, min_cells=0)
+    logs.X = logs.X * 0
+    with pytest.raises(InputError, match="min_cells=0 cells of 'species1'"):
+        preprocess.select_features(logs, min_cells=0)
+
+
 def test_few_features_are_pointed_out(counts, caplog):
     result = preprocess.prepare(counts, n_top_genes=100)
     assert result.n_vars < 200

@@ -57,7 +57,8 @@ def test_counts_are_normalized_as_scanpy_does(adata, dense):
     if dense:
         parts["matrix"] = {"dense": np.asfortranarray(adata.X.toarray().T)}
     totals = np.asarray(adata.X.sum(axis=1)).ravel()
-    made = value(bridge.make_anndata(**parts, totals=totals, target_sum=1e4))
+    made = value(bridge.make_anndata(**parts, totals=totals, target_sum=1e4, base=np.e))
+    assert made.uns["preparation"]["settings"]["target_sum"] == 1e4
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
     got = made.X if dense else made.X.toarray()
@@ -69,20 +70,28 @@ def test_a_cell_without_counts_stays_zero(adata):
     counts[0] = 0
     adata.X = sparse.csr_matrix(counts)
     totals = np.asarray(adata.X.sum(axis=1)).ravel()
-    made = value(bridge.make_anndata(**parts_of(adata), totals=totals))
+    made = value(bridge.make_anndata(**parts_of(adata), totals=totals, target_sum=1e4, base=2.0))
+    assert "preparation" not in made.uns
     assert np.isfinite(made.X.data).all()
 
 
-def test_counts_in_an_anndata_are_normalized_by_the_totals_of_all_genes(adata):
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+def test_counts_in_an_anndata_are_normalized_by_the_totals_of_all_genes(adata, kind):
     import scanpy as sc
 
-    adata.X = adata.layers["counts"].copy()
+    counts = adata.layers["counts"].toarray()
+    raw = np.arange(adata.n_obs) % 3 > 0
+    normalized = adata.copy()
+    normalized.X = sparse.csr_matrix(counts, dtype=np.float32)
+    sc.pp.normalize_total(normalized, target_sum=1e4)
+    sc.pp.log1p(normalized)
+    expected = normalized[:, ["g1", "g5"]].X.toarray()
+    adata.X = kind(np.where(raw[:, None], counts, normalized.X.toarray()))
     few = value(bridge.anndata_for_training(adata, None, ["g1", "g5"]))
-    assert value(bridge.looks_like_counts(few))
-    value(bridge.normalize(few, adata, None, 1e4))
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    np.testing.assert_allclose(few.X.toarray(), adata[:, ["g1", "g5"]].X.toarray(), rtol=1e-5)
+    value(bridge.scale_anndata(few, adata, None, raw, 1e4, np.e))
+    got = few.X.toarray() if sparse.issparse(few.X) else few.X
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert few.uns["preparation"]["settings"]["target_sum"] == 1e4
 
 
 def test_training_takes_r_s_numbers_and_calls_back_each_epoch(adata):
@@ -215,9 +224,13 @@ def test_the_preset_decides_on_the_number_of_genes(adata, monkeypatch):
 
 def test_records_of_an_anndata_go_with_their_embedding(adata):
     record = {"model": "/m", "features": ["g1"], "history": {"train_loss": np.ones(2)}, "facts": {}}
+    record |= {"input": {"object": "AnnData", "normalized": True, "target_sum": 1e4}, "made": 5.0}
     value(bridge.store_in_anndata(adata, "X_sysvi", np.ones((adata.n_obs, 2)), record))
     assert adata.obsm["X_sysvi"].dtype == np.float32
-    assert value(bridge.records_in_anndata(adata))["X_sysvi"]["model"] == "/m"
+    found = value(bridge.records_in_anndata(adata))["X_sysvi"]
+    assert found["model"] == "/m"
+    assert found["input"] == record["input"]
+    assert found["made"] == 5.0
     del adata.obsm["X_sysvi"]
     assert value(bridge.records_in_anndata(adata)) == {}
 

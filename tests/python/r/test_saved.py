@@ -38,6 +38,33 @@ def test_a_model_is_read_and_described(trained, adata, tmp_path):
     assert facts["cells"] == adata.n_obs
 
 
+def test_what_r_notes_is_kept_with_the_model(trained, tmp_path):
+    given = {"object": "Seurat", "assay": "soupx", "normalized": True, "target_sum": 2e5}
+    notes = {"made": 12.5, "input": {**given, "base": np.nan}}
+    path = value(bridge.save_model(trained, str(tmp_path / "model"), notes=notes))
+    facts = value(bridge.describe_model(value(bridge.load_model(path))))
+    assert facts["notes"] == {"made": 12.5, "input": {**given, "base": None}}
+
+
+@pytest.mark.parametrize(
+    "notes", [{"made": "today"}, {"input": {"object": 1}}, {"input": {"object": "x", "genes": []}}]
+)
+def test_notes_that_r_cannot_have_written_are_refused(trained, notes):
+    trained.notes = notes
+    assert "ModelFileError" in bridge.describe_model(trained)["error"]["kinds"]
+
+
+def test_only_folders_of_models_are_replaced(trained, tmp_path):
+    path = tmp_path / "model"
+    value(bridge.save_model(trained, str(path)))
+    assert value(bridge.holds_model(str(path)))
+    (tmp_path / "notes.txt").write_text("mine")
+    assert not value(bridge.holds_model(str(tmp_path)))
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "model.json").write_text("{}")
+    assert not value(bridge.holds_model(str(tmp_path / "json")))
+
+
 def test_a_damaged_or_missing_folder_is_an_error_of_its_own_kind(trained, tmp_path):
     path = tmp_path / "model"
     value(bridge.save_model(trained, str(path)))

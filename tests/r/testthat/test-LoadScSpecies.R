@@ -43,6 +43,57 @@ test_that("a result is read in a new session, and its model found", {
   expect_match(out, "\\[1\\] 9")
 })
 
+test_that("counts are read again from the assay of the training", {
+  # an assay of its own beside other counts
+  with_soupx <- function(object) {
+    object[["soupx"]] <- SeuratObject::CreateAssayObject(assay_matrix(object[["RNA"]], "counts"))
+    other <- Matrix::drop0(assay_matrix(object[["RNA"]], "counts") %/% 2)
+    object[["RNA"]] <- SeuratObject::CreateAssayObject(methods::as(other, "CsparseMatrix"))
+    object
+  }
+  mine <- lapply(objects, with_soupx)
+  result <- quick_species(mine$mouse, mine$human, assay = "soupx")
+  expect_identical(result$targets$human[["scspecies"]]@misc$scsystems$input,
+                   list(object = "Seurat", assay = "soupx"))
+  again <- LoadScSpecies(ModelPath(result), mine, verbose = FALSE)
+  expect_equal(again$similarity, result$similarity, tolerance = 1e-5)
+  expect_identical(unlist(again$assays), c(mouse = "soupx", human = "soupx"))
+  expect_refused(LoadScSpecies(ModelPath(result), mine, assay = "RNA", verbose = FALSE),
+                 message = "not those that the saved model was trained on")
+  sces <- lapply(list(mouse = "mouse", human = "human"), function(name) {
+    sce <- species_sce(name, seed = if (name == "human") 2 else 1)
+    SummarizedExperiment::assay(sce, "molecules") <- SummarizedExperiment::assay(sce, "counts")
+    SummarizedExperiment::assay(sce, "counts") <- NULL
+    sce
+  })
+  result <- quick_species(sces$mouse, sces$human, assay.type = "molecules")
+  again <- LoadScSpecies(ModelPath(result), sces, verbose = FALSE)
+  expect_equal(again$similarity, result$similarity, tolerance = 1e-5)
+  expect_refused(LoadScSpecies(ModelPath(result), sces, assay = "counts", verbose = FALSE),
+                 message = "no assay \"counts\".*molecules")
+})
+
+test_that("of several models of an object the last is taken, or the one that is named", {
+  first <- quick_species(objects$mouse, objects$human)
+  context <- first$context
+  second <- quick_species(context, objects$human, reduction.name = "second", max.epochs = 1)
+  third <- quick_species(second$context, objects$human, overwrite = TRUE, max.epochs = 3)
+  expect_identical(LoadScSpecies(third$context, verbose = FALSE)$path, ModelPath(third))
+  found <- said_by(LoadScSpecies(third$context, name = "second"))
+  expect_match(found$said, "model of \"second\"")
+  expect_identical(found$value$path, ModelPath(second))
+  expect_refused(LoadScSpecies(third$context, name = "none"), message = "none.*scspecies.*second|none.*second.*scspecies")
+  expect_refused(LoadScSpecies(ModelPath(first), name = "second"), message = "one model already")
+  there <- tempfile("elsewhere")
+  expect_true(file.rename(ModelPath(first), there))
+  moved <- "not where the object remembers it.*LoadScSpecies\\(\"path/to/model\", objects\\)"
+  error <- "scsystems_model_file_error"
+  expect_refused(LoadScSpecies(first), error, moved)
+  expect_refused(RelevantGenes(first), error, moved)
+  expect_refused(RunScSpecies(first, list(pig = species_seurat("pig", seed = 3)), species_pairs), error, moved)
+  expect_s3_class(LoadScSpecies(there, objects, verbose = FALSE), "scspecies")
+})
+
 test_that("models and cells that do not fit are refused", {
   result <- trained_species()
   path <- ModelPath(result)

@@ -45,6 +45,19 @@ test_that("runs are kept in a folder, and a report is written", {
   expect_setequal(runs$run, first$runs$run)
 })
 
+test_that("a report that cannot be written is refused before the search, or its results are kept", {
+  file <- tempfile("file")
+  file.create(file)
+  expect_refused(tune(sce_object(), report = file.path(file, "report.md")), "scsystems_error", "file")
+  blocked <- tempfile("report", fileext = ".md")
+  dir.create(blocked)
+  run <- function(...) tune(sce_object(), labels = "cell_type", grid = list(cycle.weight = c(0, 5)), seeds = 1, ...)
+  expect_warning(kept <- run(report = blocked), "could not be written.*complete without it",
+                 class = "scsystems_warning")
+  expect_null(kept$report)
+  expect_equal(kept$embedding, run()$embedding)
+})
+
 test_that("several runs at a time are those of one after the other", {
   alone <- tune(sce_object(), labels = "cell_type", seeds = 1)
   said <- utils::capture.output(type = "message", {

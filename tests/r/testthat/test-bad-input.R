@@ -24,8 +24,16 @@ test_that("NaN, NA, infinite and negative expression is refused, naming gene and
 })
 
 test_that("expression that is not log-transformed is refused", {
+  sce <- sce_object()
+  logs <- SummarizedExperiment::assay(sce, "logcounts")
+  logs[3, 5] <- 1234.5
+  bare <- SingleCellExperiment::SingleCellExperiment(list(logcounts = logs), colData = sce@colData)
+  expect_refused(quick(bare), message = "log-normalized|not normalized", object = bare)
+  # with counts, all are normalized anew
   object <- set_value(seurat_object(), 1234.5)
-  expect_refused(quick(object), message = "too large for log-transformed", object = object)
+  found <- said_by(quick(object, verbose = TRUE))
+  expect_match(found$said, "40 of 80 cells.*are not normalized.*as the others are")
+  expect_equal(embedding_of(found$value), embedding_of(quick(seurat_object())), tolerance = rounding)
 })
 
 test_that("a system column that cannot serve is refused", {

@@ -38,6 +38,32 @@ test_that("samples that are not normalized are brought to the scale of the other
   }
 })
 
+test_that("a cell without any count is embedded as it is", {
+  sce <- sce_object()
+  for (assay in c("counts", "logcounts")) SummarizedExperiment::assay(sce, assay)[, 7] <- 0
+  embedding <- embedding_of(expect_silent(quick(sce)))
+  expect_true(all(is.finite(embedding)))
+  SummarizedExperiment::assay(sce, "logcounts") <- NULL
+  expect_equal(embedding_of(quick(sce)), embedding, tolerance = rounding)
+})
+
+test_that("cells that have nothing but NA, or zeros, among logarithms are normalized from their counts", {
+  sce <- sce_object()
+  logs <- as.matrix(SummarizedExperiment::assay(sce, "logcounts"))
+  logs[, is_raw(sce)] <- NA
+  zeros <- replace(logs, is.na(logs), 0)
+  for (matrix in list(logs, methods::as(logs, "CsparseMatrix"), zeros)) {
+    SummarizedExperiment::assay(sce, "logcounts") <- matrix
+    found <- said_by(quick(sce, verbose = TRUE))
+    expect_match(found$said, "40 of 80 cells in the object are not normalized")
+    expect_equal(embedding_of(found$value), embedding_of(quick(sce_object())), tolerance = rounding)
+    if (!anyNA(matrix)) next
+    bare <- sce
+    SummarizedExperiment::assay(bare, "counts") <- NULL
+    expect_refused(quick(bare), message = "40 of 80 cells.*no counts of \"cell21\"", object = bare)
+  }
+})
+
 test_that("their scale is the one of the normalized samples, whatever the default", {
   all <- normalized_merge(scale.factor = 2e5)
   found <- said_by(quick(half_seurat(2e5), verbose = TRUE))
@@ -104,7 +130,7 @@ test_that("counts with fractions, and values without logarithms, are normalized 
     scaled@x <- scaled@x * rep(rep_len(factor, 80), diff(scaled@p))
     object <- SeuratObject::CreateSeuratObject(scaled, meta.data = data$obs)
     found <- said_by(quick(object, verbose = TRUE))
-    expect_match(found$said, "counts with fractions.*training on log-normalized values")
+    expect_match(found$said, "counts with fractions.*log-normalized .10,000 per cell")
     expect_equal(embedding_of(found$value), expected, tolerance = rounding)
     sce <- SingleCellExperiment::SingleCellExperiment(list(counts = scaled), colData = data$obs)
     expect_equal(embedding_of(quick(sce)), expected, tolerance = rounding)
@@ -133,12 +159,26 @@ test_that("scaled and integrated values are refused, with the assay to use", {
   expect_refused(quick(adata), message = "negative")
 })
 
-test_that("samples on scales that no protocol makes are warned of", {
+test_that("samples with logarithms of different bases are normalized anew, or refused without counts", {
   sce <- sce_object()
   logs <- SummarizedExperiment::assay(sce, "logcounts")
   logs[, is_raw(sce)] <- logs[, is_raw(sce)] / log(2)
   SummarizedExperiment::assay(sce, "logcounts") <- logs
-  expect_warning(quick(sce, covariates = "donor"), "different ways.*natural.*base 2", class = "scsystems_warning")
+  found <- said_by(quick(sce, covariates = "donor", verbose = TRUE))
+  expect_match(found$said, "different ways: all are normalized anew from their counts")
+  expect_equal(embedding_of(found$value), embedding_of(quick(sce_object(), covariates = "donor")),
+               tolerance = rounding)
+  SummarizedExperiment::assay(sce, "counts") <- NULL
+  expect_refused(quick(sce, covariates = "donor"), object = sce,
+                 message = "different ways.*natural logarithms.*base 2.*no counts")
+})
+
+test_that("samples with totals that no protocol makes are warned of", {
+  sce <- sce_object()
+  counts <- SummarizedExperiment::assay(sce, "counts")
+  SummarizedExperiment::assay(sce, "logcounts") <- log_normalized(counts, ifelse(is_raw(sce), 1e4, 4e4))
+  expect_warning(quick(sce, covariates = "donor"), "different ways.*40,000 per cell.*10,000 per cell",
+                 class = "scsystems_warning")
 })
 
 test_that("a query that is half normalized is embedded like one that is", {
@@ -201,6 +241,18 @@ test_that("measures see half normalized objects as normalized ones", {
   expect_equal(strength(half_sce()), strength(sce_object()), tolerance = 1e-3)
 })
 
+test_that("a search trains on what RunSysVI() would", {
+  adata_of <- function(object, ...) {
+    adata <- send_tuning(cells_source(object), all_genes, "species", "donor", "cell_type", sysvi_options(...), FALSE)
+    reticulate::py_to_r(adata$X$toarray())
+  }
+  expected <- t(as.matrix(log_normalized(simulated_counts()$counts)))
+  expect_equal(adata_of(half_sce()), unname(expected), tolerance = 1e-5)
+  expect_equal(adata_of(seurat_object(normalize = FALSE)), unname(expected), tolerance = 1e-5)
+  expect_equal(adata_of(seurat_object(normalize = FALSE), target_sum = 500),
+               unname(t(as.matrix(log_normalized(simulated_counts()$counts, 500)))), tolerance = 1e-5)
+})
+
 test_that("scSpecies refuses species whose counts are partly something else", {
   mouse <- species_seurat("mouse")
   counts <- SeuratObject::GetAssayData(mouse, "counts")
@@ -214,12 +266,12 @@ test_that("scSpecies refuses species whose counts are partly something else", {
 })
 
 test_that("whole cells are told in blocks, in dense and sparse matrices", {
-  dense <- cbind(c(1, 0, 2), c(0, 0.5, 0), 0, c(1, NaN, 0), c(-1, 0, 3))
-  expected <- c(TRUE, FALSE, NA, FALSE, TRUE)
+  dense <- cbind(c(1, 0, 2), c(0, 0.5, 0), 0, c(1, NaN, 0), c(-1, 0, 3), NA, c(0, NaN, NaN))
+  expected <- c(1, 0, NA, 0, 1, NaN, NaN)
   for (matrix in list(dense, methods::as(dense, "CsparseMatrix"), methods::as(dense, "TsparseMatrix"))) {
     for (values in c(3, 7, 1e6)) expect_identical(whole_cells(matrix, values), expected)
   }
-  expect_identical(whole_cells(matrix(0, 3, 0)), logical())
+  expect_identical(whole_cells(matrix(0, 3, 0)), double())
 })
 
 test_that("a sample has cells of every group, all of small ones", {

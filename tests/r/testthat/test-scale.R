@@ -123,7 +123,7 @@ test_that("the total that counts were normalized to is used again", {
   expect_equal(embedding_of(mapped, "again"), embedding_of(model), tolerance = 1e-5)
   expect_warning(MapSysVI(raw, model, verbose = FALSE, reduction.name = "again",
                           control = sysvi_options(target_sum = 1e4)),
-                 "target_sum.*10,000.*model has 1,000,000", class = "scsystems_warning")
+                 "another scale.*10,000", class = "scsystems_warning")
 })
 
 test_that("counts in an assay of another name are normalized again", {
@@ -190,6 +190,23 @@ test_that("an embedding is measured with the assay it was made from", {
   }
   expect_identical(measured(), measured(assay = "soupx"))
   expect_false(identical(measured(), measured(assay = "RNA")))
+})
+
+test_that("a model that Python trained is known by what it saw", {
+  scs <- scsystems_python()
+  adata <- anndata_object()
+  scs$SysVI$setup_anndata(adata, batch_key = "species")
+  model <- scs$SysVI(adata, n_latent = 4L, n_hidden = 16L)
+  model$train(max_epochs = 1L, batch_size = 40L, verbose = FALSE)
+  folder <- tempfile("python")
+  model$save(folder)
+  expect_equal(LoadSysVI(folder)$input[c("normalized", "target_sum", "base")],
+               list(normalized = FALSE, target_sum = 1e4, base = exp(1)))
+  other <- Seurat::NormalizeData(seurat_object(), scale.factor = 1e6, verbose = FALSE)
+  expect_warning(mapped <- MapSysVI(other, folder, verbose = FALSE), "another scale",
+                 class = "scsystems_warning")
+  expect_equal(embedding_of(mapped), reticulate::py_to_r(model$get_latent_representation()),
+               tolerance = 1e-4)
 })
 
 test_that("a model that does not say takes counts with a warning, and logarithms as they are", {

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from ...words import column
 from ..levels import coded
-from .kinds import Base, Kind, Traits, traits, verdict
+from .kinds import LARGEST_DENSE, Base, Kind, Traits, traits, verdict
 from .rows import Rows, by_rows, in_memory, scan
 
 # cells of a group that are looked at closely, at most and at least, and values of all groups together
@@ -133,6 +133,9 @@ def _levels(rows: Rows, group: Groups, at: np.ndarray, seen: Traits | None) -> t
             kind, base = verdict(seen[group.codes[at] == level])
             if kind == "logs" and base != "2" and whole > FEW_WHOLE * n_cells[level]:
                 kind = "mixed"
+            elif kind == "logs" and largest[level] > LARGEST_DENSE:
+                # a few values that are none, among logarithms
+                kind = "large"
         elif not n_cells[level]:
             kind = "empty"
         else:

@@ -41,6 +41,8 @@ HYPOTHESES: tuple[Literal["multiples"] | Base, ...] = ("multiples", *LOGS)
 RATIOS = 1.2, 100.5
 # so many of them make a cell's vote, by chance of one cell in 100,000; so many votes are heard
 FEWEST_RATIOS, FEWEST_VOTES = 8, 3
+# cells with fewer ratios, three or more, are heard where so many of them say the same: most of them
+FEW_RATIOS, FEWEST_FAINT = 3, 10
 # mean distance of the ratios from whole numbers: 0.25 by chance, about 10^-5 in single precision,
 # 0.01 in half precision
 CLOSE, CLOSER = 0.03, 0.5
@@ -80,6 +82,8 @@ class Traits:
     opinion
         Position in `HYPOTHESES` of the one under which ratios are whole; -1 for none, -2 where
         there are too few of them.
+    faint
+        The same, also of cells with few ratios.
     n_values, n_whole, n_below
         Values, whole ones among them, and those that are whole or up to a fifth below.
     n_undone, n_whole_logs
@@ -94,6 +98,7 @@ class Traits:
     """
 
     opinion: np.ndarray
+    faint: np.ndarray
     n_values: np.ndarray
     n_whole: np.ndarray
     n_below: np.ndarray
@@ -132,8 +137,10 @@ def traits(cells: sparse.csr_matrix) -> Traits:
     undone = np.stack([undo_log(values, base) for base in LOGS])
     small = (undone < 1000) & (below > 0)
     whole_logs = small & (np.abs(undone - np.rint(undone)) < WHOLE_WITHIN)
+    opinion, faint = _opinions(values, starts, row)
     return Traits(
-        opinion=_opinions(values, starts, row),
+        opinion=opinion,
+        faint=faint,
         n_values=size,
         n_whole=np.add.reduceat((below == 0).astype(np.int64), starts),
         n_below=np.add.reduceat((below <= 0.2).astype(np.int64), starts),
@@ -146,21 +153,24 @@ def traits(cells: sparse.csr_matrix) -> Traits:
     )
 
 
-def _opinions(values: np.ndarray, starts: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """For every cell the hypothesis under which its values have whole ratios."""
-    n, distances, enough = len(starts), [], np.ones(len(starts), bool)
+def _opinions(
+    values: np.ndarray, starts: np.ndarray, row: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """For every cell the hypothesis under which its values have whole ratios; of many, and of some."""
+    n, distances, fewest = len(starts), [], np.full(len(starts), FEWEST_RATIOS)
     for hypothesis in HYPOTHESES:
         linear = values if hypothesis == "multiples" else undo_log(values, hypothesis)
         ratio = linear / np.minimum.reduceat(linear, starts)[row]
         tells = (ratio > RATIOS[0]) & (ratio < RATIOS[1])
         distance = np.abs(ratio - np.rint(ratio))
         count = np.bincount(row[tells], minlength=n)
-        enough &= count >= FEWEST_RATIOS
+        fewest = np.minimum(fewest, count)
         total = np.bincount(row[tells], distance[tells], minlength=n)
         distances.append(total / np.maximum(count, 1))
     ordered = np.sort(distances, axis=0)
     certain = (ordered[0] < CLOSE) & (ordered[0] < CLOSER * ordered[1])
-    return np.where(enough, np.where(certain, np.argmin(distances, axis=0), -1), -2)
+    said = np.where(certain, np.argmin(distances, axis=0), -1)
+    return np.where(fewest >= FEWEST_RATIOS, said, -2), np.where(fewest >= FEW_RATIOS, said, -2)
 
 
 def verdict(cells: Traits) -> Verdict:
@@ -178,8 +188,10 @@ def verdict(cells: Traits) -> Verdict:
         first, second = np.argsort(said)[::-1][:2]
         if said[second] >= max(FEWEST_VOTES, MINORITY * said.sum()):
             return Verdict("mixed")
-        found = HYPOTHESES[first]
-        return Verdict("multiples") if found == "multiples" else Verdict("logs", found)
+        return _by_ratios(first)
+    faint = np.bincount(cells.faint[cells.faint >= 0], minlength=len(HYPOTHESES))
+    if faint.max() >= max(FEWEST_FAINT, 0.5 * (cells.faint > -2).sum()):
+        return _by_ratios(np.argmax(faint))
     if cells.largest.max() > (LARGEST_DENSE if cells.dense else LARGEST_LOG):
         return Verdict("large")
     if not cells.dense:
@@ -188,6 +200,12 @@ def verdict(cells: Traits) -> Verdict:
         if n_telling >= MANY_CELLS and _below(telling):
             return Verdict("fractions")
     return Verdict("logs")
+
+
+def _by_ratios(position: int) -> Verdict:
+    """What cells hold that have whole ratios under a hypothesis."""
+    found = HYPOTHESES[position]
+    return Verdict("multiples") if found == "multiples" else Verdict("logs", found)
 
 
 def _wide(cells: Traits) -> bool:
