@@ -14,7 +14,7 @@ ROOT = Path(scsystems.__file__).parent
 # from the ground up: a module imports from its own floor or one below
 FLOORS = (
     ("_version", "errors", "words"),
-    ("durable", "files", "threads", "checks", "options"),
+    ("durable", "files", "threads", "torch_state", "checks", "options"),
     ("data",),
     ("nn",),
     ("train",),
