@@ -1,4 +1,4 @@
-"""The errors that this package raises, and the one way to ask for an optional dependency.
+"""The errors that this package raises, and the one way to warn and to ask for an optional dependency.
 
 Every message says what was found, what was expected and the way out. The classes also
 derive from the built-in error a Python user would expect, and the R package turns each
@@ -7,7 +7,10 @@ into a condition class of the same name.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 
@@ -49,6 +52,14 @@ class WorkerError(ScsystemsError, RuntimeError):
 
 class MissingExtraError(ScsystemsError, ImportError):
     """An optional dependency is not installed."""
+
+
+def warn(message: str) -> None:
+    """Warn the user, at the line of the program that called this package."""
+    package, level, frame = str(Path(__file__).parent), 1, sys._getframe()
+    while frame.f_code.co_filename.startswith(package) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def require_extra(module: str, extra: str) -> ModuleType:

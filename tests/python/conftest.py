@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import anndata as ad
+import numba.np.ufunc.parallel as numba_threads
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,8 +17,17 @@ from scipy import sparse
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """One thread for every test: numba, called by a test before, may have set another number."""
+    """One thread for every test."""
     torch.set_num_threads(1)
+    # numba sets the number of the whole process when it starts its threads: as if it had not yet
+    numba_threads._is_initialized = False
+
+
+@pytest.fixture(autouse=True)
+def threads_stay():
+    """What the package does leaves torch's number of threads alone."""
+    yield
+    assert torch.get_num_threads() == 1
 
 
 def make_adata(n_cells=240, n_genes=40, systems=("human", "mouse"), seed=0, dense=False):

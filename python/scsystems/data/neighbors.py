@@ -12,6 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ..errors import InputError
+from ..torch_state import usual_torch
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -19,6 +20,7 @@ Metric = Literal["cosine", "euclidean"]
 QUERY_BLOCK, REFERENCE_BLOCK = 2048, 16384
 
 
+@usual_torch()
 def nearest(
     query,
     reference,

@@ -20,6 +20,7 @@ from scipy import sparse
 from .. import checks, words
 from ..checks import head
 from ..errors import InputError
+from ..threads import torch_threads_kept
 from .checks import check_unique, looks_like_counts
 from .features import (
     N_TOP_GENES,
@@ -75,6 +76,7 @@ class Preparation:
         return "\n".join(lines)
 
 
+@torch_threads_kept()
 def prepare(
     data: AnnData | str | Path | Mapping[str, AnnData] | Mapping[str, str | Path],
     system_key: str = "system",

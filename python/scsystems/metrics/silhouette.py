@@ -7,12 +7,14 @@ import torch
 
 from scsystems.data.by_name import same_cells
 from scsystems.errors import InputError
+from scsystems.torch_state import usual_torch
 
 from .arrays import check_embedding, check_groups
 from .score import Score, mean, weighted_mean
 
 
 @same_cells("embedding", "groups")
+@usual_torch()
 def silhouettes(embedding, groups, block: tuple[int, int] = (256, 4096)) -> np.ndarray:
     """Silhouette of every cell, -1 (in the wrong group) .. 1 (in a group of its own).
 

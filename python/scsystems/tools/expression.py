@@ -10,6 +10,7 @@ from scipy import stats
 
 from ..errors import InputError
 from ..nn.scspecies.net import ScviNet
+from ..torch_state import usual_torch
 
 # an LFC of genes that are hardly expressed in both species stays small (paper, Comparison of gene profiles)
 OFFSET = 1e-6
@@ -56,6 +57,7 @@ def draw_cells(
     return (mean[cell] + std[cell] * noise).astype(np.float32), cell
 
 
+@usual_torch()
 @torch.no_grad()
 def decode(net: ScviNet, z: np.ndarray, batches: np.ndarray, genes: np.ndarray) -> Decoded:
     """Expression of ``genes``, averaged over batches (paper, equations 23 to 26).

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import require_extra
 from ..nn.scspecies.net import ScviNet
 from ..nn.scspecies.norm_layer import NormLayer
+from ..torch_state import usual_torch
 
 
 class Relevance(NamedTuple):
@@ -25,6 +26,7 @@ class Relevance(NamedTuple):
     residual: Tensor
 
 
+@usual_torch()
 def relevance(net: ScviNet, x: Tensor, batch: Tensor, gamma: float = 0.25) -> Relevance:
     """Propagate the latent mean back to the genes by the LRP-gamma rule (paper, equation 29).
 

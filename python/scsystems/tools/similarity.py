@@ -11,11 +11,13 @@ from ..data.resident import CellArrays, iterate
 from ..errors import InputError
 from ..nn.scspecies.alignment import candidate_log_prob
 from ..nn.scspecies.net import ScviNet
+from ..torch_state import usual_torch
 
 # decoded pairs of cells that are in memory at a time
 PAIRS = 4096
 
 
+@usual_torch()
 @torch.no_grad()
 def similarity(
     net: ScviNet, cells: CellArrays, own: np.ndarray, context: np.ndarray, among: np.ndarray

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -29,7 +28,7 @@ import torch
 from scsystems import errors
 from scsystems.durable.leftovers import of_the_dead, owner
 from scsystems.durable.steps import writing
-from scsystems.errors import WorkerError
+from scsystems.errors import WorkerError, warn
 from scsystems.words import door, word, written
 
 from .cells import NO_ROOM, write_cells
@@ -110,7 +109,7 @@ def _record(future: Future, setting: Setting, seed: int) -> Record:
     for name, level, message in reply["logged"]:
         logging.getLogger(name).log(level, message)
     for message in reply["warned"]:
-        warnings.warn(message, UserWarning, stacklevel=2)
+        warn(message)
     return reply["record"]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from anndata import AnnData
 
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...words import expression
 from .judge import groups_of
 from .record import Scale, differences, disagreements, measure, sums_of
@@ -49,11 +48,9 @@ def own_scale(
     notes = adata.uns if layer is None else None
     scale = measure(matrix, judged.cells.base, systems, int(systems.max(initial=-1)) + 1, notes)
     for difference in disagreements(judged, scale):
-        warnings.warn(
+        warn(
             f"{where} is not on one scale: {difference}. Expected {EXPECTED_LOGS}, all cells alike; normalize all to "
-            "one total and take the same logarithm.",
-            UserWarning,
-            stacklevel=4,
+            "one total and take the same logarithm."
         )
     return scale
 
@@ -91,11 +88,9 @@ def compare_scale(
         try:
             check_logs(matrix, where, groups, adata.obs_names)
         except InputError as error:
-            warnings.warn(
+            warn(
                 f"{error} The model was read from scvi-tools, which does not record what it was trained on: nothing "
-                "is refused.",
-                UserWarning,
-                stacklevel=4,
+                "is refused."
             )
         return
     expected = f"{scale}, as the model's cells are"
@@ -112,9 +107,7 @@ def compare_scale(
         # compared as if they were what the model's are
         found = replace(found, sums=sums_of(matrix, scale.base, systems, n_systems))
     for difference in differences(scale, found, complete):
-        warnings.warn(
+        warn(
             f"{where} is on another scale than the model's cells: {difference}. Expected {scale}; results are off "
-            "otherwise. Normalize these cells as the model's.",
-            UserWarning,
-            stacklevel=4,
+            "otherwise. Normalize these cells as the model's."
         )

@@ -17,6 +17,7 @@ from ...data.species import Species, check_names
 from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
 from ...nn.scspecies.net import Dispersion, EncoderInput, Library, Likelihood
+from ...torch_state import usual_torch_inside
 from ...train.checkpoint import NAME as CHECKPOINT
 from ...train.checkpoint import folders_by_name
 from ...train.device import choose_device, reduced_precision
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 ADAM = {"eps": 1e-8, "weight_decay": 0.0}
 
 
+@usual_torch_inside
 class ScSpecies(Assembly, Results, Comparison, TrainedState):
     """Align target species to a labeled context species (Schächter et al. 2025).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,12 +14,13 @@ from ... import checks
 from ...data.matrix import in_memory
 from ...data.resident import CellArrays, iterate
 from ...data.schema import Schema, Setup
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
 from ...nn.layers import CovariateInit, CovariateSizes
 from ...nn.sysvi.imported import ImportedSysVINet
 from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
 from ...nn.sysvi.priors import Density
+from ...torch_state import usual_torch_inside
 from ...words import word
 from ..base import resolve_indices
 from . import presets
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 INFERENCE_CHUNK = 4096
 
 
+@usual_torch_inside
 class SysVI(
     ScoresMixin,
     ExpressionMixin,
@@ -227,11 +228,7 @@ class SysVI(
         checks.anndata("adata", adata)
         Schema.from_anndata(adata, setup)
         if setup.weight_batches:
-            warnings.warn(
-                "The use of inverse batch proportion weights is experimental.",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn("The use of inverse batch proportion weights is experimental.")
         setup.write(adata)
 
     def get_latent_representation(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from ... import checks
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...nn.sysvi.net import SysVIWeights
 from ...train.schedules import EarlyStopping, ReduceLearningRate
 from ...words import argument, door, word
@@ -41,9 +40,7 @@ class Plan:
     reduce_lr: ReduceLearningRate | None
 
 
-def read_plan(
-    plan_kwargs: dict[str, Any] | None, defaults: dict[str, float], stacklevel: int = 3
-) -> Plan:
+def read_plan(plan_kwargs: dict[str, Any] | None, defaults: dict[str, float]) -> Plan:
     """Check ``plan_kwargs`` and sort its entries; a missing one has its default, if it is in ``defaults``."""
     given = dict(plan_kwargs or {})
     unknown = sorted(set(given) - set(KNOWN_PLAN_KWARGS))
@@ -52,11 +49,9 @@ def read_plan(
             f"{word('plan_kwargs')} has unknown entries: {unknown}. Expected some of {sorted(KNOWN_PLAN_KWARGS)}."
         )
     if any(given.pop(name, 0) for name in _WARMUP):
-        warnings.warn(
+        warn(
             "The use of KL weight warmup is not recommended in SysVI. It hurts integration with the cycle loss; "
-            "n_epochs_kl_warmup, n_steps_kl_warmup and min_kl_weight are reset to 0.",
-            UserWarning,
-            stacklevel=stacklevel,
+            "n_epochs_kl_warmup, n_steps_kl_warmup and min_kl_weight are reset to 0."
         )
     if "kl_weight" in given and "max_kl_weight" in given:
         raise InputError(

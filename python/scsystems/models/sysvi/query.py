@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from ... import checks, words
 from ...checks import head
 from ...data.levels import check_text, coded, level_name
 from ...data.matrix import expression, plain
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
 from ..base import load_weights
@@ -105,7 +104,7 @@ class QueryMixin:
                 f"of the query rather than a selection of its own, or set {words.word('missing genes')} higher."
             )
         if share > MANY_MISSING:
-            warnings.warn(f"{facts} The mapping may be poor.", UserWarning, stacklevel=2)
+            warn(f"{facts} The mapping may be poor.")
         elif len(missing):
             logger.info(
                 "%s They are filled with %s.", facts, "their means" if fill == "mean" else "zeros"
@@ -187,10 +186,8 @@ class QueryMixin:
         """
         if "transfer_batch" in kwargs:
             kwargs.pop("transfer_batch")
-            warnings.warn(
-                "The setting of transfer_batch is disabled in SysVI and is automatically set to False.",
-                UserWarning,
-                stacklevel=2,
+            warn(
+                "The setting of transfer_batch is disabled in SysVI and is automatically set to False."
             )
         if kwargs:
             raise InputError(f"load_query_data() does not know {sorted(kwargs)}.")
