@@ -88,8 +88,13 @@ def n_cells_with(matrix) -> np.ndarray:
 
 
 @torch_threads_kept()
-def variable_genes(part, name, batch_key, n_top_genes, flavor, min_batch_cells) -> pd.Index:
-    """Names of one system's highly variable genes, given its log-normalized values."""
+def variable_genes(
+    part, name, batch_key, n_top_genes, flavor, min_batch_cells, sizes: pd.Series | None = None
+) -> pd.Index:
+    """Names of one system's highly variable genes, given its log-normalized values.
+
+    ``sizes`` are the samples' numbers of cells, where ``part`` does not have all of them.
+    """
     import scanpy as sc
 
     if flavor not in ("cell_ranger", "seurat"):
@@ -100,7 +105,8 @@ def variable_genes(part, name, batch_key, n_top_genes, flavor, min_batch_cells) 
     if n_top_genes >= len(genes):
         return genes
     if batch_key is not None:
-        sizes = part.obs[batch_key].value_counts()
+        if sizes is None:
+            sizes = part.obs[batch_key].value_counts()
         small = sizes.index[sizes < min_batch_cells]
         if 0 < len(small) < len(sizes):
             logger.warning(

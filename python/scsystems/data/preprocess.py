@@ -66,7 +66,7 @@ class Preparation:
 
 
 def prepare(
-    data: AnnData | Mapping[str, AnnData],
+    data: AnnData | str | Path | Mapping[str, AnnData] | Mapping[str, str | Path],
     system_key: str = "system",
     batch_key: str | None = None,
     *,
@@ -80,6 +80,8 @@ def prepare(
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
     counts_layer: str = "counts",
+    out: str | Path | None = None,
+    overwrite: bool = False,
 ) -> AnnData:
     """Prepare raw counts of two or more systems for integration.
 
@@ -87,7 +89,8 @@ def prepare(
     ----------
     data
         Raw counts: one AnnData whose ``obs[system_key]`` names each cell's system, or a
-        mapping of system to its own AnnData, in which case ``obs[system_key]`` is made.
+        mapping of system to its own AnnData, in which case ``obs[system_key]`` is made. Paths of
+        ``.h5ad`` files or ``.zarr`` stores instead of AnnData leave the cells on disk; see ``out``.
     system_key
         Column of ``obs`` with the system: species, organoid or tissue, cells or nuclei.
     batch_key
@@ -118,11 +121,18 @@ def prepare(
         Samples with fewer cells have no say in which genes are variable.
     counts_layer
         Layer of the result that keeps the raw counts.
+    out
+        For paths: the ``.h5ad`` file to write the result into, in constant memory. The genes are
+        those that cells in memory would give; ``target_sum=None`` and ``flavor="seurat"`` need
+        them there.
+    overwrite
+        Whether ``out`` may be replaced.
 
     Returns
     -------
     A new AnnData, cells x kept genes: log-normalized float32 values in ``X`` (CSR), counts in
-    ``layers[counts_layer]``, and what was lost in ``uns["preparation"]``.
+    ``layers[counts_layer]``, and what was lost in ``uns["preparation"]``. Of paths it is the file
+    ``out``, opened (``backed="r"``).
 
     Raises
     ------
@@ -132,6 +142,33 @@ def prepare(
     """
     import scanpy as sc
 
+    if _is_path(data) or (isinstance(data, Mapping) and any(map(_is_path, data.values()))):
+        from .prepare_store import prepare_store
+
+        if out is None:
+            raise InputError(
+                "data is a path, whose cells stay on disk. Expected `out`, the .h5ad file to write the result into; "
+                "or read the cells with anndata.read_h5ad()."
+            )
+        return prepare_store(
+            data,
+            out,
+            system_key,
+            batch_key,
+            orthologues=orthologues,
+            names_from=names_from,
+            layer=layer,
+            min_cells=min_cells,
+            target_sum=target_sum,
+            features=features,
+            n_top_genes=n_top_genes,
+            flavor=flavor,
+            min_batch_cells=min_batch_cells,
+            counts_layer=counts_layer,
+            overwrite=overwrite,
+        )
+    if out is not None:
+        raise InputError("out is for cells on disk: give data as a path, or write the result.")
     systems = split_systems(data, system_key, batch_key, layer)
     if names_from is not None and names_from not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
@@ -146,7 +183,7 @@ def prepare(
         name: adata.var_names[n_cells_with(matrix_of(adata, layer)) > min_cells]
         for name, adata in systems.items()
     }
-    pairs, report = _pair(systems, orthologues)
+    pairs, report = pair_genes({n: a.var_names for n, a in systems.items()}, orthologues)
     # genes that every system expresses
     shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
     if shared.empty:
@@ -176,7 +213,7 @@ def prepare(
             )
     labels = shared[names_from or next(iter(systems))]
     if features is not None:
-        kept = labels.index[pd.Index(labels).get_indexer(_find(features, pd.Index(labels)))]
+        kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
     else:
         kept = chosen_by_all(shared.index, chosen)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
@@ -212,20 +249,26 @@ def prepare(
 # --- genes ----------------------------------------------------------------------------------
 
 
-def _pair(systems, source) -> tuple[pd.DataFrame, str]:
-    """Rows of corresponding genes, a column of names per system (NA: not in its data)."""
+def _is_path(value) -> bool:
+    return isinstance(value, (str, Path))
+
+
+def pair_genes(genes: Mapping[str, pd.Index], source) -> tuple[pd.DataFrame, str]:
+    """Rows of corresponding genes, a column of names per system (NA: not in its data).
+
+    ``genes`` are each system's gene names.
+    """
     if source is None:
-        names = pd.Index(pd.unique(np.concatenate([a.var_names for a in systems.values()])))
-        pairs = pd.DataFrame({n: names.where(names.isin(a.var_names)) for n, a in systems.items()})
+        names = pd.Index(pd.unique(np.concatenate(list(genes.values()))))
+        pairs = pd.DataFrame({n: names.where(names.isin(own)) for n, own in genes.items()})
         report = ""
     else:
         if not isinstance(source, _orthologues.Orthologues):
-            source = _orthologues.read(source, species=tuple(systems))
+            source = _orthologues.read(source, species=tuple(genes))
         if source.report.n_one_to_one is None:
             source = _orthologues.one_to_one(source)
-        genes = {name: adata.var_names for name, adata in systems.items()}
         table = _orthologues.match(source, genes, complete=False)
-        pairs, report = table.pairs[list(systems)], str(table.report)
+        pairs, report = table.pairs[list(genes)], str(table.report)
     return pairs.set_axis(pairs.index.astype(str), axis=0), report
 
 
@@ -239,7 +282,8 @@ def _check_not_empty(part: AnnData, name: str) -> None:
         )
 
 
-def _find(features: Sequence[str], shared: pd.Index) -> pd.Index:
+def find_features(features: Sequence[str], shared: pd.Index) -> pd.Index:
+    """Names of genes, checked to be among those that all systems share."""
     wanted = pd.Index(features).astype(str)
     check_unique(wanted, "features", "Name each gene once.")
     missing = wanted.difference(shared, sort=False)

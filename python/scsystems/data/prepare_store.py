@@ -1,0 +1,331 @@
+"""`prepare` for cells that stay on disk: three passes over them, a block at a time.
+
+The first pass counts in how many cells of a system each gene is found, the second takes the mean
+and variance of every gene's log-normalized expression in every sample, and the third writes the
+chosen genes. Genes are chosen by scanpy, which needs no more than means and variances for that: it
+is given two cells per sample that have them.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from ..errors import InputError, StoreError
+from .checks import check_unique, head
+from .features import chosen_by_all, label_column, variable_genes
+from .preprocess import Preparation, find_features, pair_genes
+from .stores import StoreCells, check_output, open_store, writing
+
+logger = logging.getLogger(__name__)
+
+ROWS = 8192
+
+
+@dataclass
+class _System:
+    """One system: its gene names, its cells' files, and what the passes have found."""
+
+    name: str
+    var_names: pd.Index
+    n_cells: int = 0
+    n_cells_with: np.ndarray | None = None
+
+
+class Cells:
+    """Cells of several systems in one file, or in a file each, gone through block by block."""
+
+    def __init__(
+        self,
+        data: str | Path | Mapping[str, str | Path],
+        system_key: str,
+        batch_key: str | None,
+        layer: str | None,
+    ):
+        if isinstance(data, Mapping):
+            self.files = {str(name): open_store(path, layer) for name, path in data.items()}
+            self.labels = {
+                name: np.full(len(cells), name, object) for name, cells in self.files.items()
+            }
+        else:
+            cells = open_store(data, layer)
+            column = label_column(AnnData(obs=cells.obs), system_key, "system_key")
+            self.files, self.labels = {"": cells}, {"": column.to_numpy(object)}
+        names = list(dict.fromkeys(name for part in self.labels.values() for name in part))
+        if len(names) < 2:
+            raise InputError(f"data has one system ({head(names)}). Expected at least two.")
+        self.systems = {}
+        for name in names:
+            key = name if name in self.files else ""
+            genes = self.files[key].var_names
+            check_unique(genes, f"Gene names of {name!r}", "Make them unique before writing it.")
+            self.systems[name] = _System(name, genes)
+        self.samples = {
+            key: None
+            if batch_key is None
+            else label_column(AnnData(obs=cells.obs), batch_key, "batch_key").to_numpy(object)
+            for key, cells in self.files.items()
+        }
+
+    def blocks(self) -> Iterator[tuple[str, slice, sparse.csr_matrix]]:
+        """File, rows and counts of every block, in order."""
+        for key, cells in self.files.items():
+            cells.matrix.check_unchanged()
+            for rows, x in cells.matrix.blocks(ROWS):
+                yield key, rows, x
+
+    def obs(self) -> pd.DataFrame:
+        """Cell data of all cells, in order."""
+        return pd.concat([cells.obs for cells in self.files.values()])
+
+
+def prepare_store(
+    data: str | Path | Mapping[str, str | Path],
+    out: str | Path,
+    system_key: str,
+    batch_key: str | None,
+    *,
+    orthologues: Any,
+    names_from: str | None,
+    layer: str | None,
+    min_cells: int,
+    target_sum: float | None,
+    features: Any,
+    n_top_genes: int,
+    flavor: str,
+    min_batch_cells: int,
+    counts_layer: str,
+    overwrite: bool,
+) -> AnnData:
+    """See :func:`scsystems.pp.prepare`; the result is in the file ``out``, and returned opened."""
+    out = check_output(out, overwrite)
+    if target_sum is None:
+        raise InputError(
+            "target_sum=None (the median total) needs all cells in memory. Give a number, such as 1e4."
+        )
+    if flavor != "cell_ranger" and features is None:
+        raise InputError(
+            f"flavor={flavor!r} needs all cells in memory. Of cells on disk flavor='cell_ranger' chooses genes."
+        )
+    cells = Cells(data, system_key, batch_key, layer)
+    systems = cells.systems
+    if any(out == file.path.absolute() for file in cells.files.values()):
+        raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
+    _count(cells)
+    expressed = {n: s.var_names[s.n_cells_with > min_cells] for n, s in systems.items()}
+    pairs, report = pair_genes({n: s.var_names for n, s in systems.items()}, orthologues)
+    shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
+    if shared.empty:
+        raise InputError(
+            f"No gene is in more than min_cells={min_cells} cells of every system. Lower min_cells, or give "
+            "orthologues= for species with their own gene names."
+        )
+    usable = {n: pairs.index[pairs[n].isin(expressed[n])] for n in systems}
+    columns = {
+        n: s.var_names.get_indexer(pairs.loc[usable[n], n].to_numpy()) for n, s in systems.items()
+    }
+    chosen: dict[str, pd.Index] = {}
+    labels = shared[names_from or next(iter(systems))]
+    if features is None:
+        moments = _moments(cells, columns, target_sum)
+        for name, of_samples in moments.items():
+            chosen[name] = _variable(
+                name, of_samples, usable[name], batch_key, n_top_genes, flavor, min_batch_cells
+            )
+        kept = chosen_by_all(shared.index, chosen)
+    else:
+        kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
+    var = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
+    preparation = Preparation(
+        n_cells={n: s.n_cells for n, s in systems.items()},
+        n_genes={n: len(s.var_names) for n, s in systems.items()},
+        n_expressed={n: len(genes) for n, genes in expressed.items()},
+        n_shared=len(shared),
+        n_variable={n: len(genes) for n, genes in chosen.items()},
+        n_selected=len(kept),
+        orthologues=report,
+        settings={
+            "min_cells": min_cells,
+            "target_sum": target_sum,
+            "n_top_genes": n_top_genes,
+            "flavor": flavor,
+            "min_batch_cells": min_batch_cells,
+        },
+    )
+    obs = cells.obs()
+    if isinstance(data, Mapping):
+        names = np.repeat(list(systems), [s.n_cells for s in systems.values()])
+        if obs.index.has_duplicates:
+            obs.index = [f"{name}_{cell}" for name, cell in zip(names, obs.index, strict=True)]
+        obs[system_key] = pd.Categorical(names, categories=list(systems))
+    check_unique(obs.index, "Cell names", "Make them unique before writing the file.")
+    for column in obs.select_dtypes(object):
+        obs[column] = obs[column].astype("category")
+    _check_room(out, systems, var)
+    place = {n: usable[n].get_indexer(kept) for n in systems}
+    with writing(out, ("X", f"layers/{counts_layer}"), len(kept)) as writer:
+        for counts, logs in _chosen(cells, columns, place, target_sum):
+            writer.append("X", logs)
+            writer.append(f"layers/{counts_layer}", counts)
+        writer.close(obs, var.add_prefix("gene_"), {"preparation": asdict(preparation)})
+    logger.info("Prepared\n%s", preparation)
+    return read_h5ad(out, backed="r")
+
+
+# ---- passes ----------------------------------------------------------------------------------
+
+
+def _count(cells: Cells) -> None:
+    """In how many cells of a system each gene is found; refuses what are no counts."""
+    for system in cells.systems.values():
+        system.n_cells_with = np.zeros(len(system.var_names), np.int64)
+    for key, rows, x in cells.blocks():
+        _check_counts(cells.files[key], rows, x)
+        for name, at in _by_system(cells, key, rows):
+            system, part = cells.systems[name], x[at]
+            system.n_cells += part.shape[0]
+            system.n_cells_with += np.bincount(part.indices[part.data > 0], minlength=x.shape[1])
+
+
+def _check_counts(file: StoreCells, rows: slice, x: sparse.csr_matrix) -> None:
+    values = x.data
+    if np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all():
+        return
+    row = int(np.flatnonzero([not _whole(part.data) for part in x])[0]) + rows.start
+    raise InputError(
+        f"{file.path}: {file.matrix.key} does not hold raw counts (first at cell {file.obs.index[row]!r}). "
+        "Expected whole, finite, non-negative counts. Name the layer that holds them with the argument `layer`."
+    )
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool((np.isfinite(values) & (values >= 0) & (values == np.rint(values))).all())
+
+
+def _by_system(cells: Cells, key: str, rows: slice) -> Iterator[tuple[str, np.ndarray]]:
+    """Systems of a block of cells, and which of the cells are theirs."""
+    labels = cells.labels[key][rows]
+    for name in cells.systems:
+        at = np.flatnonzero(labels == name)
+        if len(at):
+            yield name, at
+
+
+def _normalized(x: sparse.csr_matrix, target_sum: float) -> sparse.csr_matrix:
+    """Log-normalized values as scanpy makes them of all cells at once."""
+    import scanpy as sc
+
+    part = AnnData(x)
+    sc.pp.normalize_total(part, target_sum=target_sum)
+    sc.pp.log1p(part)
+    return part.X
+
+
+@dataclass
+class _Moments:
+    """Number of cells, and sums and sums of squares of every gene, of a sample."""
+
+    n: int
+    total: np.ndarray
+    squares: np.ndarray
+
+
+def _moments(
+    cells: Cells, columns: dict[str, np.ndarray], target_sum: float
+) -> dict[str, dict[Any, _Moments]]:
+    """Of every system the moments of each sample's log-normalized expression."""
+    found: dict[str, dict[Any, _Moments]] = {name: {} for name in cells.systems}
+    for key, rows, x in cells.blocks():
+        samples = cells.samples[key]
+        for name, at in _by_system(cells, key, rows):
+            part = x[at][:, columns[name]]
+            empty = np.flatnonzero(np.diff(part.indptr) == 0)
+            if len(empty):
+                first = cells.files[key].obs.index[rows.start + at[empty[0]]]
+                raise InputError(
+                    f"{name!r} has cells without counts in its {part.shape[1]} usable genes (first: {first!r}). "
+                    "Drop them before writing the file, for example with sc.pp.filter_cells(adata, min_genes=200)."
+                )
+            logs = _normalized(part, target_sum).astype(np.float64)
+            own = np.zeros(len(at), int) if samples is None else samples[rows][at]
+            for sample in pd.unique(own):
+                mine = logs[np.flatnonzero(own == sample)]
+                sums = np.asarray(mine.sum(0)).ravel()
+                squares = np.asarray(mine.multiply(mine).sum(0)).ravel()
+                so_far = found[name].setdefault(
+                    sample, _Moments(0, np.zeros_like(sums), np.zeros_like(sums))
+                )
+                so_far.n += mine.shape[0]
+                so_far.total += sums
+                so_far.squares += squares
+    return found
+
+
+def _variable(
+    name: str,
+    moments: dict[Any, _Moments],
+    genes: pd.Index,
+    batch_key: str | None,
+    n_top_genes: int,
+    flavor: str,
+    min_batch_cells: int,
+) -> pd.Index:
+    """Names of the genes that scanpy finds variable, given two cells of each sample's mean and variance."""
+    rows, sizes = [], {}
+    for sample, m in moments.items():
+        mean = m.total / m.n
+        variance = np.maximum(m.squares / m.n - mean**2, 0) * (m.n / max(m.n - 1, 1))
+        half = np.sqrt(variance / 2)
+        rows += [mean + half, mean - half]
+        sizes[sample] = m.n
+    obs = pd.DataFrame(index=[str(i) for i in range(len(rows))])
+    if batch_key is not None:
+        obs[batch_key] = np.repeat(np.array(list(moments), object), 2)
+    part = AnnData(np.stack(rows), obs=obs, var=pd.DataFrame(index=genes))
+    return variable_genes(
+        part, name, batch_key, n_top_genes, flavor, min_batch_cells, pd.Series(sizes)
+    )
+
+
+def _chosen(
+    cells: Cells,
+    columns: dict[str, np.ndarray],
+    place: dict[str, np.ndarray],
+    target_sum: float,
+) -> Iterator[tuple[sparse.csr_matrix, sparse.csr_matrix]]:
+    """Counts and log-normalized values of the chosen genes, block by block."""
+    for key, rows, x in cells.blocks():
+        counts, logs, order = [], [], []
+        for name, at in _by_system(cells, key, rows):
+            part = x[at][:, columns[name]]
+            counts.append(part[:, place[name]])
+            logs.append(_normalized(part.copy(), target_sum)[:, place[name]])
+            order.append(at)
+        back = np.argsort(np.concatenate(order))
+        for pair in [(sparse.vstack(counts, "csr")[back], sparse.vstack(logs, "csr")[back])]:
+            for matrix in pair:
+                matrix.sort_indices()
+            yield pair
+
+
+def _check_room(out: Path, systems: dict[str, _System], var: pd.DataFrame) -> None:
+    """Refuse a disk that is too small, before it is written to."""
+    n = sum(
+        int(s.n_cells_with[s.var_names.get_indexer(var[name])].sum()) for name, s in systems.items()
+    )
+    # values and columns, of counts and of logs
+    needed, free = 16 * n, shutil.disk_usage(out.parent).free
+    if needed > free:
+        raise StoreError(
+            f"{out} needs some {needed / 2**30:.1f} GiB, but its disk has {free / 2**30:.1f} GiB left. "
+            "Give another place."
+        )
