@@ -15,7 +15,7 @@ QUICK = ("--no-docs", "--no-byte-compile", "--no-test-load")
 LOOK = """
 library(scsystems, lib.loc = commandArgs(TRUE))
 cat(getNamespaceExports("scsystems"), "\\n")
-cat(system.file("python", "scsystems", "models", "sysvi.py", package = "scsystems"), "\\n")
+cat(system.file("python", "scsystems", "models", "sysvi", "model.py", package = "scsystems"), "\\n")
 """
 
 
