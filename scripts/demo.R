@@ -69,13 +69,13 @@ step("After: UMAP")
 obj <- RunUMAP(obj, reduction = "sysvi", dims = 1:15, reduction.name = "umap.after",
                reduction.key = "after_", umap.method = "uwot", metric = "cosine", verbose = FALSE)
 
-colours <- c("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf",
+colors <- c("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf",
              "#bcbd22", "#7f7f7f", "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94")
 picture <- function(reduction, title) {
   panel <- function(column) {
-    colours <- rep_len(colours, nlevels(obj[[column]][[1]]))
+    colors <- rep_len(colors, nlevels(obj[[column]][[1]]))
     DimPlot(obj, reduction = reduction, group.by = column, shuffle = TRUE, pt.size = 0.3,
-            cols = colours) +
+            cols = colors) +
       labs(title = paste0(title, ", by ", sub("_", " ", column)), x = "UMAP 1", y = "UMAP 2") +
       theme(axis.text = element_blank(), axis.ticks = element_blank())
   }

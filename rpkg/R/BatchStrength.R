@@ -94,15 +94,15 @@ plot.batch_strength <- function(x, palette = c(within = "#33658a", between = "#f
   top <- tapply(table$distance, table$label, max)[significant]
   stars <- data.frame(label = as.character(significant), distance = as.vector(top))
   ggplot2::ggplot(table, ggplot2::aes(.data$label, .data$distance)) +
-    ggplot2::geom_boxplot(ggplot2::aes(colour = .data$kind), outlier.shape = NA, width = 0.7) +
+    ggplot2::geom_boxplot(ggplot2::aes(color = .data$kind), outlier.shape = NA, width = 0.7) +
     ggplot2::geom_point(
-      ggplot2::aes(colour = .data$kind), size = 0.8, alpha = 0.7,
+      ggplot2::aes(color = .data$kind), size = 0.8, alpha = 0.7,
       position = ggplot2::position_jitterdodge(jitter.width = 0.15, dodge.width = 0.7, seed = 1)
     ) +
     ggplot2::geom_text(label = "*", data = stars, vjust = -0.2, size = 6) +
-    named_colours(palette, c("within", "between")) +
+    named_colors(palette, c("within", "between")) +
     ggplot2::expand_limits(y = 0) +
-    ggplot2::labs(x = NULL, y = "Distance between samples", colour = "Systems") +
+    ggplot2::labs(x = NULL, y = "Distance between samples", color = "Systems") +
     ggplot2::theme_minimal() +
     ggplot2::theme(axis.text.x = ggplot2::element_text(angle = 45, hjust = 1))
 }

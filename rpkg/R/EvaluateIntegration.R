@@ -238,15 +238,15 @@ plot_tradeoff <- function(table, batch, biology, names, palette, call = caller_e
   rings <- points[has, , drop = FALSE]
   rings$x.macro <- ifelse(is.na(rings$x.macro), rings$x, rings$x.macro)
   rings$y.macro <- ifelse(is.na(rings$y.macro), rings$y, rings$y.macro)
-  ggplot2::ggplot(points, ggplot2::aes(.data$x, .data$y, colour = .data$embedding)) +
+  ggplot2::ggplot(points, ggplot2::aes(.data$x, .data$y, color = .data$embedding)) +
     ggplot2::geom_segment(ggplot2::aes(xend = .data$x.macro, yend = .data$y.macro), data = rings,
                           linetype = "dotted", show.legend = FALSE) +
     ggplot2::geom_point(ggplot2::aes(.data$x.macro, .data$y.macro), data = rings, shape = 1,
                         size = 3, show.legend = FALSE) +
     ggplot2::geom_point(size = 3) +
-    named_colours(palette, names, call = call) +
+    named_colors(palette, names, call = call) +
     ggplot2::labs(x = paste0("Mixing of systems (", batch, ")"),
-                  y = paste0("Biology (", biology, ")"), colour = NULL,
+                  y = paste0("Biology (", biology, ")"), color = NULL,
                   caption = "Dots: over all cells. Rings: mean over cell types.") +
     ggplot2::theme_minimal()
 }
@@ -264,9 +264,9 @@ plot_types <- function(table, metric, names, palette, call = caller_env()) {
   }
   rows$embedding <- factor(rows$embedding, levels = names)
   rows$group <- factor(rows$group, levels = rev(unique(rows$group)))
-  ggplot2::ggplot(rows, ggplot2::aes(.data$value, .data$group, colour = .data$embedding)) +
+  ggplot2::ggplot(rows, ggplot2::aes(.data$value, .data$group, color = .data$embedding)) +
     ggplot2::geom_point(size = 2, alpha = 0.8) +
-    named_colours(palette, names, call = call) +
-    ggplot2::labs(x = metric, y = NULL, colour = NULL) +
+    named_colors(palette, names, call = call) +
+    ggplot2::labs(x = metric, y = NULL, color = NULL) +
     ggplot2::theme_minimal()
 }

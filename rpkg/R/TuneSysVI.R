@@ -231,12 +231,12 @@ plot.sysvi_tuning <- function(x, batch.metric = NULL, biology.metric = NULL, pal
   points <- data.frame(setting = factor(x$runs$setting, levels = names),
                        x = x$runs[[batch.metric]], y = x$runs[[biology.metric]])
   means <- stats::aggregate(cbind(x, y) ~ setting, points, mean)
-  ggplot2::ggplot(points, ggplot2::aes(.data$x, .data$y, colour = .data$setting)) +
+  ggplot2::ggplot(points, ggplot2::aes(.data$x, .data$y, color = .data$setting)) +
     ggplot2::geom_point(size = 1.5, alpha = 0.7) +
     ggplot2::geom_point(data = means, shape = 4, size = 4, stroke = 1.2) +
-    named_colours(palette, names) +
+    named_colors(palette, names) +
     ggplot2::labs(x = paste0("Mixing of systems (", batch.metric, ")"),
-                  y = paste0("Biology (", biology.metric, ")"), colour = "Best first",
+                  y = paste0("Biology (", biology.metric, ")"), color = "Best first",
                   caption = "Dots: runs. Crosses: means over seeds.") +
     ggplot2::theme_minimal()
 }

@@ -76,5 +76,5 @@ as.data.frame.sysvi_history <- function(x, row.names = NULL, optional = FALSE, .
 #' @rdname sysvi_history
 #' @export
 plot.sysvi_history <- function(x, metrics = NULL, ...) {
-  plot_losses(as.data.frame(x), colour = "set", metrics = metrics)
+  plot_losses(as.data.frame(x), color = "set", metrics = metrics)
 }

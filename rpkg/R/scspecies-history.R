@@ -90,5 +90,5 @@ as.data.frame.scspecies_history <- function(x, row.names = NULL, optional = FALS
 plot.scspecies_history <- function(x, metrics = NULL, ...) {
   table <- as.data.frame(x)
   table$species <- factor(table$species, levels = names(x$cells))
-  plot_losses(table, colour = "species", metrics = metrics)
+  plot_losses(table, color = "species", metrics = metrics)
 }

@@ -14,7 +14,7 @@
 #'   what [RelevantGenes()] returned.
 #' @param target Names of targets; `NULL` for all.
 #' @param annotate Whether to write shares of 5 % and more into the fields.
-#' @param colours Colors of the scale, from low to high.
+#' @param colors Colors of the scale, from low to high.
 #' @param n.best Number of similar types to mark.
 #' @param cell.types Cell types to draw; `NULL` for all.
 #' @param kind Fold changes of expression relative to all orthologues, in molecules per cell
@@ -22,7 +22,7 @@
 #' @param n.genes Number of genes to name (at either end), or to draw.
 #' @param probability Genes at least this probable to differ are colored; their share is in the
 #'   panel's title.
-#' @param colour Color of points or bars.
+#' @param color Color of points or bars.
 #' @param palette Colors of the context's types, by name or in their order; `NULL` for ggplot2's.
 #' @param species Names of species; `NULL` for all.
 #' @param ncol Number of panels in a row; `NULL` lets ggplot2 choose.
@@ -45,7 +45,7 @@ NULL
 #' @rdname scspecies_plots
 #' @export
 PlotLabelTransfer <- function(result, target = NULL, annotate = TRUE,
-                              colours = c("#440154", "#21908c", "#fde725")) {
+                              colors = c("#440154", "#21908c", "#fde725")) {
   check_flag(annotate, "annotate")
   table <- species_table(result, "cells", c("target", "known", "label"))
   table <- some_of(table, "target", target, "target")
@@ -60,12 +60,12 @@ PlotLabelTransfer <- function(result, target = NULL, annotate = TRUE,
   order <- function(x) c(both, sort(setdiff(x, both)))
   share$known <- factor(share$known, levels = rev(order(share$known)))
   share$label <- factor(share$label, levels = order(share$label))
-  plot <- heatmap_of(share, "label", "known", "share", colours, limits = c(0, 1)) +
+  plot <- heatmap_of(share, "label", "known", "share", colors, limits = c(0, 1)) +
     ggplot2::labs(x = "Transferred label", y = "Known type", fill = "Share of cells")
   if (annotate) {
     shown <- share[share$share >= 0.05, , drop = FALSE]
     plot <- plot + ggplot2::geom_text(
-      ggplot2::aes(label = sprintf("%.2f", .data$share), colour = .data$share > 0.6),
+      ggplot2::aes(label = sprintf("%.2f", .data$share), color = .data$share > 0.6),
       data = shown, size = 2.5, show.legend = FALSE
     ) + ggplot2::scale_colour_manual(values = c(`FALSE` = "white", `TRUE` = "black"))
   }
@@ -82,7 +82,7 @@ label_shares <- function(table) {
 #' @rdname scspecies_plots
 #' @export
 PlotTypeSimilarity <- function(result, target = NULL, n.best = 2,
-                               colours = c("#fde725", "#21908c", "#440154")) {
+                               colors = c("#fde725", "#21908c", "#440154")) {
   check_number(n.best, "n.best", min = 0, whole = TRUE)
   table <- species_table(result, "similarity",
                          c("target", "target_type", "context_type", "log_ratio"))
@@ -92,8 +92,8 @@ PlotTypeSimilarity <- function(result, target = NULL, n.best = 2,
   table$rank <- stats::ave(table$log_ratio, table$target, table$target_type,
                            FUN = function(x) rank(x, ties.method = "first"))
   table$target_type <- factor(table$target_type, levels = rev(sort(unique(table$target_type))))
-  plot <- heatmap_of(table, "context_type", "target_type", "shown", colours) +
-    ggplot2::geom_text(ggplot2::aes(label = .data$rank), size = 2.7, colour = "black",
+  plot <- heatmap_of(table, "context_type", "target_type", "shown", colors) +
+    ggplot2::geom_text(ggplot2::aes(label = .data$rank), size = 2.7, color = "black",
                        data = table[table$rank <= n.best, , drop = FALSE]) +
     ggplot2::labs(x = context_name(result), y = "Target type",
                   fill = "Log-likelihood lost\n(log10 of 1 + x)")
@@ -108,7 +108,7 @@ context_name <- function(result) {
 #' @export
 PlotFoldChanges <- function(result, cell.types = NULL, target = NULL,
                             kind = c("relative", "absolute", "null"), n.genes = 5,
-                            probability = 0.9, colour = "#33658a", ncol = NULL) {
+                            probability = 0.9, color = "#33658a", ncol = NULL) {
   kind <- rlang::arg_match(kind)
   check_number(n.genes, "n.genes", min = 0, whole = TRUE)
   check_number(probability, "probability", min = 0)
@@ -129,8 +129,8 @@ PlotFoldChanges <- function(result, cell.types = NULL, target = NULL,
   table$panel <- factor(title, levels = unique(title))
   ggplot2::ggplot(table, ggplot2::aes(.data$x, .data$y)) +
     ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
-    ggplot2::geom_point(ggplot2::aes(colour = .data$likely), size = 0.5, show.legend = FALSE) +
-    ggplot2::scale_colour_manual(values = c(`FALSE` = "grey70", `TRUE` = colour)) +
+    ggplot2::geom_point(ggplot2::aes(color = .data$likely), size = 0.5, show.legend = FALSE) +
+    ggplot2::scale_colour_manual(values = c(`FALSE` = "grey70", `TRUE` = color)) +
     gene_lists(table, n.genes, left = TRUE) +
     gene_lists(table, n.genes, left = FALSE) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = ncol) +
@@ -169,14 +169,14 @@ PlotPrototypes <- function(result, cell.types = NULL, target = NULL, palette = N
   facets <- if (several) ggplot2::vars(.data$target, .data$target_type)
             else ggplot2::vars(.data$target_type)
   ggplot2::ggplot(table, ggplot2::aes(.data$epoch, squeezed(.data$difference),
-                                      colour = .data$context_type)) +
+                                      color = .data$context_type)) +
     ggplot2::geom_line(ggplot2::aes(linewidth = .data$same)) +
     ggplot2::scale_linewidth_manual(values = c(`FALSE` = 0.4, `TRUE` = 1.2), guide = "none") +
     ggplot2::scale_y_continuous(breaks = squeezed(breaks), labels = format_breaks(breaks)) +
     ggplot2::scale_x_continuous(breaks = function(x) unique(round(pretty(x, 3)))) +
     ggplot2::facet_wrap(facets, ncol = ncol) +
-    named_colours(palette, types) +
-    ggplot2::labs(x = "Epoch", y = "Log-likelihood difference", colour = context_name(result)) +
+    named_colors(palette, types) +
+    ggplot2::labs(x = "Epoch", y = "Log-likelihood difference", color = context_name(result)) +
     ggplot2::theme_minimal()
 }
 
@@ -185,7 +185,7 @@ format_breaks <- function(x) format(x, big.mark = ",", scientific = FALSE, trim 
 #' @rdname scspecies_plots
 #' @export
 PlotRelevantGenes <- function(result, cell.types = NULL, species = NULL, n.genes = 10,
-                              colour = "#33658a", ncol = NULL) {
+                              color = "#33658a", ncol = NULL) {
   check_number(n.genes, "n.genes", min = 1, whole = TRUE)
   check_number(ncol, "ncol", min = 1, whole = TRUE, null = TRUE)
   if (inherits(result, "scspecies")) result <- RelevantGenes(result, species, n.genes = n.genes)
@@ -201,7 +201,7 @@ PlotRelevantGenes <- function(result, cell.types = NULL, species = NULL, n.genes
   panel <- if (several) paste(table$cell_type, table$species, sep = ", ") else table$cell_type
   table$panel <- factor(panel, levels = unique(panel))
   ggplot2::ggplot(table, ggplot2::aes(.data$relevance, .data$place)) +
-    ggplot2::geom_col(fill = colour) +
+    ggplot2::geom_col(fill = color) +
     ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
     ggplot2::scale_x_continuous(n.breaks = 3) +
     ggplot2::scale_y_discrete(labels = function(x) sub("\r.*", "", x)) +
@@ -237,10 +237,10 @@ some_of <- function(table, column, chosen, name, call = caller_env()) {
   table[order(match(table[[column]], chosen)), , drop = FALSE]
 }
 
-heatmap_of <- function(table, x, y, fill, colours, limits = NULL) {
+heatmap_of <- function(table, x, y, fill, colors, limits = NULL) {
   ggplot2::ggplot(table, ggplot2::aes(.data[[x]], .data[[y]])) +
     ggplot2::geom_tile(ggplot2::aes(fill = .data[[fill]])) +
-    ggplot2::scale_fill_gradientn(colours = colours, limits = limits) +
+    ggplot2::scale_fill_gradientn(colors = colors, limits = limits) +
     ggplot2::scale_x_discrete(expand = c(0, 0)) +
     ggplot2::scale_y_discrete(expand = c(0, 0)) +
     ggplot2::theme_minimal() +
@@ -255,12 +255,12 @@ by_target <- function(plot, target) {
 }
 
 # Colors of names, as the user gave them.
-named_colours <- function(palette, names, aesthetic = "colour", call = caller_env()) {
+named_colors <- function(palette, names, aesthetic = "colour", call = caller_env()) {
   if (is.null(palette)) return(NULL)
   absent <- setdiff(names, names(palette))
   if ((!is.null(names(palette)) && length(absent)) || length(palette) < length(names)) {
-    abort_input(c("{.arg palette} must have a colour for each of {.val {names}}.",
-                  x = if (is.null(names(palette))) "Found {length(palette)} colour{?s}."
+    abort_input(c("{.arg palette} must have a color for each of {.val {names}}.",
+                  x = if (is.null(names(palette))) "Found {length(palette)} color{?s}."
                       else "There is none for {.val {absent}}."), call = call)
   }
   ggplot2::scale_colour_manual(values = palette, aesthetics = aesthetic)

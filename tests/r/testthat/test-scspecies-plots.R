@@ -17,7 +17,7 @@ test_that("label transfer is drawn as shares that add up to one", {
   expected <- mean(cells$label[cells$known == "alpha"] == "beta")
   found <- plot$data$share[plot$data$known == "alpha" & plot$data$label == "beta"]
   expect_equal(if (length(found)) found else 0, expected)
-  drawn(PlotLabelTransfer(result$cells, annotate = FALSE, colours = c("white", "red")))
+  drawn(PlotLabelTransfer(result$cells, annotate = FALSE, colors = c("white", "red")))
 })
 
 test_that("types that only one species has come last", {
@@ -51,18 +51,18 @@ test_that("fold changes are drawn per type, the genes at either end named", {
   absolute <- drawn(PlotFoldChanges(result, "beta", kind = "absolute", probability = 0.5))
   expect_identical(absolute$data$x, result$differential$lfc_absolute[
     result$differential$cell_type == "beta"])
-  drawn(PlotFoldChanges(result$differential, kind = "null", colour = "red", n.genes = 0))
+  drawn(PlotFoldChanges(result$differential, kind = "null", color = "red", n.genes = 0))
 })
 
-test_that("prototype curves have a colour per context type", {
+test_that("prototype curves have a color per context type", {
   plot <- drawn(PlotPrototypes(trained_species()))
   expect_identical(nlevels(plot$data$context_type), 3L)
   expect_identical(sum(plot$data$same), 6L)
-  colours <- c(gamma = "red", beta = "blue", alpha = "grey")
-  drawn(PlotPrototypes(trained_species(), cell.types = "beta", palette = colours))
-  expect_refused(PlotPrototypes(trained_species(), palette = colours[1:2]), message = "alpha")
+  colors <- c(gamma = "red", beta = "blue", alpha = "grey")
+  drawn(PlotPrototypes(trained_species(), cell.types = "beta", palette = colors))
+  expect_refused(PlotPrototypes(trained_species(), palette = colors[1:2]), message = "alpha")
   expect_refused(PlotPrototypes(trained_species(), palette = c("red", "blue")),
-                 message = "2 colours")
+                 message = "2 colors")
 })
 
 test_that("relevant genes are drawn from the most relevant down", {
