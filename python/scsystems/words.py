@@ -147,40 +147,60 @@ TERMS: dict[str, dict[Door, str]] = {
         "python": "scsystems.pp.prepare(), or scanpy.pp.normalize_total(adata) and "
         "scanpy.pp.log1p(adata)",
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
-        "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
+        "cli": "a common total per cell and log(1 + x) before the file is written",
     },
     "round": {
         "python": "{where} = numpy.rint({where})",
         "r": "round() of the matrix",
-        "cli": "numpy.rint before writing the file",
+        "cli": "before the file is written",
     },
     "normalize": {
         "python": "scanpy.pp.normalize_total(adata) and scanpy.pp.log1p(adata)",
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
-        "cli": "scanpy.pp.normalize_total and scanpy.pp.log1p before writing the file",
+        "cli": "to a common total per cell, then log(1 + x), before the file is written",
     },
     "log": {
         "python": "scanpy.pp.log1p(adata)",
         "r": "NormalizeData() (Seurat) or scuttle::logNormCounts() (SingleCellExperiment)",
-        "cli": "scanpy.pp.log1p before writing the file",
+        "cli": "log(1 + x) before the file is written",
     },
     "share genes": {
         "python": "Species with their own names are put together by scsystems.pp.prepare() with "
         "orthologues=.",
         "r": "Give genes of all species the names of one, by a table of one-to-one orthologues, before "
         "the objects are merged; or use RunScSpecies(), where every species keeps its own.",
-        "cli": "Species with their own names are put together by scsystems.pp.prepare() with "
-        "orthologues= before writing the file.",
+        "cli": "Species with their own names are integrated by scsystems scspecies.",
     },
+    "pair genes": {
+        "python": "give orthologues= for species with their own gene names",
+        "r": "give genes of all species the names of one",
+        "cli": "integrate species with their own gene names by scsystems scspecies",
+    },
+    "fewer cells": {
+        "python": "Lower min_cells",
+        "r": "Lower min_cells in sysvi_options()",
+        "cli": "Lower --min-cells",
+    },
+    "given genes": {
+        "python": "give the genes as features",
+        "r": "give the genes as features",
+        "cli": "use --all-genes",
+    },
+    "drop empty cells": {
+        "python": "Drop them, for example with sc.pp.filter_cells(adata, min_genes=200).",
+        "r": "Drop them, for example with object[, colSums(counts) > 0].",
+        "cli": "Drop them before the file is written.",
+    },
+    "assay": {"python": "assay", "r": "assay", "cli": "--assay"},
     "unique genes": {
         "python": "Call adata.var_names_make_unique().",
         "r": "Give every gene a name of its own.",
-        "cli": "Call adata.var_names_make_unique() before writing the file.",
+        "cli": "Give each a name of its own before the file is written.",
     },
     "unique cells": {
         "python": "Call adata.obs_names_make_unique().",
         "r": "Give every cell a name of its own.",
-        "cli": "Call adata.obs_names_make_unique() before writing the file.",
+        "cli": "Give each a name of its own before the file is written.",
     },
     "install data": {
         "python": "pip install --no-deps {0}",

@@ -24,10 +24,11 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(autouse=True)
-def threads_stay():
+def threads_stay(request):
     """What the package does leaves torch's number of threads alone."""
     yield
-    assert torch.get_num_threads() == 1
+    if "calls_scanpy" not in request.keywords:
+        assert torch.get_num_threads() == 1
 
 
 def make_adata(n_cells=240, n_genes=40, systems=("human", "mouse"), seed=0, dense=False):

@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _print_cells(path: Path) -> None:
     from ..data.containers import open_cells
+    from ..data.matrix import layer_names
 
     cells = open_cells(path)
     adata = cells.adata
@@ -49,7 +50,7 @@ def _print_cells(path: Path) -> None:
         levels = values.astype(str).unique()
         few = ", ".join(map(str, levels[:6])) + (", ..." if len(levels) > 6 else "")
         print(f"  {name}: {values.dtype}, {len(levels)} values ({few})")
-    print("layers: " + (", ".join(adata.layers) or "none besides X"))
+    print("layers: " + (", ".join(layer_names(adata)) or "none besides X"))
     if adata.raw is not None:
         print(f".raw: {adata.raw.n_vars} genes")
     print(

@@ -14,7 +14,7 @@ from anndata import AnnData
 from ..durable.recovery import clean
 from ..durable.steps import check_writable, full_path, reason
 from ..errors import InputError, MissingExtraError
-from ..words import word
+from ..words import word, written
 from .choice import Wanted, choose_expression
 from .writing import check_name, is_store, write_anndata, write_cells
 
@@ -120,8 +120,8 @@ def open_cells(
         return RdsFile(path, assay, layer, wanted != "logs")
     if assay is not None:
         raise InputError(
-            f"An assay ({assay!r}) is given, but {path} holds an AnnData object, which has none. Expected a layer, "
-            "or a Seurat or SingleCellExperiment object."
+            f"{written('assay', assay)}: {path} holds an AnnData object, which has no assays. Expected a layer "
+            f"({word('layer')}), or a Seurat or SingleCellExperiment object."
         )
     return AnnDataFile(path, layer, raw, wanted)
 
@@ -168,9 +168,7 @@ def read_anndata(path: str | Path) -> AnnData:
             continue
         if failure is None:
             return adata
-        remedy = (
-            f"Expected an AnnData object, as anndata.AnnData.write_{suffix(path)[1:]}() writes it."
-        )
+        remedy = f"Expected {'a .zarr store' if suffix(path) == '.zarr' else 'an .h5ad file'}, as AnnData writes it."
         if _is_unknown_encoding(failure):
             remedy = (
                 f"It may have been written by a newer anndata than the {anndata.__version__} here: "

@@ -15,7 +15,7 @@ from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
 from .levels import check_text, level_name, level_names, writable
-from .matrix import expression, in_memory
+from .matrix import expression, in_memory, layer_names
 from .scale.judge import groups_of
 from .scale.refuse import check_logs
 
@@ -98,13 +98,15 @@ def _check_shared(names: pd.Index, expressed: Mapping[str, np.ndarray], min_cell
     """Refuse systems without a gene in common, as species with their own gene names are."""
     for system, often in expressed.items():
         if not often.any():
-            raise InputError(f"No gene is in more than min_cells={min_cells} cells of {system!r}.")
+            raise InputError(
+                f"No gene is in more than {words.written('min_cells', min_cells)} cells of {system!r}."
+            )
     if np.logical_and.reduce(list(expressed.values())).any():
         return
     examples = "; ".join(f"{system!r} has {head(names[o], 3)}" for system, o in expressed.items())
     raise InputError(
-        f"No gene is in more than min_cells={min_cells} cells of every system: {examples}. Expected the same gene "
-        f"names in all systems. {words.word('share genes')}"
+        f"No gene is in more than {words.written('min_cells', min_cells)} cells of every system: {examples}. "
+        f"Expected the same gene names in all systems. {words.word('share genes')}"
     )
 
 
@@ -150,7 +152,10 @@ def variable_genes(
             f"The {len(genes)} genes of {name!r} ({part.n_obs} cells) could not be ranked by "
             f"flavor={flavor!r} ({error}). Try the other flavor, or give the genes as features."
         ) from error
-    return genes[table["highly_variable"].to_numpy(dtype=bool)]
+    # by name: with samples, scanpy before 1.10.3 gives the table in an order of its own
+    chosen = table["highly_variable"]
+    named = chosen.reindex(genes) if chosen.index.isin(genes).all() else chosen
+    return genes[named.to_numpy(dtype=bool)]
 
 
 def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
@@ -159,13 +164,13 @@ def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
     counts = ", ".join(f"{len(genes)} in {system}" for system, genes in chosen.items())
     if not in_all.any():
         raise InputError(
-            f"No gene is highly variable in every system (chosen: {counts}). Raise n_top_genes, "
-            "or give the genes as features."
+            f"No gene is highly variable in every system (chosen: {counts}). Raise {words.word('n_top_genes')}, "
+            f"or {words.word('given genes')}."
         )
     if in_all.sum() < FEW_FEATURES:
         logger.warning(
-            "only %d genes are highly variable in every system (chosen: %s); more n_top_genes help",
-            *(in_all.sum(), counts),
+            "only %d genes are highly variable in every system (chosen: %s); more %s help",
+            *(in_all.sum(), counts, words.word("n_top_genes")),
         )
     return names[in_all]
 
@@ -191,7 +196,9 @@ def split_systems(data, system_key: str, batch_key, layer) -> dict[str, AnnData]
         # views: nothing is copied until a system's genes are known
         systems = {name: data[(labels == name).to_numpy()] for name in labels.unique()}
     if len(systems) < 2:
-        where = "data" if isinstance(data, Mapping) else words.column(system_key)
+        where = (
+            "data" if isinstance(data, Mapping) else words.written("prepared system", system_key)
+        )
         raise InputError(f"{where} has one system ({head(list(systems))}). Expected at least two.")
     for name, adata in systems.items():
         check_text(adata.var_names, f"Gene names of {name!r}", words.word("unique genes"))
@@ -203,7 +210,7 @@ def split_systems(data, system_key: str, batch_key, layer) -> dict[str, AnnData]
 def _check_layer(adata: AnnData, name: str, layer: str | None) -> None:
     if layer is not None and (not isinstance(layer, str) or layer not in adata.layers):
         raise InputError(
-            f"{words.written('layer', layer)} is not a layer of {name!r}: {list(adata.layers)}."
+            f"{words.written('layer', layer)} is not a layer of {name!r}: {layer_names(adata)}."
         )
 
 

@@ -34,9 +34,14 @@ def expression(adata: AnnData, layer: str | None = None) -> np.ndarray | sparse.
     if layer is not None and (not isinstance(layer, str) or layer not in adata.layers):
         raise InputError(
             f"{words.written('layer', layer)} is not in {words.word('layers')}. Expected one of "
-            f"{sorted(adata.layers)} or {words.word('nothing')} for {words.expression()}."
+            f"{sorted(layer_names(adata))} or {words.word('nothing')} for {words.expression()}."
         )
     return plain(adata.X if layer is None else adata.layers[layer], words.expression(layer))
+
+
+def layer_names(adata: AnnData) -> list[str]:
+    """The names in ``adata.layers``; anndata from 0.13 on lists ``X`` there too, as ``None``."""
+    return [name for name in adata.layers if name is not None]
 
 
 def in_memory(adata: AnnData, layer: str | None = None) -> AnnData:

@@ -22,7 +22,7 @@ from scipy import sparse
 
 from ..checks import head
 from ..errors import InputError, StoreError
-from ..words import column
+from ..words import column, word, written
 from .checks import check_unique
 from .features import chosen_by_all, label_column, variable_genes
 from .levels import level_name, writable
@@ -139,8 +139,8 @@ def prepare_store(
     shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
     if shared.empty:
         raise InputError(
-            f"No gene is in more than min_cells={min_cells} cells of every system. Lower min_cells, or give "
-            "orthologues= for species with their own gene names."
+            f"No gene is in more than {written('min_cells', min_cells)} cells of every system. "
+            f"{word('fewer cells')}, or {word('pair genes')}."
         )
     usable = {n: pairs.index[pairs[n].isin(expressed[n])] for n in systems}
     columns = {

@@ -224,9 +224,9 @@ def prepare(
     shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
     if shared.empty:
         raise InputError(
-            f"No gene is in more than min_cells={min_cells} cells of every system (genes that are, "
-            f"per system: { ({name: len(genes) for name, genes in expressed.items()}) }). Lower "
-            "min_cells, or give orthologues= for species with their own gene names."
+            f"No gene is in more than {words.written('min_cells', min_cells)} cells of every system (genes that are, "
+            f"per system: { ({name: len(genes) for name, genes in expressed.items()}) }). "
+            f"{words.word('fewer cells')}, or {words.word('pair genes')}."
         )
     normalized, chosen = {}, {}
     for name, adata in systems.items():
@@ -316,8 +316,7 @@ def _check_not_empty(part: AnnData, name: str) -> None:
     if part.n_vars and empty.any():
         raise InputError(
             f"{int(empty.sum())} of {part.n_obs} cells of {name!r} have no counts in its "
-            f"{part.n_vars} usable genes: {head(part.obs_names[empty])}. Drop them, for example "
-            "with sc.pp.filter_cells(adata, min_genes=200)."
+            f"{part.n_vars} usable genes: {head(part.obs_names[empty])}. {words.word('drop empty cells')}"
         )
 
 

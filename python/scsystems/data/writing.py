@@ -79,9 +79,11 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
         warnings.filterwarnings("ignore", message="Writing zarr v2")
         try:
             if Path(path).suffix.lower() == ".zarr":
-                adata.write_zarr(path)
+                adata.write_zarr(path, convert_strings_to_categoricals=False)
             else:
-                adata.write_h5ad(path, compression=compression)
+                adata.write_h5ad(
+                    path, convert_strings_to_categoricals=False, compression=compression
+                )
         except (OSError, RuntimeError, MemoryError):
             raise  # of the disk
         except Exception as error:

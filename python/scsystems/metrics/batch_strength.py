@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control, mannwhitneyu
 from scsystems import checks, words
 from scsystems.data.by_name import same_cells
 from scsystems.data.levels import level_names
-from scsystems.data.matrix import expression
+from scsystems.data.matrix import expression, layer_names
 from scsystems.data.scale.judge import groups_of
 from scsystems.data.scale.refuse import check_logs
 from scsystems.errors import InputError
@@ -136,7 +136,7 @@ def batch_strength(
             f"{words.word('all embeddings')} has no '{embedding}'; found {list(adata.obsm)}."
         )
     if layer is not None and layer not in adata.layers:
-        raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
+        raise InputError(f"{words.word('layers')} has no '{layer}'; found {layer_names(adata)}.")
     if embedding is None:
         matrix = expression(adata, layer)[known]
         groups = groups_of(adata.obs.iloc[known], [values.name for values in columns[1:]])

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scsystems import checks, words
+from scsystems.data.matrix import layer_names
 from scsystems.data.scale.judge import groups_of
 from scsystems.errors import InputError
 from scsystems.threads import torch_threads_kept
@@ -280,7 +281,7 @@ def collect(
     if max_cells is not None:
         max_cells = checks.count("max_cells", max_cells)
     if layer is not None and layer not in adata.layers:
-        raise InputError(f"{words.word('layers')} has no '{layer}'; found {list(adata.layers)}.")
+        raise InputError(f"{words.word('layers')} has no '{layer}'; found {layer_names(adata)}.")
     n = adata.n_obs
     cells = np.arange(n)
     if labels is not None:

@@ -20,7 +20,7 @@ from joblib import cpu_count
 from scipy import sparse
 
 import scsystems as scs
-from scsystems.data.matrix import expression
+from scsystems.data.matrix import expression, layer_names
 from scsystems.data.scale.record import PREPARATION
 from scsystems.errors import InputError, ModelFileError
 from scsystems.files import check_folder
@@ -123,7 +123,7 @@ def anndata_for_training(adata: Any, layer: str | None, features: list[str] | No
         )
     if layer is not None and layer not in adata.layers:
         raise InputError(
-            f"layer {layer!r} is not in the AnnData; it has {sorted(adata.layers) or 'none'}"
+            f"layer {layer!r} is not in the AnnData; it has {sorted(layer_names(adata)) or 'none'}"
         )
     if features is not None:
         absent = [name for name in features if name not in adata.var_names]

@@ -321,7 +321,7 @@ def untrained(monkeypatch):
         (["--system", "system", "--layer", "log"], "--layer log.*counts"),
         (["--system", "system", "--raw"], "--raw: .*no .raw"),
         (["--system", "system", "--device", "tpu"], "--device tpu"),
-        (["--system", "system", "--assay", "RNA"], "'RNA'"),
+        (["--system", "system", "--assay", "RNA"], "--assay RNA"),
         (["--system", "system", "--model", "{file}"], "--model .* where the cells are"),
         (["--system", "system", "--model", "{out}"], "--model .* where the cells are"),
         (["--system", "system", "--model", "{full}"], "--model: .* exists already"),

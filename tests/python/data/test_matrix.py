@@ -137,7 +137,7 @@ def test_what_is_on_disk_is_read_and_told_of(as_sparse, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        (None, "X is empty. Name the one to use with the argument .layer"),
+        (None, "X is empty. Name the layer to use with the argument `?layer"),
         (np.ma.masked_equal(DENSE, 0), r"masked array with \d+ values left out"),
         (DENSE.astype(complex), "values of type complex128"),
         (DENSE.astype(str), "values of type <U"),

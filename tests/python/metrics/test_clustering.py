@@ -17,6 +17,7 @@ from scsystems.metrics import (
 from scsystems.metrics.scib import scib, scib_neighbors
 
 
+@pytest.mark.calls_scanpy
 def test_finds_separate_types_like_scib_metrics():
     rng = np.random.default_rng(0)
     labels = np.repeat(list("abcd"), 60)

@@ -19,6 +19,7 @@ def gradient():
     return sparse.csr_matrix(np.log1p(expression).astype(np.float32)), labels, samples, place
 
 
+@pytest.mark.calls_scanpy
 def test_equals_scanpy_and_the_formula(cells):
     import scanpy as sc
 

@@ -30,6 +30,7 @@ def test_first_and_too_many(cells):
     assert found.first(1000) is found
 
 
+@pytest.mark.calls_scanpy
 def test_connectivities_equal_scanpys(cells):
     import anndata as ad
     import scanpy as sc

@@ -49,6 +49,7 @@ def test_anndata_is_what_r_sent(adata):
 
 
 @pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.calls_scanpy
 def test_counts_are_normalized_as_scanpy_does(adata, dense):
     import scanpy as sc
 
@@ -76,6 +77,7 @@ def test_a_cell_without_counts_stays_zero(adata):
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+@pytest.mark.calls_scanpy
 def test_counts_in_an_anndata_are_normalized_by_the_totals_of_all_genes(adata, kind):
     import scanpy as sc
 

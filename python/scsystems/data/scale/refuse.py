@@ -111,8 +111,8 @@ def _check_finite(
     if rows.negative:
         raise InputError(
             f"{where} holds negative values (smallest {rows.smallest:.3g}, first at {_place(rows.negative, names)}). "
-            f"Expected {expected}. Give data before scaling (not the output of scale(), of regression, or Pearson "
-            "residuals)."
+            f"Expected {expected}. Give data before scaling (not scaled values, residuals of a regression, or "
+            "Pearson residuals)."
         )
 
 

@@ -22,6 +22,7 @@ from ...train.checkpoint import NAME as CHECKPOINT
 from ...train.checkpoint import folders_by_name
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
+from ...words import written
 from ..base import TrainedState, callback_list, history_frames, joined_history
 from . import io as files
 from . import training as training
@@ -186,7 +187,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         n_neighbors = settings["n_neighbors"]
         if n_neighbors > context.n_obs:
             raise InputError(
-                f"n_neighbors={n_neighbors}, but {name} has {context.n_obs} cells. Expected fewer neighbors."
+                f"{written('n_neighbors', n_neighbors)}, but {name} has {context.n_obs} cells. "
+                "Expected fewer neighbors."
             )
         warn_small(self._context, n_neighbors)
         for target, adata in targets.items():

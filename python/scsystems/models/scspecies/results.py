@@ -107,7 +107,7 @@ class Results:
         n_candidates = checks.count("n_candidates", n_candidates, at_least=0)
         if n_neighbors > n_context:
             raise InputError(
-                f"n_neighbors={n_neighbors}. Expected 1 to {n_context}, the number of context cells."
+                f"{written('neighbors', n_neighbors)}. Expected 1 to {n_context}, the number of context cells."
             )
         among = self._neighbors(part, max(n_neighbors, min(n_candidates, n_context)))
         if n_candidates > n_neighbors:

@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from ... import checks, words
 from ...checks import head
 from ...data.levels import check_text, coded, level_name
-from ...data.matrix import expression, plain
+from ...data.matrix import expression, layer_names, plain
 from ...errors import InputError, warn
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
@@ -359,7 +359,10 @@ def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.n
         var=var,
         uns=dict(adata.uns),
         obsm=dict(adata.obsm),
-        layers={k: arrange(m, values if k == layer else zeros) for k, m in adata.layers.items()},
+        layers={
+            name: arrange(adata.layers[name], values if name == layer else zeros)
+            for name in layer_names(adata)
+        },
         obsp=dict(adata.obsp),
         shape=None if adata.X is not None else (adata.n_obs, len(genes)),
     )
