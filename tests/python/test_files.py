@@ -16,6 +16,8 @@ from scsystems.durable.manifest import sealed
 from scsystems.errors import ModelFileError, NonFiniteError, WriteError
 from scsystems.files import check_folder, misfits, read_facts, read_folder, write_folder
 
+from .durable.killing import fork
+
 TENSORS = {"a": torch.arange(6.0).view(2, 3).T, "b": torch.tensor(3)}
 
 
@@ -97,7 +99,7 @@ def test_a_folder_of_ones_own_under_one_of_others():
     with tempfile.TemporaryDirectory() as name:
         mine = Path(name) / "mine"
         mine.mkdir()
-        process = os.fork()
+        process = fork()
         if process == 0:
             if os.geteuid() == 0:
                 Path(name).chmod(0o755)
@@ -135,7 +137,7 @@ def test_a_full_disk_is_said_in_words(tmp_path):
     """The system itself refuses to write more than some bytes."""
     write(tmp_path / "m")
     here, there = os.pipe()
-    process = os.fork()
+    process = fork()
     if process == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Callable
 
 STEPS = (
@@ -23,7 +24,7 @@ def at_every_step(
     step = 0
     while True:
         for after in (False, True):
-            process = os.fork()
+            process = fork()
             if process == 0:
                 _die_at(step, after, signal_)
                 try:
@@ -37,6 +38,16 @@ def at_every_step(
                 assert os.WEXITSTATUS(status) == 0
                 return step
         step += 1
+
+
+def fork() -> int:
+    """Fork as ``os.fork`` does, though libraries that other tests loaded (JAX) warn of threads.
+
+    The children of tests only write files, and end.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return os.fork()
 
 
 def _die_at(step: int, after: bool, signal_: int) -> None:
