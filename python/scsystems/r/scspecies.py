@@ -171,7 +171,7 @@ def _facts(model: Any, part: Any) -> dict[str, Any]:
         "history": {name: history[name].to_numpy(np.float64) for name in history},
         "epoch": history.index.to_numpy(np.int32) + 1,
         "trained": part.embedded is not None,
-        "interrupted": part.stopped == "interrupted",
+        "interrupted": part.trainings.stopped == "interrupted",
     }
 
 
@@ -245,7 +245,7 @@ def species_similarity(
 @guarded
 def species_differential(
     model: Any, target: str, labels: Sequence[str] | None, arguments: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Any]] | None:
     """Differential expression between a target and the context; None without a common type."""
     arguments = keyword_arguments(type(model).differential_expression, arguments)
     own = model._part_of(target).label_names() if labels is None else np.asarray(labels, object)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from torch import nn
 
 from ... import checks
 from ...data.fingerprint import fingerprint
@@ -19,6 +21,8 @@ from ...nn.scspecies.alignment import AlignmentOptions, ContextCells
 from ...nn.scspecies.reduced import reduced_precision
 from ...train.loop import FitResult, FitSettings
 from ...words import word
+from ..base import BaseModel
+from ..trainings import Trainings
 from . import training as training
 from .prototypes import PrototypeRecord, prototypes
 from .species import Part, make_net, species_fingerprint, warn_small
@@ -26,13 +30,15 @@ from .species import Part, make_net, species_fingerprint, warn_small
 logger = logging.getLogger(__name__)
 
 
-class Assembly:
-    """State and private steps of :class:`ScSpecies`."""
+class Assembly(BaseModel):
+    """State of :class:`ScSpecies`, and the steps that its parts have in common."""
+
+    _context: Part
+    _settings: dict[str, Any]
 
     def _prepare(self, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self.notes: dict[str, Any] = {}
-        self._context: Part
+        self.notes = {}
         self._targets: dict[str, Part] = {}
         self._prototypes: np.ndarray | None = None
 
@@ -64,6 +70,12 @@ class Assembly:
         part.pairs = np.stack([there, np.arange(len(pairs))], 1)
         warn_small(part, self._settings["n_neighbors"])
         self._targets[name] = part
+
+    def _networks(self) -> Sequence[nn.Module]:
+        return [part.net for part in self._parts()]
+
+    def _trainings(self) -> Sequence[Trainings]:
+        return [part.trainings for part in self._parts()]
 
     def _parts(self) -> list[Part]:
         return [self._context, *self._targets.values()]
@@ -127,7 +139,7 @@ class Assembly:
                     generator,
                     callbacks,
                     identity,
-                    earlier=part.history,
+                    earlier=part.trainings.history,
                 )
             record = self._prototype_record(part, device)
             result = training.align(
@@ -142,7 +154,7 @@ class Assembly:
                 generator,
                 [*callbacks, record],
                 identity,
-                earlier=part.history,
+                earlier=part.trainings.history,
             )
             part.prototypes = record.frame()
             return result

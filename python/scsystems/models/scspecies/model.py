@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pandas as pd
 from anndata import AnnData
-from torch import nn
 
 from ... import checks
 from ...data.levels import level_name
@@ -23,12 +22,10 @@ from ...train.checkpoint import folders_by_name
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
 from ...words import written
-from ..base import TrainedState, callback_list, history_frames, joined_history
+from ..base import callback_list
 from . import io as files
 from . import training as training
-from .assembly import Assembly
 from .comparison import Comparison
-from .results import Results
 from .settings import choose
 from .species import (
     Embedded,
@@ -45,11 +42,11 @@ from .species import (
 logger = logging.getLogger(__name__)
 
 # Adam as the paper uses it
-ADAM = {"eps": 1e-8, "weight_decay": 0.0}
+ADAM: dict[str, Any] = {"eps": 1e-8, "weight_decay": 0.0}
 
 
 @usual_torch_inside
-class ScSpecies(Assembly, Results, Comparison, TrainedState):
+class ScSpecies(Comparison):
     """Align target species to a labeled context species (Schächter et al. 2025).
 
     Species have their own genes; one-to-one orthologues connect them. Each species has a
@@ -282,7 +279,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         verbose
             Show progress bars.
         """
-        waiting = [part for part in self._parts() if part.stopped is None]
+        waiting = [part for part in self._parts() if part.trainings.stopped is None]
         if not waiting:
             raise InputError(
                 "All species are trained already. Make a new model to train again, or add_target()."
@@ -319,8 +316,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 settings.max_epochs,
             )
             result = self._fit(part, device, settings, reduced, listed)
-            part.history = joined_history(result.earlier, result.history)
-            part.stopped = result.stopped
+            part.trainings.add(result)
             part.embedded = Embedded(*training.embed(part.net, cells, device))
             if part is self._context:
                 self._context_prototypes()
@@ -330,22 +326,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
     @property
     def history(self) -> dict[str, dict[str, pd.DataFrame]]:
         """Per species: losses per epoch of all trainings, one data frame per quantity, index ``epoch``."""
-        return {part.name: history_frames(part.history) for part in self._parts()}
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether all species are trained."""
-        return all(part.stopped is not None for part in self._parts())
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user interrupted the training of a species."""
-        return any(part.stopped == "interrupted" for part in self._parts())
-
-    @property
-    def net(self) -> nn.ModuleList:
-        """The networks: the context's, then every target's."""
-        return nn.ModuleList(part.net for part in self._parts())
+        return {part.name: part.trainings.frames() for part in self._parts()}
 
     @property
     def species(self) -> list[str]:
@@ -405,8 +386,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         def say(part: Part) -> str:
             state = (
                 "not trained"
-                if part.stopped is None
-                else f"{len(part.history['train_loss'])} epochs"
+                if part.trainings.stopped is None
+                else f"{len(part.trainings.history['train_loss'])} epochs"
             )
             return f"{part.name} ({len(part.cell_names)} cells, {len(part.species.genes)} genes, {state})"
 

@@ -80,4 +80,5 @@ def _ramp(name: str, value: Any) -> tuple[float, float]:
         raise InputError(
             f"{name}={value!r}. Expected a weight of at least 0, or two: at the start and after the warm-up."
         )
-    return tuple(checks.number(name, v, at_least=0) for v in pair)
+    first, last = (checks.number(name, v, at_least=0) for v in pair)
+    return first, last

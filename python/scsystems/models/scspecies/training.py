@@ -144,7 +144,8 @@ def embed(
         code = batch.categorical[:, 0]
         values = (*net.encode(batch.x, code), net.log_library(batch.x, code))
         parts.append([v.cpu().numpy() for v in values])
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    features, mean, std, log_library = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return features, mean, std, log_library
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class AlignmentObjective:
         self.aligned = aligned
         self.cells = cells
         self.weights = weights
-        self.epoch = None
+        self.epoch: int | None = None
         kept = aligned.target_kept.nonzero()[:, 0]
         # alike cells of a batch beside each other share most of their candidates
         alike = (

@@ -7,46 +7,37 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from anndata import AnnData
 
 from ... import checks
 from ...data.matrix import in_memory
-from ...data.resident import CellArrays, iterate
 from ...data.schema import Schema, Setup
 from ...errors import InputError, warn
-from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
-from ...nn.layers import CovariateInit, CovariateSizes
-from ...nn.sysvi.imported import ImportedSysVINet
-from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
+from ...nn.layers import CovariateInit
+from ...nn.sysvi.net import OutVarMode, SysVINet
 from ...nn.sysvi.priors import Density
 from ...torch_state import usual_torch_inside
 from ...words import word
 from ..base import resolve_indices
 from . import presets
-from .arguments import SIZE_ARGUMENTS, check_arguments, embedding_arguments
+from .arguments import check_arguments, embedding_arguments
 from .differential_abundance import DifferentialAbundanceMixin
 from .differential_expression import DifferentialExpressionMixin
 from .expression import ExpressionMixin
 from .io import FilesMixin
 from .likelihood import ScoresMixin
-from .own_cells import OwnCells
 from .prior import start_prior
 from .query import QueryMixin
-from .scvi_import import ARITHMETIC
-from .surgery import QueryTraining
 from .training import TrainingMixin
 
 logger = logging.getLogger(__name__)
-
-INFERENCE_CHUNK = 4096
 
 
 @usual_torch_inside
 class SysVI(
     ScoresMixin,
-    ExpressionMixin,
     DifferentialExpressionMixin,
+    ExpressionMixin,
     DifferentialAbundanceMixin,
     QueryMixin,
     TrainingMixin,
@@ -176,7 +167,7 @@ class SysVI(
         schema = Schema.from_anndata(ready, setup)
         self._prepare(schema, arguments)
         self._attach(adata, checked=True)
-        start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)
+        start_prior(self.net, self._require_own().cells, arguments, prior_cells, self._generator)
 
     @classmethod
     def setup_anndata(
@@ -231,64 +222,10 @@ class SysVI(
             warn("The use of inverse batch proportion weights is experimental.")
         setup.write(adata)
 
-    def get_latent_representation(
-        self,
-        adata: AnnData | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        give_mean: bool = True,
-        batch_size: int | None = None,
-        return_dist: bool = False,
-        seed: int | None = None,
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """The integrated embedding.
-
-        Parameters
-        ----------
-        adata
-            Cells to embed, with the model's genes and known systems and covariates; default the
-            model's own.
-        indices
-            Which cells, as indices or a boolean mask; default all.
-        give_mean
-            Posterior mean; ``False`` draws one sample per cell.
-        batch_size
-            Cells at a time; default 4,096.
-        return_dist
-            Return posterior mean and variance instead.
-        seed
-            Seed of the samples with ``give_mean=False``; default the model's seed.
-
-        Returns
-        -------
-        n x L array (float32), or two of them with ``return_dist``.
-        """
-        self._require_trained()
-        chunks = [
-            (m.cpu().numpy(), v.cpu().numpy())
-            for _, m, v in self._posterior(adata, indices, batch_size)
-        ]
-        n_latent = self._arguments["n_latent"]
-        mean = (
-            np.concatenate([m for m, _ in chunks])
-            if chunks
-            else np.zeros((0, n_latent), np.float32)
-        )
-        var = (
-            np.concatenate([v for _, v in chunks])
-            if chunks
-            else np.zeros((0, n_latent), np.float32)
-        )
-        if return_dist:
-            return mean, var
-        if give_mean:
-            return mean
-        rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
-        return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
-
     def __repr__(self) -> str:
         a = self._arguments
         state = (
-            f"trained ({len(self._history.get('train_loss', []))} epochs)"
+            f"trained ({len(self._past.history.get('train_loss', []))} epochs)"
             if self.is_trained
             else "not trained"
         )
@@ -301,60 +238,6 @@ class SysVI(
     def module(self) -> SysVINet:
         """The network, under the name that scripts for scvi-tools use."""
         return self.net
-
-    # -- construction, shared by __init__ and load ------------------------------------------
-
-    def _prepare(self, schema: Schema, arguments: dict[str, Any]) -> None:
-        """Network and empty state from the schema and the constructor's arguments."""
-        self.schema = schema
-        self._arguments = dict(arguments)
-        a = arguments
-        covariates = CovariateSizes(
-            n_systems=len(schema.systems),
-            n_categories=tuple(map(len, schema.categories)),
-            n_continuous=len(schema.center),
-            embedding_dim=a["embedding_dim"] if a["embed_categorical_covariates"] else None,
-        )
-        sizes = SysVISizes(
-            n_genes=len(schema.genes),
-            covariates=covariates,
-            **{k: a[k] for k in SIZE_ARGUMENTS},
-        )
-        self._generator = torch.Generator().manual_seed(a["seed"])
-        net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet
-        self.net = net_class(sizes, self._generator, a["adversarial"]).eval()
-        self._own: OwnCells | None = None
-        self._n_cells = 0
-        self._history: dict[str, list[tuple[int, float]]] = {}
-        self._stopped: str | None = None
-        self._train_facts: dict[str, Any] = {}
-        self.notes = {}
-        # what trains when this model maps a query; None for a model of its own
-        self._query: QueryTraining | None = None
-
-    def _chosen(self, adata: AnnData | CellArrays | None, indices) -> CellArrays:
-        """The cells at ``indices`` of ``adata``, or of the model's own."""
-        own = self._own
-        if adata is None or (own is not None and adata is own.cells):
-            own = self._require_own()
-            return own.unchanged(resolve_indices(indices, own.names))
-        if isinstance(adata, CellArrays):
-            return adata if indices is None else adata.take(indices)
-        cells = self.schema.arrays(checks.anndata("adata", adata))
-        at = resolve_indices(indices, adata.obs_names)
-        return cells if at is None else cells.take(at)
-
-    @torch.inference_mode()
-    def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
-        """Minibatch (its ``x`` not for use), posterior mean and variance of the chosen cells, chunk by chunk."""
-        cells = self._chosen(adata, indices)
-        size = INFERENCE_CHUNK if batch_size is None else checks.count("batch_size", batch_size)
-        self.net.eval()
-        fast = type(self.net) is SysVINet and self.device.type == "cpu"
-        wrap = sparse_rows if fast and is_sparse_enough(cells.x) else None
-        for batch in iterate(cells, self.device, size, wrap):
-            mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
-            yield batch, mean, var
 
 
 def _keys(argument: str, keys: Any) -> tuple[str, ...]:

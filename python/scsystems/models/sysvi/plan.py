@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ... import checks
 from ...errors import InputError, warn
@@ -85,7 +85,7 @@ def read_early_stopping(
     min_delta: float,
     patience: int,
     warmup_epochs: int,
-    mode: str,
+    mode: Literal["min", "max"],
 ) -> EarlyStopping | None:
     """The early-stopping rule, if asked for."""
     if not checks.flag("early_stopping", early_stopping):

@@ -23,7 +23,7 @@ def _plan(preset: str) -> dict[str, Any]:
 
 
 # what train() takes if nothing else is given: the largest number of epochs, and plan_kwargs
-TRAINING = {
+TRAINING: dict[str, dict[str, Any]] = {
     "default": {"most_epochs": 250, "plan": _plan("default")},
     "paper": {"most_epochs": 400, "plan": _plan("paper")},
     # of models that package saved: training goes on as it would there

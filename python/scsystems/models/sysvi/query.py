@@ -21,6 +21,7 @@ from ...errors import InputError, warn
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
 from ..base import load_weights
+from .io import FilesMixin
 from .prior import empty_prior
 from .surgery import QueryTraining, grow, new_rows, new_vectors
 
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 MANY_MISSING = 0.2
 
 
-class QueryMixin:
+class QueryMixin(FilesMixin):
     """``prepare_query_anndata``, ``load_query_data`` and ``transfer_labels`` of `SysVI`."""
 
     @classmethod
@@ -83,7 +84,7 @@ class QueryMixin:
         genes = pd.Index(model.schema.genes)
         if return_reference_var_names:
             return genes
-        fill = checks.choice("fill", fill, ("mean", "zero"))
+        checks.choice("fill", fill, ("mean", "zero"))
         max_missing = checks.fraction("missing genes", max_missing)
         check_text(
             checks.anndata("adata", adata).var_names,
@@ -218,7 +219,7 @@ class QueryMixin:
             freeze_classifier=bool(freeze_classifier),
         )
         _report_new_levels(reference.schema, schema)
-        model._stopped = reference._stopped
+        model._past.stopped = reference._past.stopped
         logger.debug("Query training: %s", asdict(model._query))
         return model
 
@@ -269,9 +270,9 @@ class QueryMixin:
                 f"more than {words.written('neighbors', k)}."
             )
         found = nearest_labels(
-            self.get_latent_representation(reference, labeled, batch_size=batch_size),
+            self._embed(reference, labeled, batch_size)[0],
             np.array(names, dtype=object)[codes[labeled]],
-            self.get_latent_representation(query, batch_size=batch_size),
+            self._embed(query, None, batch_size)[0],
             k,
         )
         found.index = self._cell_names(query)

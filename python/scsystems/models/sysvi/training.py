@@ -15,28 +15,22 @@ from ...data.resident import ResidentCells, Storage
 from ...errors import InputError
 from ...nn.sysvi.gradients import SysVIGradients, has_fast_gradients
 from ...nn.sysvi.latent_gradients import has_closed_form
-from ...nn.sysvi.net import SysVILoss, SysVINet
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
 from ...train.schedules import default_epochs
+from ...train.step import Gradients
 from ...words import word, written
-from ..base import TrainedState, callback_list, split_cells
+from ..base import callback_list, split_cells
 from . import presets
-from .own_cells import OwnCells
+from .core import SysVICore
 from .plan import read_early_stopping, read_plan
-from .surgery import QueryTraining, partly_frozen
+from .surgery import partly_frozen
 
 logger = logging.getLogger(__name__)
 
 
-class TrainingMixin(TrainedState):
+class TrainingMixin(SysVICore):
     """``train()`` of `SysVI`."""
-
-    net: SysVINet
-    _own: OwnCells | None
-    _arguments: dict[str, Any]
-    _fingerprint: str
-    _query: QueryTraining | None
 
     def train(
         self,
@@ -211,11 +205,6 @@ class TrainingMixin(TrainedState):
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
             return self.net.loss(batch, plan.weights, generator, train)
 
-        def fast_step(
-            batch, epoch: int, generator: torch.Generator, same_weights: bool
-        ) -> SysVILoss:
-            return gradients(batch, generator, same_weights)
-
         reduced = reduced_precision(precision, device)
         identity = {
             "data": self._fingerprint,
@@ -229,11 +218,13 @@ class TrainingMixin(TrainedState):
             "query": None if self._query is None else asdict(self._query),
         }
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
-            gradients = (
-                SysVIGradients(self.net, plan.weights)
-                if has_fast_gradients(self.net, plan.weights)
-                else None
-            )
+            fast_step: Gradients | None = None
+            if has_fast_gradients(self.net, plan.weights):
+                gradients = SysVIGradients(self.net, plan.weights)
+
+                def fast_step(batch, epoch: int, generator: torch.Generator, same_weights: bool):
+                    return gradients(batch, generator, same_weights)
+
             result = fit(
                 self.net,
                 loss,
@@ -243,17 +234,17 @@ class TrainingMixin(TrainedState):
                 validation,
                 callback_list(callbacks),
                 identity,
-                None if gradients is None else fast_step,
+                fast_step,
                 fixed=True,
-                closed_form=gradients is not None and has_closed_form(self.net.prior),
-                earlier=self._history,
+                closed_form=fast_step is not None and has_closed_form(self.net.prior),
+                earlier=self._past.history,
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):
             epochs = [e for e, _ in result.history.get(f"kl_local_{part}", [])]
             if epochs:
                 result.history[f"kl_global_{part}"] = [(e, 0.0) for e in epochs]
-        self._keep(result)
+        self._past.add(result)
         self._train_facts = {
             "seed": seed,
             "device": str(device),

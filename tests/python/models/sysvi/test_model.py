@@ -236,7 +236,7 @@ def test_pseudoinputs_are_the_chosen_cells(adata):
 
 def test_gmm_from_data_starts_at_encoded_cells(adata):
     model = small(adata, prior="gmm", n_prior_components=2, pseudoinputs_data_indices=[3, 8])
-    model._stopped = "max_epochs"
+    model._past.stopped = "max_epochs"
     mean, var = model.get_latent_representation(indices=[3, 8], return_dist=True)
     np.testing.assert_allclose(model.net.prior.mean.detach(), mean, atol=1e-5)
     np.testing.assert_allclose(model.net.prior.log_var.detach().exp(), var, rtol=1e-4)
