@@ -32,6 +32,7 @@ test: lint test-python test-interop test-r check-r
 lint: setup
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
+	$(PYTHON_BIN) -m mypy
 
 test-python test-interop test-r check-r: export OMP_NUM_THREADS ?= 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Command(argparse.ArgumentParser):
         super().__init__(**options)
         self._is_file = is_file
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+    def parse_known_args(self, args=None, namespace=None):
         """As in `argparse`, files first."""
         return super().parse_known_args(
             args if args is None else self._files_first(list(args)), namespace

@@ -110,15 +110,16 @@ class BlockCells:
             raise TypeError(f"cells.x is {type(cells.x).__name__}, not on disk")
         self.matrix, self.device = cells.x, device
         self.rows = None if rows is None else np.asarray(rows)
-        self.n_cells = len(cells) if rows is None else len(self.rows)
+        self.n_cells = len(cells) if self.rows is None else len(self.rows)
         self.n_genes = cells.x.shape[1]
-        system = cells.system if rows is None else cells.system[self.rows]
+        system = cells.system if self.rows is None else cells.system[self.rows]
         self.chunks = cut(system, chunk)
         self.most = max(2, min(self.n_cells, block_bytes // (4 * self.n_genes)))
         # all cells' codes are a few bytes each and stay on the device
-        self.system, self.categorical, self.continuous, self.weight = (
+        self.system = torch.as_tensor(cells.system, device=device)
+        self.categorical, self.continuous, self.weight = (
             None if a is None else torch.as_tensor(a, device=device)
-            for a in (cells.system, cells.categorical, cells.continuous, cells.weight)
+            for a in (cells.categorical, cells.continuous, cells.weight)
         )
         self._host: list[_Buffer] = []
         self._device: _Buffer | None = None
@@ -139,9 +140,9 @@ class BlockCells:
         order = draw_order(self.chunks, np.random.default_rng(int(seed)))
         blocks = cut_blocks(self.chunks, order, [n * size for n in n_steps])
         for here, n in zip(n_steps, self._loaded(blocks, n_steps[0] * size), strict=False):
-            order = torch.randperm(n, generator=generator, device=self.device)
+            places = torch.randperm(n, generator=generator, device=self.device)
             # what is missing to a full last minibatch comes from the block's beginning
-            filled = order.repeat(-(-here * size // n))[: here * size]
+            filled = places.repeat(-(-here * size // n))[: here * size]
             yield filled.view(here, size)
 
     def in_order(self, batch_size: int) -> Iterator[Tensor]:
@@ -153,6 +154,8 @@ class BlockCells:
 
     def gather(self, indices: Tensor) -> Minibatch:
         """The minibatch of the cells at ``indices`` of the present block."""
+        if self._now is None:
+            raise RuntimeError("no block has been read")
         x, position = self._now
         at = position[indices]
         return Minibatch(
@@ -222,6 +225,6 @@ class BlockCells:
         for there, here in zip(self._device, host, strict=True):
             there.copy_(here, non_blocking=True)
         if self.device.type == "cuda":
-            self._copied[which] = torch.cuda.Event()
-            self._copied[which].record()
+            self._copied[which] = event = torch.cuda.Event()
+            event.record()
         self._now = self._device

@@ -72,7 +72,7 @@ class DiskMatrix:
             # stored column -> column here
             self._place = np.full(self._n_stored, -1, np.int32)
             self._place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
-        self.shape = shape[0], self._n_stored if columns is None else len(self.columns)
+        self.shape = shape[0], self._n_stored if self.columns is None else len(self.columns)
         self.dtype = np.dtype(np.float32)
         self.ndim = 2
 
@@ -216,7 +216,7 @@ def _place(element: Any) -> tuple[Path, str]:
     if hasattr(element, "file"):
         return Path(element.file.filename), element.name.strip("/")
     root = getattr(element.store, "root", None) or getattr(element.store, "path", "zarr store")
-    return Path(root), element.path
+    return Path(str(root)), element.path
 
 
 def on_disk(x: Any) -> DiskMatrix | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class _System:
     name: str
     var_names: pd.Index
     n_cells: int = 0
-    n_cells_with: np.ndarray | None = None
+    n_cells_with: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Cells:

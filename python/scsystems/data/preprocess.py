@@ -178,7 +178,7 @@ def prepare(
             remedy="Read the cells with anndata.read_h5ad(path); or give all as paths and `out`, the .h5ad file to "
             "write the result into, and they stay on disk.",
         )
-    if any(paths):
+    if any(paths) and out is not None:
         from .prepare_store import prepare_store
 
         return prepare_store(

@@ -38,12 +38,11 @@ class CellArrays:
 
     def take(self, indices: np.ndarray) -> CellArrays:
         """The cells at ``indices``."""
-        pick = {
+        pick: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else value[indices]
             for name in ("system", "categorical", "continuous", "weight")
         }
-        x = self.x if not sparse.issparse(self.x) or self.x.format == "csr" else self.x.tocsr()
-        return replace(self, x=x[indices], **pick)
+        return replace(self, x=_csr_if_sparse(self.x)[indices], **pick)
 
 
 class ResidentCells:
@@ -62,6 +61,8 @@ class ResidentCells:
 
     def __init__(self, cells: CellArrays, device: torch.device, storage: Storage = "auto"):
         self.device = device
+        self.n_cells: int
+        self.n_genes: int
         self.n_cells, self.n_genes = cells.x.shape
         self.system = torch.as_tensor(cells.system, device=device)
         self.categorical = _to(cells.categorical, device)
@@ -132,6 +133,10 @@ class _SparseRows:
         return out.scatter_add_(1, self.columns[position].long(), values)
 
 
+def _csr_if_sparse(x: Any) -> Any:
+    return x.tocsr() if sparse.issparse(x) and x.format != "csr" else x
+
+
 def iterate(
     cells: CellArrays,
     device: torch.device,
@@ -142,7 +147,7 @@ def iterate(
 
     Sparse expression becomes dense, or what ``wrap`` makes of it.
     """
-    x = cells.x.tocsr() if sparse.issparse(cells.x) and cells.x.format != "csr" else cells.x
+    x = _csr_if_sparse(cells.x)
     wrap = wrap if sparse.issparse(x) else None
     for start in range(0, len(cells), chunk_size):
         part = slice(start, start + chunk_size)

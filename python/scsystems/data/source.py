@@ -18,7 +18,7 @@ class Minibatch(NamedTuple):
     continuous: Tensor | None
     weight: Tensor | None
     # the cells' positions in their source, to look up what else is known of each
-    index: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]  # not tuple.index
 
 
 class BatchSource(Protocol):

@@ -127,7 +127,8 @@ class Species:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> Species:
         """The reverse of `to_json`."""
-        return Species(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return Species(**fields)
 
     def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
         where = f"{self.name}: {words.column(key)}"

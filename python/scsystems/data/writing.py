@@ -135,6 +135,6 @@ def _entry(error: Exception) -> str:
 def _nullable_strings() -> AbstractContextManager:
     """Text that may be missing, as pandas 3 has it, is written as it was read."""
     settings = getattr(anndata, "settings", None)
-    if hasattr(settings, "allow_write_nullable_strings"):
+    if settings is not None and hasattr(settings, "allow_write_nullable_strings"):
         return settings.override(allow_write_nullable_strings=True)
     return nullcontext()

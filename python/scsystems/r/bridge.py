@@ -93,7 +93,7 @@ def make_anndata(
     from anndata import AnnData
 
     x = values.matrix_from_parts(matrix)
-    if totals is not None:
+    if totals is not None and target_sum is not None and base is not None:
         normalize(x, np.array(totals, dtype=np.float64), target_sum, base)
     with warnings.catch_warnings():
         # Doubled names are refused by the model with a message of our own.
@@ -108,7 +108,9 @@ def make_anndata(
 
 def _scale_notes(target_sum: float | None, base: float | None) -> dict[str, Any]:
     """Where a model looks for what its expression was normalized to, as ``pp.prepare`` notes it."""
-    known = target_sum is not None and np.isfinite(target_sum) and abs(base - np.e) < 1e-9
+    if target_sum is None or base is None:
+        return {}
+    known = np.isfinite(target_sum) and abs(base - np.e) < 1e-9
     return {PREPARATION: {"settings": {"target_sum": float(target_sum)}}} if known else {}
 
 

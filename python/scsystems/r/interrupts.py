@@ -34,7 +34,7 @@ def jump_is_interrupt(call: Callable[..., Any]) -> Callable[..., Any]:
 def interrupts_understood() -> Iterator[None]:
     """Within the block reticulate's question to R about interrupts can be jumped out of."""
     # present only inside R; found, not imported, so that nothing of reticulate is started here
-    signals = sys.modules.get("rpytools.signals")
+    signals: Any = sys.modules.get("rpytools.signals")
     ask = getattr(signals, "_callback", None)
     if ask is None:
         yield

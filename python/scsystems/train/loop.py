@@ -227,7 +227,7 @@ def fit(
                 settings.gradient_clip_val,
             )
             if fixed and can_record(device):
-                steps.step = RecordedStep(steps.step, generator)
+                steps.step = RecordedStep(steps.step, generator)  # type: ignore[method-assign]
             if settings.resume:
                 run.resume()
             with (
@@ -268,7 +268,8 @@ def _automatic(loss: LossFunction, vector: nn.Parameter) -> Gradients:
     """Gradients by automatic differentiation."""
 
     def step(batch: Minibatch, epoch: int, generator: torch.Generator, same_weights: bool) -> Any:
-        vector.grad.zero_()
+        gradient: Any = vector.grad
+        gradient.zero_()
         parts = loss(batch, epoch, generator, True)
         parts.total.backward()
         return parts
@@ -342,7 +343,8 @@ class _Run:
 
 @torch.no_grad()
 def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
-    sums, names = 0.0, ()
+    sums: Any = 0.0
+    names: Sequence[str] = ()
     for indices in cells.in_order(settings.batch_size):
         parts = loss(cells.gather(indices), epoch, generator, False)
         sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields

@@ -14,7 +14,7 @@ HomoloGene, or have any two columns of gene names.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -295,7 +295,7 @@ def one_to_one(
 
 
 def match(
-    table: Orthologues, genes: Mapping[str, Iterable[str]], *, complete: bool = True
+    table: Orthologues, genes: Mapping[str, Collection[str]], *, complete: bool = True
 ) -> Orthologues:
     """Keep the pairs whose genes are in the data, under the names they have there.
 

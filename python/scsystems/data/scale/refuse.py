@@ -125,10 +125,11 @@ def _place(place: tuple[int, int], names: Sequence[str] | None) -> str:
 def describe(found: Found) -> str:
     """What cells hold, as the end of a sentence that begins with where."""
     largest = f"{found.largest:.4g}"
+    logs = "logarithms" if found.base is None else LOG_NAMES[found.base]
     return {
         "counts": f"looks like raw counts (whole numbers up to {largest})",
         "ones": "holds nothing but zeros and ones",
-        "logs": f"looks log-transformed ({LOG_NAMES.get(found.base, 'logarithms')}, up to {largest})",
+        "logs": f"looks log-transformed ({logs}, up to {largest})",
         "multiples": f"looks like counts times a factor, not log-transformed (values up to {largest})",
         "fractions": f"looks like counts with fractions (values up to {largest}), as ambient-RNA correctors leave them",
         "large": f"has values with fractions up to {largest}, too large for log-transformed expression",

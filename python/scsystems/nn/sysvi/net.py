@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +130,7 @@ class Decoder(nn.Module):
             generator,
         )
         self.mean = linear(sizes.n_hidden, sizes.n_genes, generator)
+        self.log_var: Any
         if sizes.out_var_mode == "constant":
             self.register_buffer("log_var", torch.zeros(sizes.n_genes), persistent=False)
         elif sizes.out_var_mode == "feature":
