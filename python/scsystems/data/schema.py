@@ -16,11 +16,13 @@ from .. import checks, words
 from ..checks import head
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError
+from .fingerprint import fingerprint, row_hashes
+from .kept import keep, recall
 from .levels import coded, codes_among, unique_names
 from .matrix import expression
 from .resident import CellArrays
 from .scale.cells import PADDED, compare_scale, own_scale
-from .scale.record import UNKNOWN, Scale
+from .scale.record import UNKNOWN, Scale, noted_target
 
 SETUP_KEY = "_scsystems_setup"
 
@@ -102,6 +104,14 @@ class Schema:
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
+        return Schema.with_hashes(adata, setup)[0]
+
+    @staticmethod
+    def with_hashes(adata: AnnData, setup: Setup) -> tuple[Schema, np.ndarray | None]:
+        """`from_anndata`, and the expression's `row_hashes`, if it is in memory.
+
+        What follows from the expression is not measured again where it was measured already.
+        """
         genes = gene_names(adata)
         cell_names(adata)
         systems = _levels(adata, setup.batch_key, "system")
@@ -126,12 +136,32 @@ class Schema:
         )
         return found._measured(adata)
 
-    def _measured(self, adata: AnnData) -> Schema:
+    def _measured(self, adata: AnnData) -> tuple[Schema, np.ndarray | None]:
         """The schema with what follows from the expression, which is checked."""
         matrix, layer = expression(adata, self.setup.layer), self.setup.layer
         systems = self._codes(adata, self.setup.batch_key, self.systems, "system")
+        hashes, state = None, ""
+        if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+            hashes = row_hashes(matrix)
+            state = self._state(adata, hashes)
+            if (known := recall(adata, state)) is not None:
+                return replace(self, **known), hashes
         scale = own_scale(adata, matrix, layer, self.group_keys, systems)
-        return replace(self, gene_means=gene_means(matrix), expression_scale=scale)
+        found: dict[str, Any] = {"gene_means": gene_means(matrix), "expression_scale": scale}
+        if hashes is not None:
+            keep(adata, state, found)
+        return replace(self, **found), hashes
+
+    def _state(self, adata: AnnData, hashes: np.ndarray) -> str:
+        """Tells what `_measured` depends on from anything else."""
+        codes = [coded(adata.obs[key], words.column(key))[0] for key in self.group_keys]
+        facts = {
+            "schema": self.to_json(),
+            "expression": hashes,
+            "groups": np.stack(codes),
+            "noted": noted_target(adata.uns if self.setup.layer is None else None),
+        }
+        return fingerprint(facts)
 
     @property
     def group_keys(self) -> tuple[str, ...]:

@@ -151,9 +151,11 @@ class SysVICore(BaseModel):
         self.notes = {}
         self._query = None
 
-    def _attach(self, adata: AnnData, checked: bool = False) -> None:
-        """Make ``adata`` the model's own cells; ``checked`` if its expression was looked at already."""
-        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema, checked)
+    def _attach(
+        self, adata: AnnData, checked: bool = False, hashes: np.ndarray | None = None
+    ) -> None:
+        """Make ``adata`` the model's own cells, see `OwnCells.of`."""
+        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema, checked, hashes)
         if not self.schema.gene_means:
             self.schema = replace(self.schema, gene_means=gene_means(self._own.cells.x))
         self._fingerprint = self._own.fingerprint

@@ -164,9 +164,9 @@ class SysVI(
         check_arguments(arguments)
         setup = Setup.read(adata)
         ready = in_memory(adata, setup.layer)
-        schema = Schema.from_anndata(ready, setup)
+        schema, hashes = Schema.with_hashes(ready, setup)
         self._prepare(schema, arguments)
-        self._attach(adata, checked=True)
+        self._attach(adata, checked=True, hashes=hashes)
         start_prior(self.net, self._require_own().cells, arguments, prior_cells, self._generator)
 
     @classmethod

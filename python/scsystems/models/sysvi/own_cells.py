@@ -45,10 +45,19 @@ class OwnCells:
     fingerprint: str
 
     @staticmethod
-    def of(adata: AnnData, schema: Schema, checked: bool = False) -> OwnCells:
-        """Take from ``adata`` what ``schema`` says; ``checked`` if its expression was looked at already."""
+    def of(
+        adata: AnnData,
+        schema: Schema,
+        checked: bool = False,
+        hashes: np.ndarray | None = None,
+    ) -> OwnCells:
+        """Take from ``adata`` what ``schema`` says.
+
+        ``checked`` says that its expression was looked at already, and ``hashes`` are its
+        `row_hashes`, where they are known.
+        """
         cells, names = schema.arrays(adata, checked), adata.obs_names
-        hashes = row_hashes(cells.x)
+        hashes = row_hashes(cells.x) if hashes is None else hashes
         known = schema.to_json()
         # follow from the expression, and are rounded
         for key in ("gene_means", "expression_scale"):
