@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ScsystemsError
-from .command import path, whole
-from .options import CELLS, add_common, add_expression, add_training
+from ..options import SCSPECIES
+from .command import path
+from .options import CELLS, add_common, add_expression, add_option, add_training
 from .outputs import Results, check_model
 from .progress import training_progress
 
@@ -89,16 +90,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         command,
         "passes over each species' cells (default: 60, with more than 10,000 cells 30)",
     )
-    training.add_argument(
-        "--dims", type=whole(1), default=10, metavar="N", help="dimensions (default: 10)"
-    )
-    training.add_argument(
-        "--neighbors",
-        type=whole(1),
-        default=25,
-        metavar="N",
-        help="context neighbors of a cell that it may be aligned with (default: 25)",
-    )
+    add_option(training, SCSPECIES, "n_latent", "dimensions")
+    near = "context neighbors of a cell that it may be aligned with"
+    add_option(training, SCSPECIES, "n_neighbors", near)
     add_common(command)
     command.set_defaults(run=run)
 

@@ -6,12 +6,14 @@ import argparse
 import logging
 
 from ..errors import ScsystemsError
-from .command import path, weight, whole
+from ..options import SYSVI
+from .command import path
 from .options import (
     CELLS,
     add_assay,
     add_common,
     add_expression,
+    add_option,
     add_training,
     is_cells,
 )
@@ -61,19 +63,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_assay(command)
     genes = command.add_mutually_exclusive_group()
-    genes.add_argument(
-        "--genes",
-        type=whole(1),
-        metavar="N",
-        help="most variable genes per system; those that all systems share are used (default: 2000, "
-        "with --preset paper 3000)",
+    add_option(
+        genes,
+        SYSVI,
+        "n_top_genes",
+        "most variable genes per system; those that all systems share are used",
     )
-    command.add_argument(
-        "--min-cells",
-        type=whole(0),
-        default=20,
-        metavar="N",
-        help="choose among genes found in more cells of every system than this (default: 20)",
+    add_option(
+        command,
+        SYSVI,
+        "min_cells",
+        "choose among genes found in more cells of every system than this",
     )
     genes.add_argument("--all-genes", action="store_true", help="use every gene of the file")
     command.add_argument(
@@ -86,30 +86,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "passes over the cells (default: 8,000,000 divided by the number of cells, but at most 250, with "
         "--preset paper at most 400)",
     )
-    training.add_argument(
-        "--prior",
-        choices=("vamp", "standard_normal", "gmm"),
-        default="vamp",
-        help="prior of the latent space (default: vamp)",
-    )
-    training.add_argument(
-        "--dims", type=whole(1), default=15, metavar="N", help="dimensions (default: 15)"
-    )
-    training.add_argument(
-        "--cycle-weight",
-        type=weight,
-        metavar="W",
-        help="strength of integration: 1 to 50 are sensible (default: 3, with --preset paper 5)",
-    )
-    training.add_argument(
-        "--kl-weight",
-        type=weight,
-        metavar="W",
-        help="weight of the KL divergence (default: 0.8, with --preset paper 1)",
-    )
-    training.add_argument(
-        "--batch-size", type=whole(2), metavar="N", help="cells per step (default: 128)"
-    )
+    add_option(training, SYSVI, "prior", "prior of the latent space")
+    add_option(training, SYSVI, "n_latent", "dimensions")
+    cycle = "strength of integration: 1 to 50 are sensible"
+    add_option(training, SYSVI, "z_distance_cycle_weight", cycle)
+    add_option(training, SYSVI, "kl_weight", "weight of the KL divergence")
+    add_option(training, SYSVI, "batch_size", "cells per step")
     add_common(command)
     command.set_defaults(run=run)
 
