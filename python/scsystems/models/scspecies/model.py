@@ -106,8 +106,8 @@ class ScSpecies(Comparison):
     encoder_input
         ``"log1p"`` of the counts, or the ``"counts"``.
     homologous_share
-        Share of expression given to homologous genes: ``"observed"`` in the counts, or their
-        share of the ``"genes"`` (paper).
+        Fraction of expression given to homologous genes: ``"observed"`` in the counts, or their
+        fraction of the ``"genes"`` (paper).
     n_latent, n_features, n_hidden, dropout_rate
         Dimensions of z and of the intermediate features, width of the other hidden layers.
     seed

@@ -97,7 +97,7 @@ class Results(Assembly):
 
         Returns
         -------
-        Per cell: ``label`` and ``confidence`` (share of the votes).
+        Per cell: ``label`` and ``confidence`` (fraction of the votes).
         """
         part = self._target(target)
         n_context = len(self._context.embedded.mean)

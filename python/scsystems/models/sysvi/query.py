@@ -1,4 +1,4 @@
-"""Map new samples onto a trained sysVI model, and hand labels over to them."""
+"""Map new samples onto a trained sysVI model, and transfer labels to them."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ class QueryMixin(FilesMixin):
 
         Returns
         -------
-        A row per query cell: ``label``; ``confidence``, the share of its neighbors with that
+        A row per query cell: ``label``; ``confidence``, the fraction of its neighbors with that
         label; ``distance``, the mean distance to its neighbors in units of what is usual among
         reference cells, so that values well above one tell of cells unlike any in the reference.
         """

@@ -72,7 +72,7 @@ class TrainingMixin(SysVICore):
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         train_size, validation_size
-            Shares of cells for training and validation. Default: all cells train; 0.9 and 0.1
+            Fractions of cells for training and validation. Default: all cells train; 0.9 and 0.1
             with early stopping or when ``check_val_every_n_epoch`` is given.
         shuffle_set_split
             Draw the validation cells at random.

@@ -173,7 +173,7 @@ class Decoder(nn.Module):
         return self.rho(hidden) if self.wide is None else self.wide(hidden)
 
     def groups(self) -> tuple[tuple[int, float], ...]:
-        """Number of genes and share of expression of homologous and other genes, if there are any."""
+        """Number of genes and fraction of expression of homologous and other genes, if there are any."""
         n, n_genes = self.n_homologous, self.rho.out_features
         return ((n, 1.0),) if n == n_genes else ((n, self.share), (n_genes - n, 1 - self.share))
 
