@@ -15,6 +15,7 @@ from anndata import AnnData
 
 from ..durable.replace import replace_file, replace_tree
 from ..errors import InputError
+from .matrix import layer_names
 
 # parts of an AnnData object in a .zarr store, and what zarr itself keeps there
 STORE = {
@@ -70,7 +71,7 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
         Of ``.h5ad`` files.
     """
     for part in ("obsm", "varm", "obsp", "varp", "layers"):
-        for key in getattr(adata, part):
+        for key in layer_names(adata) if part == "layers" else getattr(adata, part):
             check_name(key, f"An entry of {part}")
     for part in ("obs", "var"):
         for key in getattr(adata, part).columns:
