@@ -83,7 +83,7 @@ FACTS = [
      rf"{N} principal components of standardized", (default(pcs.principal_components, "n_components"),)),
     # scSpecies in R
     ("RunScSpecies.Rd", rf"NULL for the highly variable genes of every species \({N}, see",
-     (R_SPECIES["n_top_genes"],)),
+     (SPEC["n_top_genes"],)),
     ("RunScSpecies.Rd", rf"NULL for the default, {N} up to 10,000 cells and {N} above",
      species_epochs()),
     ("scspecies_options.Rd", r"features through the context's inner encoder \((the default)\)",
@@ -143,7 +143,7 @@ FACTS = [
     ("start-here.Rmd", rf"raise cycle.weight \({N} by default", (SYS["z_distance_cycle_weight"],)),
     ("start-here.Rmd", rf"KL divergence \({N} by default\)", (SYS["kl_weight"],)),
     ("scspecies.Rmd", rf"max.epochs \({N} for so few cells\) and n_top_genes \({N} highly",
-     (species_epochs()[0], R_SPECIES["n_top_genes"])),
+     (species_epochs()[0], SPEC["n_top_genes"])),
     # docstrings
     ("scs.SysVI", rf"n_prior_components .* default {N} \(paper {N}\)",
      (SYS["n_prior_components"], SYS_PAPER["n_prior_components"])),

@@ -123,6 +123,8 @@ FELT = {
     "--continuous": (["score"], lambda f: f["setup"].continuous_covariate_keys, ("score",)),
     "--layer": (["counts"], lambda f: f["means"], None),
     "--genes": ([7], lambda f: f["genes"], None),
+    "--hvg-merge": (["joint", "--genes", 11], lambda f: len(f["genes"]), 11),
+    "--keep": ([RARE, "--genes", 10], lambda f: RARE in f["genes"], True),
     "--min-cells": ([100], lambda f: f["genes"], None),
     "--name": (["X_mine"], lambda f: f["name"], "X_mine"),
     "--preset": (["paper"], lambda f: f["arguments"]["preset"], "paper"),
