@@ -75,7 +75,7 @@ def test_bad_arguments(counts, options, message):
 
 def test_what_are_no_counts_is_refused(counts):
     log = AnnData(counts.X.log1p(), obs=counts.obs, var=counts.var)
-    with pytest.raises(InputError, match="one: .*counts"):
+    with pytest.raises(InputError, match=r"one: .*counts"):
         species_genes("one", log, 100)
 
 
