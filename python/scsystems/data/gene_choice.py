@@ -156,7 +156,9 @@ def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index], n_kept: int =
             f"No gene is highly variable in every system (chosen: {counts}). Raise {words.word('n_top_genes')}, "
             f"or {words.word('given genes')}."
         )
-    if in_all.sum() + n_kept < FEW_FEATURES:
+    if in_all.sum() == len(names):
+        _warn_if_few(names)
+    elif in_all.sum() + n_kept < FEW_FEATURES:
         logger.warning(
             "only %d genes are highly variable in every system (chosen: %s); more %s help, or %s",
             *(in_all.sum(), counts, words.word("n_top_genes")),
@@ -172,13 +174,23 @@ def chosen_jointly(names: pd.Index, ranked: Mapping[str, pd.Index], n_top_genes:
     Ranks are among ``names``; of genes of the same worst rank the better mean rank goes first.
     """
     n_top_genes = checks.count("n_top_genes", n_top_genes)
-    if len(names) < FEW_FEATURES or n_top_genes < FEW_FEATURES:
-        logger.warning(
-            "only %d genes are used, of %d that all systems express; integration is better with some hundreds",
-            *(min(n_top_genes, len(names)), len(names)),
-        )
     if n_top_genes >= len(names):
+        _warn_if_few(names)
         return names
+    if n_top_genes < FEW_FEATURES:
+        logger.warning(
+            "only %d genes are used; more %s help", n_top_genes, words.word("n_top_genes")
+        )
     ranks = np.stack([genes[genes.isin(names)].get_indexer(names) for genes in ranked.values()])
     best = np.lexsort((ranks.mean(0), ranks.max(0)))[:n_top_genes]
     return names[np.sort(best)]
+
+
+def _warn_if_few(names: pd.Index) -> None:
+    """Warn where the systems express too few genes together; then no choice of genes helps."""
+    if len(names) < FEW_FEATURES:
+        logger.warning(
+            "only %d genes are found in enough cells of every system, too few for a good integration. %s",
+            len(names),
+            words.word("fewer cells"),
+        )

@@ -1,7 +1,5 @@
 """From the systems' variable genes to those of the result, against scanpy and sets."""
 
-import logging
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,15 +118,24 @@ def test_chosen_genes_are_those_of_prepare(counts):
     assert chosen == list(preprocess.prepare(counts, "system", "donor", **options).var_names)
 
 
-def test_few_genes_are_warned_of(counts, caplog):
-    preprocess.prepare(counts, n_top_genes=150)
-    assert "or hvg_merge='joint'" in caplog.text
-    caplog.clear()
-    with caplog.at_level(logging.WARNING):
-        preprocess.prepare(counts, n_top_genes=300, hvg_merge="joint")
-        assert not caplog.records
-        preprocess.prepare(counts, n_top_genes=20, hvg_merge="joint")
-    assert "only 20 genes are used" in caplog.text
+def test_few_genes_are_warned_of_with_what_helps(counts, caplog):
+    def said(**options):
+        caplog.clear()
+        preprocess.prepare(counts, **options)
+        return caplog.text
+
+    assert "more n_top_genes help, or hvg_merge='joint'" in said(n_top_genes=150)
+    assert said(n_top_genes=300, hvg_merge="joint") == ""
+    assert "only 20 genes are used; more n_top_genes help" in said(
+        n_top_genes=20, hvg_merge="joint"
+    )
+    # where all genes are used already, more of them are not to be had so
+    few = {"min_cells": 88}
+    for merge in ("intersection", "joint"):
+        text = said(n_top_genes=10_000, hvg_merge=merge, **few)
+        assert "genes are found in enough cells of every system" in text
+        assert "Lower min_cells" in text
+        assert "n_top_genes" not in text
 
 
 @pytest.mark.parametrize("merge", ["union", None, 1])
