@@ -256,6 +256,18 @@ SYSVI: tuple[Option, ...] = (
         cli="--genes",
     ),
     Option(
+        "hvg_merge",
+        "intersection",
+        "genes variable in every system, or those of the best rank over all systems together",
+        where="prepare",
+        choices=("intersection", "joint"),
+        r="hvg_merge",
+        cli="--hvg-merge",
+    ),
+    Option(
+        "keep", None, "genes that are used in any case", where="prepare", r="keep", cli="--keep"
+    ),
+    Option(
         "min_cells",
         20,
         "genes in more cells of a system than this",
@@ -271,6 +283,15 @@ SYSVI: tuple[Option, ...] = (
 )
 
 SCSPECIES: tuple[Option, ...] = (
+    _count(
+        "n_top_genes",
+        4000,
+        "most variable genes of each species; orthologues are taken among them",
+        optional=True,
+        r="n_top_genes",
+        cli="--n-top-genes",
+    ),
+    _count("min_cells", 3, "genes in at least so many cells of a species", r="min_cells"),
     Option(
         "alignment",
         "intermediate",

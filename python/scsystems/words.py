@@ -40,6 +40,11 @@ TERMS: dict[str, dict[Door, str]] = {
     "labels": {"python": "labels", "r": "labels", "cli": "--labels"},
     "context labels": {"python": "context_labels", "r": "labels", "cli": "--labels"},
     "target labels": {"python": "target_labels", "r": "target.labels", "cli": "--target-labels"},
+    "n_top_genes of species": {
+        "python": "n_top_genes",
+        "r": "scspecies_options(n_top_genes = )",
+        "cli": "--n-top-genes",
+    },
     "layer": {"python": "layer", "r": "assay", "cli": "--layer"},
     "raw": {"python": "raw", "r": "raw", "cli": "--raw"},
     # of metrics.evaluate, batch_strength and tune.grid

@@ -145,8 +145,8 @@ python_names <- function(setting) {
 # What all runs share, by Python's names: the settings of sysvi_options() that are not its defaults.
 tuning_shared <- function(control, max.epochs, call = caller_env()) {
   # how the cells are prepared is not part of a run
-  apart <- c("n_top_genes", "min_cells", "target_sum", "features", "continuous_covariates",
-             "weight_batches", "model", "train", "plan", "give_mean", "pseudoinputs")
+  apart <- c("n_top_genes", "min_cells", "hvg_merge", "keep", "target_sum", "features",
+             "continuous_covariates", "weight_batches", "model", "train", "plan", "give_mean", "pseudoinputs")
   defaults <- sysvi_options()
   for (name in c("give_mean", "pseudoinputs")) {
     if (identical(control[[name]], defaults[[name]])) next

@@ -78,7 +78,9 @@ as_categories <- function(frame, except = NULL) {
 choose_features <- function(adata, settings, call = caller_env()) {
   control <- settings$control
   arguments <- list(system_key = settings$system, min_cells = as.integer(control$min_cells))
+  arguments$hvg_merge <- control$hvg_merge
   if (!is.null(control$n_top_genes)) arguments$n_top_genes <- as.integer(control$n_top_genes)
+  if (!is.null(control$keep)) arguments$keep <- as.list(control$keep)
   if (length(settings$covariates)) arguments$batch_key <- settings$covariates[[1]]
   call_bridge("select_features", adata, utils::modifyList(arguments, control$features),
               preset = control$preset, .call = call)

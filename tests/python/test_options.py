@@ -79,7 +79,9 @@ def test_what_the_plan_does_not_get_is_the_trainers_own_default():
 
 def test_choices_are_checked_against_the_table():
     assert arguments._CHOICES == {
-        k: v for k, v in choices(SYSVI).items() if k not in ("optimizer", "precision", "storage")
+        k: v
+        for k, v in choices(SYSVI).items()
+        if k not in ("optimizer", "precision", "storage", "hvg_merge")
     }
     assert settings.CHOICES == choices(SCSPECIES)
 

@@ -85,6 +85,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_expression(
         command, "X; if it does not hold raw counts, .raw or the layer 'counts'", "the counts"
     )
+    command.add_argument(
+        "--n-top-genes",
+        type=number_or_all,
+        default=4000,
+        metavar="N",
+        help="most variable genes of each species to train on, or 'all'; orthologues are taken among them "
+        "(default: 4000)",
+    )
     training = add_training(
         command,
         "passes over each species' cells (default: 60, with more than 10,000 cells 30)",
@@ -101,6 +109,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_common(command)
     command.set_defaults(run=run)
+
+
+def number_or_all(text: str) -> int | None:
+    """A number of genes; None for all."""
+    return None if text == "all" else whole(1)(text)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -134,6 +147,7 @@ def run(options: argparse.Namespace) -> None:
         context_labels=options.labels,
         orthologues=_read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
+        n_top_genes=options.n_top_genes,
         preset=options.preset,
         n_latent=options.dims,
         n_neighbors=options.neighbors,

@@ -65,8 +65,22 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--genes",
         type=whole(1),
         metavar="N",
-        help="most variable genes per system; those that all systems share are used (default: 2000, "
+        help="most variable genes: of every system, or with --hvg-merge joint of all together (default: 2000, "
         "with --preset paper 3000)",
+    )
+    command.add_argument(
+        "--hvg-merge",
+        choices=("intersection", "joint"),
+        default="intersection",
+        help="use the genes that are variable in every system, or as many as asked for, of the best rank over "
+        "all systems (default: intersection)",
+    )
+    command.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        metavar="GENE",
+        help="genes to use in any case, such as markers of rare types",
     )
     command.add_argument(
         "--min-cells",
@@ -211,6 +225,8 @@ def check_columns(adata, options: argparse.Namespace) -> None:
 
 def _prepared(adata, options: argparse.Namespace):
     """Log-normalized expression of the genes to train on."""
+    if options.all_genes and options.keep:
+        raise ScsystemsError("--all-genes uses every gene. Leave out --keep.")
     from ..data.choice import UNLOGGED
     from ..data.features import select_features
     from ..data.matrix import expression
@@ -225,6 +241,8 @@ def _prepared(adata, options: argparse.Namespace):
         if options.genes is None
         else options.genes,
         "min_cells": options.min_cells,
+        "hvg_merge": options.hvg_merge,
+        "keep": options.keep,
     }
     found = judge(expression(adata)).cells
     logger.info("The expression %s", describe(found))
@@ -237,5 +255,5 @@ def _prepared(adata, options: argparse.Namespace):
     if options.all_genes:
         return adata.copy()
     genes = select_features(adata, options.system, sample, **choice)
-    logger.info("%d genes vary in every system", len(genes))
+    logger.info("%d genes are chosen", len(genes))
     return adata[:, genes].copy()

@@ -24,9 +24,11 @@ from ..checks import head
 from ..errors import InputError, StoreError
 from ..words import column, word, written
 from .checks import check_unique
-from .features import chosen_by_all, label_column, variable_genes
+from .features import label_column, variability
+from .gene_choice import Variable, check_choice, choose_rows
+from .kept_genes import find_kept, in_all_systems, with_wanted
 from .levels import level_name, writable
-from .preprocess import Preparation, find_features, pair_genes
+from .preprocess import Preparation, pair_genes
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
 from .scale.refuse import check_counts
@@ -107,6 +109,8 @@ def prepare_store(
     target_sum: float | None,
     features: Any,
     n_top_genes: int,
+    hvg_merge: str,
+    keep: Any,
     flavor: str,
     min_batch_cells: int,
     counts_layer: str,
@@ -123,6 +127,7 @@ def prepare_store(
         raise InputError(
             f"flavor={flavor!r} needs all cells in memory. Of cells on disk flavor='cell_ranger' chooses genes."
         )
+    check_choice(features, hvg_merge, keep)
     cells = Cells(data, system_key, batch_key, layer)
     systems = cells.systems
     if names_from is not None and level_name(names_from) not in systems:
@@ -135,41 +140,49 @@ def prepare_store(
         n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
         for n, s in systems.items()
     }
-    pairs, report = pair_genes({n: s.var_names for n, s in systems.items()}, orthologues)
-    shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
+    n_expressed = {name: len(own) for name, own in expressed.items()}
+    genes = {name: system.var_names for name, system in systems.items()}
+    namer = next(iter(systems)) if names_from is None else level_name(names_from)
+    pairs, report = pair_genes(genes, orthologues)
+    wanted = find_kept(keep, pairs, genes, namer)
+    used = with_wanted(expressed, pairs.loc[wanted.rows], genes)
+    shared = in_all_systems(pairs, used)
     if shared.empty:
         raise InputError(
             f"No gene is in more than {written('min_cells', min_cells)} cells of every system. "
             f"{word('fewer cells')}, or {word('pair genes')}."
         )
-    usable = {n: pairs.index[pairs[n].isin(expressed[n])] for n in systems}
+    usable = {n: pairs.index[pairs[n].isin(used[n])] for n in systems}
     columns = {
         n: s.var_names.get_indexer(pairs.loc[usable[n], n].to_numpy()) for n, s in systems.items()
     }
-    chosen: dict[str, pd.Index] = {}
-    labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
+    found: dict[str, Variable] = {}
+    labels = shared[namer]
     if features is None:
         moments = _moments(cells, columns, target_sum)
         for name, of_samples in moments.items():
-            chosen[name] = _variable(
-                name, of_samples, usable[name], batch_key, n_top_genes, flavor, min_batch_cells
+            often = pairs.loc[usable[name], name].isin(expressed[name]).to_numpy()
+            found[name] = _variable(
+                *(name, of_samples, usable[name][often], often),
+                *(batch_key, n_top_genes, flavor, min_batch_cells),
             )
-        kept = chosen_by_all(shared.index, chosen)
-    else:
-        kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
+    among = in_all_systems(pairs, expressed).index
+    kept, asked = choose_rows(labels, among, features, found, n_top_genes, hvg_merge, wanted)
     var = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     preparation = Preparation(
         n_cells={n: s.n_cells for n, s in systems.items()},
         n_genes={n: len(s.var_names) for n, s in systems.items()},
-        n_expressed={n: len(genes) for n, genes in expressed.items()},
+        n_expressed=n_expressed,
         n_shared=len(shared),
-        n_variable={n: len(genes) for n, genes in chosen.items()},
+        n_variable={n: len(variable.chosen) for n, variable in found.items()},
         n_selected=len(kept),
         orthologues=report,
+        kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": target_sum,
             "n_top_genes": n_top_genes,
+            "hvg_merge": hvg_merge,
             "flavor": flavor,
             "min_batch_cells": min_batch_cells,
         },
@@ -289,16 +302,17 @@ def _variable(
     name: str,
     moments: dict[Any, _Moments],
     genes: pd.Index,
+    columns: np.ndarray,
     batch_key: str | None,
     n_top_genes: int,
     flavor: str,
     min_batch_cells: int,
-) -> pd.Index:
-    """Names of the genes that scanpy finds variable, given two cells of each sample's mean and variance."""
+) -> Variable:
+    """How scanpy ranks a system's genes, given two cells of each sample's mean and variance."""
     rows, sizes = [], {}
     for sample, m in moments.items():
-        mean = m.total / m.n
-        variance = np.maximum(m.squares / m.n - mean**2, 0) * (m.n / max(m.n - 1, 1))
+        mean = m.total[columns] / m.n
+        variance = np.maximum(m.squares[columns] / m.n - mean**2, 0) * (m.n / max(m.n - 1, 1))
         half = np.sqrt(variance / 2)
         rows += [mean + half, mean - half]
         sizes[sample] = m.n
@@ -306,7 +320,7 @@ def _variable(
     if batch_key is not None:
         obs[batch_key] = np.repeat(np.array(list(moments), object), 2)
     part = AnnData(np.stack(rows), obs=obs, var=pd.DataFrame(index=genes))
-    return variable_genes(
+    return variability(
         part, name, batch_key, n_top_genes, flavor, min_batch_cells, pd.Series(sizes)
     )
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,14 +24,14 @@ from ..errors import InputError
 from ..threads import torch_threads_kept
 from .checks import check_unique, looks_like_counts
 from .features import (
-    N_TOP_GENES,
-    chosen_by_all,
     n_cells_with,
     select_features,
     split_systems,
-    variable_genes,
+    variability,
 )
-from .levels import coded, level_name, texts, writable
+from .gene_choice import N_TOP_GENES, check_choice, choose_rows
+from .kept_genes import find_kept, in_all_systems, with_wanted
+from .levels import coded, level_name, writable
 from .matrix import expression
 from .orthologs import tables as _orthologues
 from .scale.judge import groups_of
@@ -53,6 +54,7 @@ class Preparation:
     n_variable: Mapping[str, int]
     n_selected: int
     orthologues: str = ""
+    kept: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -72,6 +74,10 @@ class Preparation:
         if self.n_variable:
             chosen = ", ".join(f"{n} in {system}" for system, n in self.n_variable.items())
             lines.append(f"highly variable genes chosen: {chosen}")
+            if self.settings["hvg_merge"] == "joint":
+                lines[-1] += "; those of the best rank over all systems are taken"
+        if self.kept:
+            lines += ["genes asked for:", self.kept]
         lines.append(f"{self.n_selected} genes kept")
         return "\n".join(lines)
 
@@ -89,6 +95,8 @@ def prepare(
     target_sum: float | None = 1e4,
     features: Sequence[str] | None = None,
     n_top_genes: int = N_TOP_GENES,
+    hvg_merge: Literal["intersection", "joint"] = "intersection",
+    keep: Sequence[str] | None = None,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
     counts_layer: str = "counts",
@@ -122,11 +130,19 @@ def prepare(
     target_sum
         Total per cell after normalization; None for the system's median total.
     features
-        Use these genes (in the names of the result) rather than choose any. To be sure of a rare
-        type's marker, add it to the ``var_names`` of a first result and prepare again.
+        Use these genes (in the names of the result) rather than choose any.
     n_top_genes
-        Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue). With
-        2000 the pancreas mixed more than with 3000, see ``docs/defaults.md``.
+        Highly variable genes: per system (the paper: 3000, and 4000 for organoid-tissue), or with
+        ``hvg_merge="joint"`` of the result.
+    hvg_merge
+        ``"intersection"`` (the paper): genes that are among the ``n_top_genes`` of every system, so
+        that fewer remain the more systems there are or the more they differ. ``"joint"``: the
+        ``n_top_genes`` whose worst rank over the systems is best, so that the number is the one asked for, or
+        that of all genes that every system expresses.
+    keep
+        Genes (in the names of the result), such as a rare type's markers, that are used besides, whether
+        they vary or not and in however few cells they are. What became of each is in
+        ``uns["preparation"]["kept"]``; those that a system lacks are warned of.
     flavor
         How :func:`scanpy.pp.highly_variable_genes` ranks genes: ``"cell_ranger"`` or
         ``"seurat"``.
@@ -193,6 +209,8 @@ def prepare(
             target_sum=target_sum,
             features=features,
             n_top_genes=n_top_genes,
+            hvg_merge=hvg_merge,
+            keep=keep,
             flavor=flavor,
             min_batch_cells=min_batch_cells,
             counts_layer=counts_layer,
@@ -201,6 +219,7 @@ def prepare(
         )
     if out is not None:
         raise InputError("out is for cells on disk: give data as a path, or write the result.")
+    check_choice(features, hvg_merge, keep)
     systems = split_systems(data, system_key, batch_key, layer)
     if names_from is not None and level_name(names_from) not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
@@ -219,20 +238,25 @@ def prepare(
         else adata.var_names[n_cells_with(expression(adata, layer)) > min_cells]
         for name, adata in systems.items()
     }
-    pairs, report = pair_genes({n: a.var_names for n, a in systems.items()}, orthologues)
+    n_expressed = {name: len(genes) for name, genes in expressed.items()}
+    genes = {name: adata.var_names for name, adata in systems.items()}
+    namer = next(iter(systems)) if names_from is None else level_name(names_from)
+    pairs, report = pair_genes(genes, orthologues)
+    wanted = find_kept(keep, pairs, genes, namer)
+    used = with_wanted(expressed, pairs.loc[wanted.rows], genes)
     # genes that every system expresses
-    shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
+    shared = in_all_systems(pairs, used)
     if shared.empty:
         raise InputError(
             f"No gene is in more than {words.written('min_cells', min_cells)} cells of every system (genes that are, "
-            f"per system: { ({name: len(genes) for name, genes in expressed.items()}) }). "
+            f"per system: {n_expressed}). "
             f"{words.word('fewer cells')}, or {words.word('pair genes')}."
         )
-    normalized, chosen = {}, {}
+    normalized, found = {}, {}
     for name, adata in systems.items():
         # totals and variable genes rest on all genes the system expresses that have a partner,
         # whether the other systems express it or not
-        rows = pairs.index[pairs[name].isin(expressed[name])]
+        rows = pairs.index[pairs[name].isin(used[name])]
         matrix = expression(adata[:, pairs.loc[rows, name]], layer)
         part = AnnData(
             sparse.csr_matrix(matrix, dtype=np.float32),
@@ -244,14 +268,11 @@ def prepare(
         sc.pp.log1p(part)
         normalized[name] = part
         if features is None:
-            chosen[name] = variable_genes(
-                part, name, batch_key, n_top_genes, flavor, min_batch_cells
-            )
-    labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
-    if features is not None:
-        kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
-    else:
-        kept = chosen_by_all(shared.index, chosen)
+            often = pairs.loc[rows, name].isin(expressed[name]).to_numpy()
+            part = part if often.all() else part[:, often].copy()
+            found[name] = variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
+    labels, among = shared[namer], in_all_systems(pairs, expressed).index
+    kept, asked = choose_rows(labels, among, features, found, n_top_genes, hvg_merge, wanted)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     values = [part[:, kept].X for part in normalized.values()]
     if isinstance(data, AnnData):
@@ -267,15 +288,17 @@ def prepare(
     preparation = Preparation(
         n_cells={name: adata.n_obs for name, adata in systems.items()},
         n_genes={name: adata.n_vars for name, adata in systems.items()},
-        n_expressed={name: len(genes) for name, genes in expressed.items()},
+        n_expressed=n_expressed,
         n_shared=len(shared),
-        n_variable={name: len(genes) for name, genes in chosen.items()},
+        n_variable={name: len(variable.chosen) for name, variable in found.items()},
         n_selected=len(kept),
         orthologues=report,
+        kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": "median" if target_sum is None else target_sum,
             "n_top_genes": n_top_genes,
+            "hvg_merge": hvg_merge,
             "flavor": flavor,
             "min_batch_cells": min_batch_cells,
         },
@@ -318,19 +341,6 @@ def _check_not_empty(part: AnnData, name: str) -> None:
             f"{int(empty.sum())} of {part.n_obs} cells of {name!r} have no counts in its "
             f"{part.n_vars} usable genes: {head(part.obs_names[empty])}. {words.word('drop empty cells')}"
         )
-
-
-def find_features(features: Sequence[str], shared: pd.Index) -> pd.Index:
-    """Names of genes, checked to be among those that all systems share."""
-    wanted = pd.Index(texts("features", features), dtype=object)
-    check_unique(wanted, "features", "Name each gene once.")
-    missing = wanted.difference(shared, sort=False)
-    if len(missing):
-        raise InputError(
-            f"features: {len(missing)} of {len(wanted)} are not among the {len(shared)} genes that "
-            f"all systems express: {head(missing)}. Genes here are named like {head(shared[:3])}."
-        )
-    return wanted
 
 
 def _stack(systems, values, pairs, layer, counts_layer, columns: bool) -> AnnData:

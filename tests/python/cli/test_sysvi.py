@@ -74,6 +74,24 @@ def test_the_preset_decides_on_the_number_of_genes(run, file, tmp_path, monkeypa
     assert n_genes("all", "--all-genes") == 40
 
 
+@pytest.mark.parametrize("expression", [(), ("--layer", "counts")])
+def test_genes_are_joined_by_rank_and_kept(run, adata, file, tmp_path, expression):
+    def genes(name, *options):
+        model = tmp_path / name
+        options = (*BASE, "--model", model, "--genes", 10, *expression, *options)
+        assert run("sysvi", file, tmp_path / f"{name}.h5ad", *options) == 0
+        return set(SysVI.load(model).schema.genes)
+
+    few, joint = genes("few"), genes("joint", "--hvg-merge", "joint")
+    assert len(few) < 10 == len(joint)
+    missing = [gene for gene in adata.var_names if gene not in joint][:2]
+    assert genes("kept", "--hvg-merge", "joint", "--keep", *missing) == {*joint, *missing}
+    out = tmp_path / "out.h5ad"
+    assert run("sysvi", file, out, *BASE, *expression, "--keep", "nothing") == 1
+    assert run("sysvi", file, out, *BASE, *expression, "--all-genes", "--keep", *missing) == 1
+    assert not out.exists()
+
+
 # --- every option is felt --------------------------------------------------------------------
 
 
@@ -140,6 +158,8 @@ ELSEWHERE = {
     "--help",
     "--model",  # test_the_cells_are_written_with_their_embedding
     "--overwrite",  # test_the_cells_are_written_with_their_embedding
+    "--hvg-merge",  # test_genes_are_joined_by_rank_and_kept
+    "--keep",  # test_genes_are_joined_by_rank_and_kept
     "--all-genes",  # test_the_preset_decides_on_the_number_of_genes
     "--raw",  # test_counts_in_raw_are_found
     "--assay",  # tests/interop/test_rds.py

@@ -36,7 +36,8 @@ def assert_same(got, expected):
     np.testing.assert_array_equal(
         got.layers["counts"].toarray(), expected.layers["counts"].toarray()
     )
-    for key in ("n_cells", "n_genes", "n_expressed", "n_shared", "n_variable", "n_selected"):
+    keys = ("n_cells", "n_genes", "n_expressed", "n_shared", "n_variable", "n_selected", "kept")
+    for key in keys:
         assert got.uns["preparation"][key] == expected.uns["preparation"][key], key
 
 
@@ -49,6 +50,23 @@ def test_one_file_gives_what_cells_in_memory_give(counts, tmp_path, batch_key):
     assert_same(got, expected)
     assert list(got.obs["donor"]) == list(counts.obs["donor"])
     got.file.close()
+
+
+@pytest.mark.parametrize("batch_key", [None, "donor"])
+def test_genes_are_joined_by_rank_and_kept_alike(counts, tmp_path, batch_key):
+    counts.write_h5ad(tmp_path / "in.h5ad")
+    plain = prepare(counts, "system", batch_key, hvg_merge="joint", **SETTINGS)
+    assert plain.n_vars == 300
+    keep = [counts.var_names[~counts.var_names.isin(plain.var_names)][0], plain.var_names[0]]
+    options = {"hvg_merge": "joint", "keep": keep, **SETTINGS}
+    expected = prepare(counts, "system", batch_key, **options)
+    assert set(keep) <= set(expected.var_names)
+    got = prepare(tmp_path / "in.h5ad", "system", batch_key, **options, out=tmp_path / "out.h5ad")
+    assert_same(got, expected)
+    assert got.uns["preparation"]["settings"] == expected.uns["preparation"]["settings"]
+    got.file.close()
+    with pytest.raises(InputError, match="features and keep"):
+        prepare(tmp_path / "in.h5ad", features=keep, keep=keep, out=tmp_path / "other.h5ad")
 
 
 def test_files_of_species_with_their_own_genes(species, tmp_path):
