@@ -26,7 +26,8 @@ from ..words import column, word, written
 from .checks import check_unique
 from .features import chosen_by_all, label_column, variable_genes
 from .levels import level_name, writable
-from .preprocess import Preparation, find_features, pair_genes
+from .orthologs.links import Links, readable
+from .preprocess import Preparation, find_features, link_systems
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
 from .scale.refuse import check_counts
@@ -75,6 +76,7 @@ class Cells:
             genes = self.files[key].var_names
             check_unique(genes, f"Gene names of {name!r}", "Make them unique before writing it.")
             self.systems[name] = _System(name, genes)
+        self.links: Links | None = None
         self.samples = {
             key: None
             if batch_key is None
@@ -83,11 +85,23 @@ class Cells:
         }
 
     def blocks(self) -> Iterator[tuple[str, slice, sparse.csr_matrix]]:
-        """File, rows and counts of every block, in order."""
+        """File, rows and counts of every block, in order; genes that are one are summed."""
         for key, cells in self.files.items():
             cells.matrix.check_unchanged()
             for rows, x in cells.matrix.blocks(ROWS):
-                yield key, rows, x
+                yield key, rows, x if self.links is None else self.links.fold(key, x)
+
+    def sum_genes(self, links: Links) -> None:
+        """From now on sum genes that are one, and count again in how many cells these are."""
+        self.links = links
+        for name in links.folds:
+            system = self.systems[name]
+            system.var_names = links.names_of(name)
+            system.n_cells_with = np.zeros(len(system.var_names), np.int64)
+        for key, _, x in self.blocks():
+            self.systems[key].n_cells_with += np.bincount(
+                x.indices[x.data > 0], minlength=x.shape[1]
+            )
 
     def obs(self) -> pd.DataFrame:
         """Cell data of all cells, in order."""
@@ -101,6 +115,7 @@ def prepare_store(
     batch_key: str | None,
     *,
     orthologues: Any,
+    orthology: str,
     names_from: str | None,
     layer: str | None,
     min_cells: int | None,
@@ -131,11 +146,14 @@ def prepare_store(
         raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
     keys = [key for key in (system_key, batch_key) if key is not None]
     _count(cells, keys, fractional)
-    expressed = {
-        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
-        for n, s in systems.items()
-    }
-    pairs, report = pair_genes({n: s.var_names for n, s in systems.items()}, orthologues)
+    n_genes = {n: len(s.var_names) for n, s in systems.items()}
+    expressed = _expressed(systems, min_cells)
+    n_expressed = {n: len(genes) for n, genes in expressed.items()}
+    links = link_systems({n: s.var_names for n, s in systems.items()}, data, orthologues, orthology)
+    pairs = links.pairs
+    if links.folds:
+        cells.sum_genes(links)
+        expressed = _expressed(systems, min_cells)
     shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
     if shared.empty:
         raise InputError(
@@ -148,6 +166,8 @@ def prepare_store(
     }
     chosen: dict[str, pd.Index] = {}
     labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
+    if links.folds:
+        labels = labels.map(readable)
     if features is None:
         moments = _moments(cells, columns, target_sum)
         for name, of_samples in moments.items():
@@ -160,12 +180,12 @@ def prepare_store(
     var = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     preparation = Preparation(
         n_cells={n: s.n_cells for n, s in systems.items()},
-        n_genes={n: len(s.var_names) for n, s in systems.items()},
-        n_expressed={n: len(genes) for n, genes in expressed.items()},
+        n_genes=n_genes,
+        n_expressed=n_expressed,
         n_shared=len(shared),
         n_variable={n: len(genes) for n, genes in chosen.items()},
         n_selected=len(kept),
-        orthologues=report,
+        orthologues=links.report,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": target_sum,
@@ -195,6 +215,13 @@ def prepare_store(
 
 
 # ---- passes ----------------------------------------------------------------------------------
+
+
+def _expressed(systems: dict[str, _System], min_cells: int | None) -> dict[str, pd.Index]:
+    return {
+        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
+        for n, s in systems.items()
+    }
 
 
 def _count(cells: Cells, keys: list[str], fractional: bool) -> None:
