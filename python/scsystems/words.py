@@ -169,13 +169,19 @@ TERMS: dict[str, dict[Door, str]] = {
         "orthologues=.",
         "r": "Species with their own gene names go in as they are, an object each: "
         "RunSysVI(list(human = h, mouse = m), orthologs = table); or use RunScSpecies().",
-        "cli": "Species with their own names go in as they are, a file each: --input human=h.h5ad "
-        "mouse=m.h5ad --orthologs TABLE; or use scsystems scspecies.",
+        "cli": "Species with their own names go in as they are, a file each, by --input and --orthologs; "
+        "or use scsystems scspecies.",
     },
     "pair genes": {
         "python": "give orthologues= for species with their own gene names",
         "r": "give species with their own gene names as a list, with orthologs",
-        "cli": "give species with their own gene names as --input SPECIES=FILE ..., with --orthologs",
+        "cli": "give species with their own gene names by --input and --orthologs, or to scsystems scspecies",
+    },
+    "orthology": {"python": "orthology", "r": "orthology", "cli": "--orthology"},
+    "species by name": {
+        "python": "{species: AnnData}, each with its own genes",
+        "r": "a list of objects, each with its own genes, named by species",
+        "cli": "SPECIES=FILE ..., each with its own genes",
     },
     "give table": {
         "python": "Give a table of orthologues=; that of human and mouse comes with the package.",

@@ -73,8 +73,7 @@ def join_species(
     layer = checks.optional_name("layer", layer)
     if not isinstance(data, Mapping):
         raise InputError(
-            f"{words.word('prepared data')} is {checks.kind(data)}. Expected {{species: AnnData}}, each with its own "
-            "genes."
+            f"{words.word('prepared data')} is {checks.kind(data)}. Expected {words.word('species by name')}."
         )
     systems = split_systems(data, system_key, None, layer)
     if names_from is not None and level_name(names_from) not in systems:
