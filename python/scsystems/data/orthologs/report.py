@@ -71,6 +71,7 @@ class Report:
             lines += [
                 f"  - {lost} whose {species} gene has several partners"
                 for species, lost in self.n_ambiguous.items()
+                if lost
             ]
             if self.n_other_type:
                 lines.append(f"  - {self.n_other_type} that the table calls other than one-to-one")
