@@ -100,6 +100,9 @@ check_species_list <- function(objects, call = caller_env()) {
     abort_input(c("{.arg objects} must be a list of objects, one for each species.",
                   x = "Found {.obj_type_friendly {objects}}.", i = hint), call = call)
   }
+  if (length(objects) && !any(vapply(objects, holds_cells, NA))) {
+    abort_class(objects, "object", call = call)
+  }
   if (length(objects) < 2) {
     abort_input(c("The list has {length(objects)} object{?s}. At least two species are needed.",
                   i = hint), call = call)

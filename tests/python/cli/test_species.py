@@ -13,7 +13,9 @@ BASE = ("--epochs", 1, "--dims", 3, "--min-cells", 5)
 @pytest.fixture
 def species(tmp_path, monkeypatch):
     """A folder, which is the present one, with two species' cells and their orthologs."""
-    parts, pairs = datasets.simulated_by_species(n_cells=120, n_genes=600, n_types=2, depth=400, seed=1)
+    parts, pairs = datasets.simulated_by_species(
+        n_cells=120, n_genes=600, n_types=2, depth=400, seed=1
+    )
     for name, adata in zip(("one", "two"), parts.values(), strict=True):
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
     monkeypatch.chdir(tmp_path)
