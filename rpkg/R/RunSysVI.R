@@ -4,7 +4,10 @@
 #' latent space with sysVI: a conditional variational autoencoder with a VampPrior and latent
 #' cycle-consistency (Hrovatin et al. 2025).
 #'
-#' Systems need shared gene names: map orthologues first. Expression has to be size-factor
+#' Systems need shared gene names. Species with their own go in as a list, an object each, named by
+#' species: `RunSysVI(list(human = h, mouse = m), covariates = "donor")` puts them together as
+#' [JoinSpecies()] does, and returns one object; further arguments are those for its class.
+#' Expression has to be size-factor
 #' normalized and log-transformed. What every cell holds is judged: where an object has only counts,
 #' they are normalized for the training, and where some samples are normalized and others are not,
 #' these are brought to the scale of those; a message says so, and the object is left as it is.
@@ -43,7 +46,7 @@
 #' @param control Further settings: see [sysvi_options()].
 #' @param ... Passed on to methods.
 #'
-#' @return `object`, with the embedding: a DimReduc called `reduction.name` (Seurat), a reducedDim
+#' @return `object` (of a list the joint object), with the embedding: a DimReduc called `reduction.name` (Seurat), a reducedDim
 #'   called `name` (SingleCellExperiment), or `obsm[name]` (AnnData, which is also changed in
 #'   place). See [TrainingHistory()] and [ModelPath()] for the rest.
 #'
@@ -60,10 +63,30 @@
 #' sce <- simulated_cells("SingleCellExperiment")
 #' sce <- RunSysVI(sce, system = "species", covariates = "donor", max.epochs = 2)
 #' SingleCellExperiment::reducedDim(sce, "SYSVI")[1:3, 1:4]
+#'
+#' # species with genes of their own
+#' cells <- simulated_species()
+#' RunSysVI(cells[c("mouse", "human")], orthologs = cells$orthologues, covariates = "donor",
+#'          max.epochs = 2)
 RunSysVI <- function(object, ...) UseMethod("RunSysVI")
 
 #' @rdname RunSysVI
 #' @export
 RunSysVI.default <- function(object, ...) {
   abort_class(object, "object", "an AnnData from reticulate")
+}
+
+#' @rdname RunSysVI
+#' @inheritParams JoinSpecies
+#' @export
+RunSysVI.list <- function(object, system = "system", orthologs = NULL,
+                          orthology = c("one2one", "groups"), assay = NULL, assay.type = NULL,
+                          verbose = TRUE, control = sysvi_options(), ...) {
+  orthology <- rlang::arg_match(orthology)
+  check_string(system, "system")
+  check_flag(verbose, "verbose")
+  check_options(control)
+  joint <- join_species(object, orthologs, orthology, system, assay %||% assay.type,
+                        control$target_sum %||% 1e4, verbose)
+  RunSysVI(joint, system = system, verbose = verbose, control = control, ...)
 }

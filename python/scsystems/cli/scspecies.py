@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ScsystemsError
-from .command import path, whole
+from .command import named_files, path, whole
 from .options import CELLS, add_common, add_expression, add_training
 from .outputs import Results, check_model
 from .progress import training_progress
@@ -123,7 +123,10 @@ def run(options: argparse.Namespace) -> None:
     from ..models.scspecies.model import ScSpecies
     from ..train.device import choose_device
 
-    context, targets = _named([options.context], "--context"), _named(options.targets, "--targets")
+    context, targets = (
+        named_files([options.context], "--context"),
+        named_files(options.targets, "--targets"),
+    )
     if repeated := sorted(set(context) & set(targets)):
         raise ScsystemsError(f"--targets names {repeated}, which is the context already.")
     paths = context | targets
@@ -237,27 +240,12 @@ def _write(part, target: Path) -> None:
         raise
 
 
-def _named(given: list[str], argument: str) -> dict[str, Path]:
-    """``NAME=FILE`` entries as a dictionary."""
-    found: dict[str, Path] = {}
-    for entry in given:
-        name, equals, file = entry.partition("=")
-        if not (name and equals and file) or "/" in name:
-            raise ScsystemsError(
-                f"{argument} has {entry!r}. Expected NAME=FILE, such as mouse=mouse.h5ad."
-            )
-        if name in found:
-            raise ScsystemsError(f"{argument} names {name!r} twice. Expected every species once.")
-        found[name] = path(file)
-    return found
-
-
 def _tables(given: list[str], targets: dict[str, Path]) -> Path | dict[str, Path]:
     """One orthologue table for all targets, or one by target."""
     if len(given) == 1 and "=" not in given[0]:
         tables = {"": path(given[0])}
     else:
-        tables = _named(given, "--orthologues")
+        tables = named_files(given, "--orthologues")
         if set(tables) != set(targets):
             raise ScsystemsError(
                 f"--orthologues names {sorted(tables)}, but the targets are {sorted(targets)}. Expected one table for "

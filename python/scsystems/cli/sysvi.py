@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 
 from ..errors import ScsystemsError
-from .command import path, weight, whole
+from .command import named_files, path, weight, whole
 from .options import (
     CELLS,
     add_assay,
@@ -20,6 +21,17 @@ from .progress import training_progress
 
 logger = logging.getLogger(__name__)
 
+# column that is made of species with a file each, unless another is named
+SYSTEM = "system"
+# as in scsystems.data.orthologs.links, which takes long to import
+ORTHOLOGY = ("one2one", "groups")
+
+_EXAMPLES = """\
+examples:
+  scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor
+  scsystems sysvi --input human=h.h5ad mouse=m.h5ad integrated.h5ad --covariates donor
+"""
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the others."""
@@ -29,16 +41,45 @@ def add(commands: argparse._SubParsersAction) -> None:
         description="Train sysVI on the cells of a file and write them, with the embedding added, into a file of "
         "the same kind. Raw counts are normalized and log-transformed first; genes that vary in every "
         "system are chosen.",
-        epilog="example:\n  scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor",
-        is_file=is_cells,
+        epilog=_EXAMPLES,
+        # species come as NAME=FILE
+        is_file=lambda value: is_cells(value) and "=" not in value,
+        instead={"--input": ("input", "--system")},
     )
-    command.add_argument("input", type=path, help=CELLS)
-    command.add_argument("output", type=path, help="file of the same kind to write")
+    command.add_argument("input", type=path, help=f"{CELLS}; left out with --input")
+    command.add_argument(
+        "output", type=path, help="file of the same kind to write; with --input .h5ad or .zarr"
+    )
+    command.add_argument(
+        "--input",
+        dest="species",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SPECIES=FILE",
+        help="species, each with its own genes, to put together into one file",
+    )
+    command.add_argument(
+        "--orthologs",
+        "--orthologues",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="[SPECIES=]FILE",
+        help="table that pairs the genes of the species, or one for each species with the first (default: that of "
+        "human and mouse comes with scsystems; others must have the same gene names)",
+    )
+    command.add_argument(
+        "--orthology",
+        choices=ORTHOLOGY,
+        default="one2one",
+        help="genes of one pair only, or groups of orthologs, whose counts are summed (default: one2one)",
+    )
     command.add_argument(
         "--system",
         required=True,
         metavar="COLUMN",
-        help="cell column with the systems to integrate",
+        help="cell column with the systems to integrate; with --input the one that is made (default then: system)",
     )
     command.add_argument(
         "--covariates",
@@ -139,17 +180,14 @@ def run(options: argparse.Namespace) -> None:
     """Train, and write the cells with their embedding."""
     import pandas as pd
 
-    from ..data.containers import check_source, check_target, open_cells, write_cells
+    from ..data.containers import write_cells
     from ..models.sysvi.model import SysVI
     from ..train.device import choose_device
 
-    check_source(options.input)
-    check_target(
-        options.input, options.output, options.overwrite, [options.name] if options.name else []
-    )
-    check_model(options.model, options.overwrite, (options.input, options.output))
+    options.system = options.system or SYSTEM
+    check_files(options)
     choose_device(options.device)
-    cells = open_cells(options.input, options.assay, options.layer, raw=options.raw)
+    cells = _cells(options)
     name = options.name or cells.default_name
     check_columns(cells.adata, options)
     prepared = _prepared(cells.adata, options)
@@ -201,6 +239,82 @@ def run(options: argparse.Namespace) -> None:
     results.report()
     if model.interrupted:
         raise KeyboardInterrupt
+
+
+def check_files(options: argparse.Namespace) -> None:
+    """Refuse files that cannot be read or written, before there is anything to lose."""
+    from ..data.containers import check_source, check_target
+
+    names = [options.name] if options.name else []
+    if not options.species:
+        for option in ("orthologs", "orthology"):
+            if getattr(options, option) not in ([], "one2one"):
+                raise ScsystemsError(
+                    f"--{option} is for species with a file each. Expected --input SPECIES=FILE ..."
+                )
+        check_source(options.input)
+        check_target(options.input, options.output, options.overwrite, names)
+        check_model(options.model, options.overwrite, (options.input, options.output))
+        return
+    options.species = named_files(options.species, "--input")
+    options.orthologs = _tables(options.orthologs, options.species)
+    if len(options.species) < 2:
+        raise ScsystemsError(
+            f"--input has one species ({next(iter(options.species))}). Expected at least two."
+        )
+    for file in options.species.values():
+        check_source(file)
+    if options.output.suffix.lower() == ".rds":
+        raise ScsystemsError(
+            f"{options.output}: cells of several files are written as an AnnData. Expected .h5ad or .zarr."
+        )
+    check_target(options.output, options.output, options.overwrite, names)
+    check_model(options.model, options.overwrite, (*options.species.values(), options.output))
+
+
+def _tables(given: list[str], species: dict[str, Path]) -> Path | dict[str, Path] | None:
+    """One table of orthologs for all species, or one for each but the first."""
+    if not given:
+        return None
+    if len(given) == 1 and "=" not in given[0]:
+        tables = {"": path(given[0])}
+    else:
+        tables, others = named_files(given, "--orthologs"), list(species)[1:]
+        if set(tables) != set(others):
+            raise ScsystemsError(
+                f"--orthologs names {sorted(tables)}. Expected one table for all, or SPECIES=FILE for every species "
+                f"but the first: {', '.join(others)}."
+            )
+    for file in tables.values():
+        if not file.is_file():
+            raise ScsystemsError(f"--orthologs: there is no file {file}.")
+    return tables.get("", tables)
+
+
+def _cells(options: argparse.Namespace):
+    """The cells of the file, or of all species together."""
+    from ..data.containers import AnnDataFile, open_cells, suffix
+    from ..data.joint import join_species
+
+    if not options.species:
+        return open_cells(options.input, options.assay, options.layer, raw=options.raw)
+    is_rds = {name: suffix(file) == ".rds" for name, file in options.species.items()}
+    cells = {
+        name: open_cells(
+            file,
+            # of R's objects, where there are some
+            options.assay if is_rds[name] or not any(is_rds.values()) else None,
+            options.layer,
+            raw=options.raw,
+            wanted="counts",
+        ).adata
+        for name, file in options.species.items()
+    }
+    return AnnDataFile.holding(
+        join_species(
+            cells, options.system, orthologues=options.orthologs, orthology=options.orthology
+        )
+    )
 
 
 def check_columns(adata, options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from .gene_choice import N_TOP_GENES, Variable, check_merge, ranking, together, 
 from .kept_genes import find_kept
 from .levels import check_text, level_name, level_names, writable
 from .matrix import expression, in_memory, layer_names
+from .orthologs.links import Links
 from .scale.judge import groups_of
 from .scale.refuse import check_logs
 
@@ -75,7 +76,7 @@ def select_features(
     _check_shared(adata.var_names, expressed, min_cells)
     names = adata.var_names
     pairs = pd.DataFrame({name: names for name in systems}, index=names)
-    kept = find_kept(keep, pairs, {name: names for name in systems}, next(iter(systems)))
+    kept = find_kept(keep, Links(pairs), {name: names for name in systems}, next(iter(systems)))
     found = {}
     for name, cells in systems.items():
         matrix, often = sparse.csr_matrix(expression(cells, layer)), expressed[name]

@@ -13,6 +13,7 @@ from .. import words
 from ..checks import head
 from ..errors import InputError
 from .levels import texts
+from .orthologs.links import Links
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +44,16 @@ class Kept:
 
 
 def find_kept(
-    keep: Sequence[str] | None, pairs: pd.DataFrame, genes: Mapping[str, pd.Index], namer: str
+    keep: Sequence[str] | None, links: Links, genes: Mapping[str, pd.Index], namer: str
 ) -> Kept:
     """Where the genes to keep are; warns of those that not every system has.
 
     Parameters
     ----------
     keep
-        Gene names of the system ``namer``; None keeps none.
-    pairs
-        Rows of corresponding genes, a column of names per system (NA: not in its data).
+        Gene names of the system ``namer``; None keeps none. A gene of a group stands for the group.
+    links
+        Which genes of the systems belong together.
     genes
         All gene names of every system.
     namer
@@ -64,15 +65,16 @@ def find_kept(
         If the system ``namer`` does not have one of the genes.
     """
     if keep is None:
-        return Kept(pairs.index[:0])
-    wanted = pd.Index(texts("keep", keep), dtype=object).unique()
-    unknown = wanted[~wanted.isin(genes[namer])]
+        return Kept(links.pairs.index[:0])
+    names = texts("keep", keep)
+    wanted = pd.Index(links.called(namer, names), dtype=object).unique()
+    unknown = wanted[~wanted.isin(genes[namer]) & ~wanted.isin(links.pairs[namer])]
     if len(unknown):
         raise InputError(
             f"{words.word('keep')}: {len(unknown)} of {len(wanted)} are not genes of {namer!r}: {head(unknown)}. "
             f"Expected names like {head(genes[namer][:3])}."
         )
-    table = pairs[pairs[namer].isin(wanted)]
+    table = links.pairs[links.pairs[namer].isin(wanted)]
     complete = table.notna().all(axis=1)
     lost = {gene: "it has no one-to-one partner" for gene in wanted.difference(table[namer])}
     for _, row in table[~complete].iterrows():

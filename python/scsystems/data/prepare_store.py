@@ -28,7 +28,8 @@ from .features import label_column, variability
 from .gene_choice import Variable, check_choice, choose_rows
 from .kept_genes import find_kept, in_all_systems, with_wanted
 from .levels import level_name, writable
-from .preprocess import Preparation, pair_genes
+from .orthologs.links import Links, readable
+from .preprocess import Preparation, link_systems
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
 from .scale.refuse import check_counts
@@ -77,6 +78,7 @@ class Cells:
             genes = self.files[key].var_names
             check_unique(genes, f"Gene names of {name!r}", "Make them unique before writing it.")
             self.systems[name] = _System(name, genes)
+        self.links: Links | None = None
         self.samples = {
             key: None
             if batch_key is None
@@ -85,11 +87,23 @@ class Cells:
         }
 
     def blocks(self) -> Iterator[tuple[str, slice, sparse.csr_matrix]]:
-        """File, rows and counts of every block, in order."""
+        """File, rows and counts of every block, in order; genes that are one are summed."""
         for key, cells in self.files.items():
             cells.matrix.check_unchanged()
             for rows, x in cells.matrix.blocks(ROWS):
-                yield key, rows, x
+                yield key, rows, x if self.links is None else self.links.fold(key, x)
+
+    def sum_genes(self, links: Links) -> None:
+        """From now on sum genes that are one, and count again in how many cells these are."""
+        self.links = links
+        for name in links.folds:
+            system = self.systems[name]
+            system.var_names = links.names_of(name)
+            system.n_cells_with = np.zeros(len(system.var_names), np.int64)
+        for key, _, x in self.blocks():
+            self.systems[key].n_cells_with += np.bincount(
+                x.indices[x.data > 0], minlength=x.shape[1]
+            )
 
     def obs(self) -> pd.DataFrame:
         """Cell data of all cells, in order."""
@@ -103,6 +117,7 @@ def prepare_store(
     batch_key: str | None,
     *,
     orthologues: Any,
+    orthology: str,
     names_from: str | None,
     layer: str | None,
     min_cells: int | None,
@@ -136,15 +151,18 @@ def prepare_store(
         raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
     keys = [key for key in (system_key, batch_key) if key is not None]
     _count(cells, keys, fractional)
-    expressed = {
-        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
-        for n, s in systems.items()
-    }
-    n_expressed = {name: len(own) for name, own in expressed.items()}
     genes = {name: system.var_names for name, system in systems.items()}
+    n_genes = {name: len(own) for name, own in genes.items()}
+    expressed = _expressed(systems, min_cells)
+    n_expressed = {name: len(own) for name, own in expressed.items()}
+    links = link_systems(genes, data, orthologues, orthology)
+    pairs = links.pairs
+    if links.folds:
+        cells.sum_genes(links)
+        expressed = _expressed(systems, min_cells)
     namer = next(iter(systems)) if names_from is None else level_name(names_from)
-    pairs, report = pair_genes(genes, orthologues)
-    wanted = find_kept(keep, pairs, genes, namer)
+    wanted = find_kept(keep, links, genes, namer)
+    genes = {name: system.var_names for name, system in systems.items()}
     used = with_wanted(expressed, pairs.loc[wanted.rows], genes)
     shared = in_all_systems(pairs, used)
     if shared.empty:
@@ -158,6 +176,8 @@ def prepare_store(
     }
     found: dict[str, Variable] = {}
     labels = shared[namer]
+    if links.folds:
+        labels = labels.map(readable)
     if features is None:
         moments = _moments(cells, columns, target_sum)
         for name, of_samples in moments.items():
@@ -171,12 +191,12 @@ def prepare_store(
     var = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     preparation = Preparation(
         n_cells={n: s.n_cells for n, s in systems.items()},
-        n_genes={n: len(s.var_names) for n, s in systems.items()},
+        n_genes=n_genes,
         n_expressed=n_expressed,
         n_shared=len(shared),
         n_variable={n: len(variable.chosen) for n, variable in found.items()},
         n_selected=len(kept),
-        orthologues=report,
+        orthologues=links.report,
         kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
@@ -208,6 +228,13 @@ def prepare_store(
 
 
 # ---- passes ----------------------------------------------------------------------------------
+
+
+def _expressed(systems: dict[str, _System], min_cells: int | None) -> dict[str, pd.Index]:
+    return {
+        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
+        for n, s in systems.items()
+    }
 
 
 def _count(cells: Cells, keys: list[str], fractional: bool) -> None:

@@ -22,7 +22,7 @@ from .. import checks, words
 from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
-from .checks import check_unique, looks_like_counts
+from .checks import looks_like_counts
 from .features import (
     n_cells_with,
     select_features,
@@ -30,15 +30,16 @@ from .features import (
     variability,
 )
 from .gene_choice import N_TOP_GENES, check_choice, choose_rows
+from .joint import fold, join_species, joint_obs
 from .kept_genes import find_kept, in_all_systems, with_wanted
-from .levels import coded, level_name, writable
+from .levels import coded, level_name
 from .matrix import expression
-from .orthologs import tables as _orthologues
+from .orthologs.links import ORTHOLOGY, SAME_NAMES, Links, Source, link, readable
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
 from .scale.refuse import check_counts
 
-__all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
+__all__ = ["Preparation", "join_species", "looks_like_counts", "prepare", "select_features"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ def prepare(
     system_key: str = "system",
     batch_key: str | None = None,
     *,
-    orthologues: _orthologues.Orthologues | pd.DataFrame | str | Path | None = None,
+    orthologues: Source | Mapping[str, Source] | None = None,
+    orthology: str = "one2one",
     names_from: str | None = None,
     layer: str | None = None,
     min_cells: int | None = 20,
@@ -118,11 +120,17 @@ def prepare(
         Column of ``obs`` with the sample; highly variable genes are chosen across samples.
     orthologues
         For a mapping of species with their own gene names: a table of
-        :mod:`scsystems.data.orthologs.tables`, or a file or frame to read one from. Without it,
-        genes are shared by having the same name.
+        :mod:`scsystems.data.orthologs.tables`, or a file or frame to read one from; or a mapping of
+        every other species to its table with the first. Without it, genes are shared by having the
+        same name; of human and mouse with their own names, by Ensembl's pairs, which come with the
+        package.
+    orthology
+        ``"one2one"``: genes whose pair is the only one of both. ``"groups"``: all genes that pairs
+        connect are one, whose counts are summed in every species before anything else: human
+        *INS* is the mouse's *Ins1* and *Ins2*.
     names_from
         The system whose gene names the result carries; the first by default. Everybody's
-        names are in ``var["gene_<system>"]``.
+        names are in ``var["gene_<system>"]``, with ``;`` between the genes of a group.
     layer
         Layer with the raw counts; ``X`` by default.
     min_cells
@@ -184,6 +192,13 @@ def prepare(
     fractional = checks.flag("fractional", fractional)
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
+    checks.choice("orthology", orthology, ORTHOLOGY)
+    if (orthologues is not None or orthology != "one2one") and not isinstance(data, Mapping):
+        given = "orthology" if orthologues is None else "orthologues"
+        raise InputError(
+            f"{given}= needs data as {{species: AnnData}}, each with its own gene names. One "
+            "AnnData for all cells has one set of gene names already."
+        )
     paths = [_is_path(v) for v in data.values()] if isinstance(data, Mapping) else [_is_path(data)]
     if any(paths) and (out is None or not all(paths)):
         at = paths.index(True)
@@ -203,6 +218,7 @@ def prepare(
             system_key,
             batch_key,
             orthologues=orthologues,
+            orthology=orthology,
             names_from=names_from,
             layer=layer,
             min_cells=min_cells,
@@ -223,11 +239,6 @@ def prepare(
     systems = split_systems(data, system_key, batch_key, layer)
     if names_from is not None and level_name(names_from) not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
-    if orthologues is not None and not isinstance(data, Mapping):
-        raise InputError(
-            "orthologues= needs data as {species: AnnData}, each with its own gene names. One "
-            "AnnData for all cells has one set of gene names already."
-        )
     for name, adata in systems.items():
         samples = groups_of(adata.obs, [] if batch_key is None else [batch_key])
         where = f"{words.expression(layer)} of {name!r}"
@@ -238,11 +249,22 @@ def prepare(
         else adata.var_names[n_cells_with(expression(adata, layer)) > min_cells]
         for name, adata in systems.items()
     }
-    n_expressed = {name: len(genes) for name, genes in expressed.items()}
     genes = {name: adata.var_names for name, adata in systems.items()}
+    n_genes = {name: len(own) for name, own in genes.items()}
+    links = link_systems(genes, data, orthologues, orthology)
+    pairs, n_expressed = links.pairs, {name: len(own) for name, own in expressed.items()}
+    for name in links.folds:
+        systems[name] = fold(systems[name], name, links, layer)
+        if min_cells is None:
+            expressed[name] = systems[name].var_names
+        else:
+            often = n_cells_with(systems[name].X) > min_cells
+            expressed[name] = systems[name].var_names[often]
+    if links.folds:
+        layer = None  # the sums are in X
     namer = next(iter(systems)) if names_from is None else level_name(names_from)
-    pairs, report = pair_genes(genes, orthologues)
-    wanted = find_kept(keep, pairs, genes, namer)
+    wanted = find_kept(keep, links, genes, namer)
+    genes = {name: adata.var_names for name, adata in systems.items()}
     used = with_wanted(expressed, pairs.loc[wanted.rows], genes)
     # genes that every system expresses
     shared = in_all_systems(pairs, used)
@@ -272,6 +294,8 @@ def prepare(
             part = part if often.all() else part[:, often].copy()
             found[name] = variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
     labels, among = shared[namer], in_all_systems(pairs, expressed).index
+    if links.folds:
+        labels = labels.map(readable)
     kept, asked = choose_rows(labels, among, features, found, n_top_genes, hvg_merge, wanted)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     values = [part[:, kept].X for part in normalized.values()]
@@ -287,12 +311,12 @@ def prepare(
             _warn_of_one_name(systems, batch_key)
     preparation = Preparation(
         n_cells={name: adata.n_obs for name, adata in systems.items()},
-        n_genes={name: adata.n_vars for name, adata in systems.items()},
+        n_genes=n_genes,
         n_expressed=n_expressed,
         n_shared=len(shared),
         n_variable={name: len(variable.chosen) for name, variable in found.items()},
         n_selected=len(kept),
-        orthologues=report,
+        orthologues=links.report,
         kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
@@ -315,23 +339,11 @@ def _is_path(value) -> bool:
     return isinstance(value, (str, Path))
 
 
-def pair_genes(genes: Mapping[str, pd.Index], source) -> tuple[pd.DataFrame, str]:
-    """Rows of corresponding genes, a column of names per system (NA: not in its data).
-
-    ``genes`` are each system's gene names.
-    """
-    if source is None:
-        names = pd.Index(pd.unique(np.concatenate(list(genes.values()))))
-        pairs = pd.DataFrame({n: names.where(names.isin(own)) for n, own in genes.items()})
-        report = ""
-    else:
-        if not isinstance(source, _orthologues.Orthologues):
-            source = _orthologues.read_for(source, genes)
-        if source.report.n_one_to_one is None:
-            source = _orthologues.one_to_one(source)
-        table = _orthologues.match(source, genes, complete=False)
-        pairs, report = table.pairs[list(genes)], str(table.report)
-    return pairs.set_axis(pairs.index.astype(str), axis=0), report
+def link_systems(genes: Mapping[str, pd.Index], data, source, orthology: str) -> Links:
+    """Which genes of the systems belong together; those of one object have the same names."""
+    if not isinstance(data, Mapping):
+        return link(genes, SAME_NAMES)
+    return link(genes, source, orthology)
 
 
 def _check_not_empty(part: AnnData, name: str) -> None:
@@ -349,12 +361,10 @@ def _stack(systems, values, pairs, layer, counts_layer, columns: bool) -> AnnDat
         sparse.csr_matrix(expression(adata[:, pairs[name]], layer))
         for name, adata in systems.items()
     ]
-    obs = pd.concat([a.obs if columns else a.obs[[]] for a in systems.values()])
-    if obs.index.has_duplicates:
-        obs.index = [f"{name}_{cell}" for name, a in systems.items() for cell in a.obs_names]
-        check_unique(obs.index, "Cell names of a system", words.word("unique cells"))
-    for key in obs:  # categories, or kinds of values, that differ by system
-        obs[key] = writable(obs[key], words.column(key))
+    if columns:
+        obs = joint_obs(systems)
+    else:
+        obs = pd.concat([adata.obs[[]] for adata in systems.values()])
     result = AnnData(sparse.vstack(values, format="csr"), obs=obs, var=pairs.add_prefix("gene_"))
     result.layers[counts_layer] = sparse.vstack(counts, format="csr")
     for matrix in (result.X, result.layers[counts_layer]):

@@ -55,6 +55,7 @@ from scsystems.r.scspecies import (  # noqa: F401
     train_scspecies,
     variable_species_genes,
 )
+from scsystems.r.species import join  # noqa: F401
 from scsystems.r.training import for_r
 
 # key of uns under which an AnnData keeps the records of its embeddings

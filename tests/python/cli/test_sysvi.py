@@ -166,6 +166,9 @@ ELSEWHERE = {
     "--device",  # test_the_device_reaches_the_trainer
     "--quiet",  # test_counts_are_prepared_and_quiet_is_quiet
     "--debug",  # test_parser.py
+    "--input",  # test_species.py, and the next two
+    "--orthologues",
+    "--orthology",
 }
 
 
