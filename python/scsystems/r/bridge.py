@@ -210,7 +210,7 @@ def train_sysvi(
     train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     scs.SysVI.setup_anndata(adata, **setup_arguments)
     trained = scs.SysVI(adata, **model_arguments)
-    callbacks = list(train_arguments.pop("callbacks", None) or [])
+    callbacks = [for_r(call) for call in train_arguments.pop("callbacks", None) or []]
     if callback is not None:
         callbacks.append(for_r(callback))
     with interrupts_understood():
