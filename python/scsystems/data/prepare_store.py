@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from scipy import sparse
 
 from ..checks import head
@@ -26,6 +26,7 @@ from ..words import column, word, written
 from .checks import check_unique
 from .features import chosen_by_all, label_column, variable_genes
 from .levels import level_name, writable
+from .opened import open_anndata
 from .preprocess import Preparation, find_features, pair_genes
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
@@ -191,7 +192,7 @@ def prepare_store(
             writer.append(f"layers/{counts_layer}", counts)
         writer.close(obs, var.add_prefix("gene_"), {PREPARATION: asdict(preparation)})
     logger.info("Prepared\n%s", preparation)
-    return read_h5ad(out, backed="r")
+    return open_anndata(out)
 
 
 # ---- passes ----------------------------------------------------------------------------------
