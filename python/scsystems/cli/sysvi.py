@@ -7,6 +7,7 @@ import logging
 
 from ..errors import ScsystemsError
 from .command import path, weight, whole
+from .on_disk import CopiedCells, add_memory, check_copy, prepared_on_disk, stays_on_disk
 from .options import (
     CELLS,
     add_assay,
@@ -15,7 +16,7 @@ from .options import (
     add_training,
     is_cells,
 )
-from .outputs import Results, check_model
+from .outputs import Results, check_model, check_table, write_table
 from .progress import training_progress
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=name_of_embedding,
         help="name of the embedding (default: X_sysvi, sysvi in Seurat, SYSVI in SCE)",
     )
+    command.add_argument(
+        "--embedding-only",
+        action="store_true",
+        help="write the embedding alone: with the cells' columns (.h5ad), or as a table (.parquet, .csv)",
+    )
+    add_memory(command)
     training = add_training(
         command,
         "passes over the cells (default: 8,000,000 divided by the number of cells, but at most 250, with "
@@ -123,25 +130,50 @@ def name_of_embedding(text: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Train, and write the cells with their embedding."""
-    import pandas as pd
+    from contextlib import nullcontext
 
-    from ..data.containers import check_source, check_target, open_cells, write_cells
-    from ..models.sysvi.model import SysVI
+    from ..data.containers import check_source, check_target, open_cells
     from ..train.device import choose_device
 
     check_source(options.input)
-    check_target(
-        options.input, options.output, options.overwrite, [options.name] if options.name else []
-    )
+    if options.embedding_only:
+        check_table(options.output, options.overwrite, options.input)
+    else:
+        names = [options.name] if options.name else []
+        check_target(options.input, options.output, options.overwrite, names)
     check_model(options.model, options.overwrite, (options.input, options.output))
     choose_device(options.device)
-    cells = open_cells(options.input, options.assay, options.layer, raw=options.raw)
-    name = options.name or cells.default_name
+    on_disk = stays_on_disk(options)
+    if on_disk and not options.embedding_only:
+        check_copy(options.input, options.output)
+    cells = (
+        CopiedCells(options.input)
+        if on_disk
+        else open_cells(options.input, options.assay, options.layer, raw=options.raw)
+    )
     check_columns(cells.adata, options)
-    prepared = _prepared(cells.adata, options)
+    found = (
+        prepared_on_disk(cells, options, _choice(options))
+        if on_disk
+        else nullcontext(_prepared(cells.adata, options))
+    )
+    with found as prepared:
+        model = _trained(prepared, options, options.layer if prepared is cells.adata else None)
+        at = prepared.obs_names.get_indexer(cells.adata.obs_names)
+        embedding = model.get_latent_representation()[at]
+        _write(cells, embedding, model, options)
+    if model.interrupted:
+        raise KeyboardInterrupt
+
+
+def _trained(prepared, options: argparse.Namespace, layer: str | None):
+    """A model that has learned the cells."""
+    from ..models.sysvi.model import SysVI
+
     SysVI.setup_anndata(
         prepared,
         batch_key=options.system,
+        layer=layer,
         categorical_covariate_keys=options.covariates,
         continuous_covariate_keys=options.continuous,
     )
@@ -164,15 +196,30 @@ def run(options: argparse.Namespace) -> None:
         **training_progress(options.quiet),
         **{k: v for k, v in chosen.items() if v is not None},
     )
-    at = prepared.obs_names.get_indexer(cells.adata.obs_names)
-    embedding = model.get_latent_representation()[at]
-    cells.add_embedding(name, embedding)
-    table = pd.DataFrame(embedding, index=cells.adata.obs_names).add_prefix(f"{name}_")
+    return model
+
+
+def _write(cells, embedding, model, options: argparse.Namespace) -> None:
+    """The embedding, and the model if asked for, into files."""
+    import pandas as pd
+
+    from ..data.containers import write_cells
+
+    name, obs = options.name or cells.default_name, cells.adata.obs
+    table = pd.DataFrame(embedding, index=obs.index).add_prefix(f"{name}_")
+
+    def write(place) -> None:
+        if options.embedding_only:
+            write_table(place, name, embedding, obs)
+        else:
+            cells.add_embedding(name, embedding)
+            write_cells(cells, place)
+
     results = Results()
     if results.keep(
         "The embedding",
         options.output,
-        lambda place: write_cells(cells, place),
+        write,
         options.output.with_suffix(".csv.gz"),
         table.to_csv,
     ):
@@ -185,8 +232,6 @@ def run(options: argparse.Namespace) -> None:
     ):
         logger.info("The model is in %s", options.model)
     results.report()
-    if model.interrupted:
-        raise KeyboardInterrupt
 
 
 def check_columns(adata, options: argparse.Namespace) -> None:
@@ -209,6 +254,14 @@ def check_columns(adata, options: argparse.Namespace) -> None:
             taken[key] = argument
 
 
+def _choice(options: argparse.Namespace) -> dict:
+    """Arguments of `scsystems.pp.prepare` that say which genes."""
+    from ..models.sysvi import presets
+
+    n = presets.n_top_genes(options.preset) if options.genes is None else options.genes
+    return {"n_top_genes": n, "min_cells": options.min_cells}
+
+
 def _prepared(adata, options: argparse.Namespace):
     """Log-normalized expression of the genes to train on."""
     from ..data.choice import UNLOGGED
@@ -217,15 +270,9 @@ def _prepared(adata, options: argparse.Namespace):
     from ..data.preprocess import prepare
     from ..data.scale.judge import judge
     from ..data.scale.refuse import describe
-    from ..models.sysvi import presets
 
     sample = options.covariates[0] if options.covariates else None
-    choice = {
-        "n_top_genes": presets.n_top_genes(options.preset)
-        if options.genes is None
-        else options.genes,
-        "min_cells": options.min_cells,
-    }
+    choice = _choice(options)
     found = judge(expression(adata)).cells
     logger.info("The expression %s", describe(found))
     if found.kind in UNLOGGED:

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..durable.steps import reason
-from ..errors import InputError, StoreError
+from ..errors import InputError, StoreError, require_extra
 from .disk import DiskMatrix, open_root
 
 try:
@@ -88,6 +88,34 @@ def layer_elements(root: Any) -> dict[str, Any]:
     """The layers of an AnnData, none of them read."""
     layers = root["layers"] if "layers" in root else {}
     return {name: matrix_element(layers[name]) for name in layers}
+
+
+def add_to_obsm(path: str | Path, embeddings: dict[str, np.ndarray]) -> None:
+    """Add embeddings to a file of cells, or replace them; nothing else in it is touched."""
+    path = Path(path)
+    if not path.is_dir():
+        import h5py
+
+        with h5py.File(path, "r+") as file:
+            _add_to_obsm(file, embeddings)
+        return
+    zarr = require_extra("zarr", "atlas")
+    # what zarr has written down of all groups together is renewed afterwards
+    newer = int(zarr.__version__.split(".")[0]) >= 3
+    options = {"use_consolidated": False} if newer else {}
+    _add_to_obsm(zarr.open_group(str(path), mode="r+", **options), embeddings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(str(path))
+
+
+def _add_to_obsm(root: Any, embeddings: dict[str, np.ndarray]) -> None:
+    if "obsm" not in root:
+        write_elem(root, "obsm", {})
+    for name, values in embeddings.items():
+        if name in root["obsm"]:
+            del root["obsm"][name]
+        write_elem(root["obsm"], name, values)
 
 
 # values are written so many at a time
