@@ -51,7 +51,6 @@ TABLES = (".h5ad", ".parquet", ".csv", ".csv.gz")
 def check_table(path: Path, overwrite: bool, source: Path) -> None:
     """Refuse a file that `write_table` could not write."""
     from ..durable.steps import check_writable
-    from ..errors import require_extra
 
     if not path.name.lower().endswith(TABLES):
         raise ScsystemsError(
@@ -64,7 +63,13 @@ def check_table(path: Path, overwrite: bool, source: Path) -> None:
             f"{path} exists already. Give another name, or --overwrite to replace it."
         )
     if path.name.lower().endswith(".parquet"):
-        require_extra("pyarrow", "atlas")
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise ScsystemsError(
+                f"{path}: .parquet needs the package pyarrow (pip install pyarrow). Install it, or give a name that "
+                "ends in .csv."
+            ) from error
     if not path.absolute().parent.is_dir():
         raise ScsystemsError(f"The folder {path.absolute().parent} does not exist. Make it first.")
     check_writable(path.absolute().parent)

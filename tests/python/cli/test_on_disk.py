@@ -1,5 +1,6 @@
 """``scsystems sysvi`` on cells that stay on disk gives what it gives of cells in memory."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -99,13 +100,17 @@ def test_the_embedding_alone(run, counts_file, tmp_path, where):
         assert list(table.index) == list(cells.obs_names)
 
 
-def test_what_cannot_be_done_is_said_before_training(run, file, counts_file, tmp_path, capsys):
+def test_what_cannot_be_done_is_said_before_training(
+    run, file, counts_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     out = tmp_path / "out.h5ad"
     (tmp_path / "there.csv").write_text("mine")
     cases = {
         "genes of cells on disk are chosen from counts": (file, out),
         "ends in .h5ad": (counts_file, tmp_path / "out.zarr"),
         "ends in one of .h5ad, .parquet": (counts_file, tmp_path / "z.txt", "--embedding-only"),
+        "pip install pyarrow": (counts_file, tmp_path / "z.parquet", "--embedding-only"),
         "exists already": (counts_file, tmp_path / "there.csv", "--embedding-only"),
         "--raw needs --in-memory": (counts_file, out, "--raw"),
         "does not exist": (counts_file, tmp_path / "none" / "z.csv", "--embedding-only"),
