@@ -240,7 +240,7 @@ SYSVI: tuple[Option, ...] = (
         "auto",
         "how expression lies on the training device",
         where="train",
-        choices=("auto", "dense", "sparse"),
+        choices=("auto", "dense", "sparse", "disk"),
     ),
     _weight("gradient_clip_val", None, "largest norm of the gradient; none", where="train"),
     _count("early_stopping_patience", 45, "checks without improvement", where="train"),

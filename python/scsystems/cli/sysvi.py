@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
 from ..errors import ScsystemsError
-from .command import named_files, path, weight, whole
+from .command import path, weight, whole
+from .on_disk import CopiedCells, add_memory, check_copy, prepared_on_disk, stays_on_disk
 from .options import (
     CELLS,
     add_assay,
@@ -16,8 +16,9 @@ from .options import (
     add_training,
     is_cells,
 )
-from .outputs import Results, check_model
+from .outputs import Results, write_table
 from .progress import training_progress
+from .sysvi_files import check_files, read_cells
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +137,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=name_of_embedding,
         help="name of the embedding (default: X_sysvi, sysvi in Seurat, SYSVI in SCE)",
     )
+    command.add_argument(
+        "--embedding-only",
+        action="store_true",
+        help="write the embedding alone: with the cells' columns (.h5ad), or as a table (.parquet, .csv)",
+    )
+    add_memory(command)
     training = add_training(
         command,
         "passes over the cells (default: 8,000,000 divided by the number of cells, but at most 250, with "
@@ -178,22 +185,42 @@ def name_of_embedding(text: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Train, and write the cells with their embedding."""
-    import pandas as pd
+    from contextlib import nullcontext
 
-    from ..data.containers import write_cells
-    from ..models.sysvi.model import SysVI
     from ..train.device import choose_device
 
     options.system = options.system or SYSTEM
+    if options.all_genes and options.keep:
+        raise ScsystemsError("--all-genes uses every gene. Leave out --keep.")
     check_files(options)
     choose_device(options.device)
-    cells = _cells(options)
-    name = options.name or cells.default_name
+    on_disk = stays_on_disk(options)
+    if on_disk and not options.embedding_only:
+        check_copy(options.input, options.output)
+    cells = CopiedCells(options.input) if on_disk else read_cells(options)
     check_columns(cells.adata, options)
-    prepared = _prepared(cells.adata, options)
+    found = (
+        prepared_on_disk(cells, options, _choice(options))
+        if on_disk
+        else nullcontext(_prepared(cells.adata, options))
+    )
+    with found as prepared:
+        model = _trained(prepared, options, options.layer if prepared is cells.adata else None)
+        at = prepared.obs_names.get_indexer(cells.adata.obs_names)
+        embedding = model.get_latent_representation()[at]
+        _write(cells, embedding, model, options)
+    if model.interrupted:
+        raise KeyboardInterrupt
+
+
+def _trained(prepared, options: argparse.Namespace, layer: str | None):
+    """A model that has learned the cells."""
+    from ..models.sysvi.model import SysVI
+
     SysVI.setup_anndata(
         prepared,
         batch_key=options.system,
+        layer=layer,
         categorical_covariate_keys=options.covariates,
         continuous_covariate_keys=options.continuous,
     )
@@ -216,15 +243,30 @@ def run(options: argparse.Namespace) -> None:
         **training_progress(options.quiet),
         **{k: v for k, v in chosen.items() if v is not None},
     )
-    at = prepared.obs_names.get_indexer(cells.adata.obs_names)
-    embedding = model.get_latent_representation()[at]
-    cells.add_embedding(name, embedding)
-    table = pd.DataFrame(embedding, index=cells.adata.obs_names).add_prefix(f"{name}_")
+    return model
+
+
+def _write(cells, embedding, model, options: argparse.Namespace) -> None:
+    """The embedding, and the model if asked for, into files."""
+    import pandas as pd
+
+    from ..data.containers import write_cells
+
+    name, obs = options.name or cells.default_name, cells.adata.obs
+    table = pd.DataFrame(embedding, index=obs.index).add_prefix(f"{name}_")
+
+    def write(place) -> None:
+        if options.embedding_only:
+            write_table(place, name, embedding, obs)
+        else:
+            cells.add_embedding(name, embedding)
+            write_cells(cells, place)
+
     results = Results()
     if results.keep(
         "The embedding",
         options.output,
-        lambda place: write_cells(cells, place),
+        write,
         options.output.with_suffix(".csv.gz"),
         table.to_csv,
     ):
@@ -237,84 +279,6 @@ def run(options: argparse.Namespace) -> None:
     ):
         logger.info("The model is in %s", options.model)
     results.report()
-    if model.interrupted:
-        raise KeyboardInterrupt
-
-
-def check_files(options: argparse.Namespace) -> None:
-    """Refuse files that cannot be read or written, before there is anything to lose."""
-    from ..data.containers import check_source, check_target
-
-    names = [options.name] if options.name else []
-    if not options.species:
-        for option in ("orthologs", "orthology"):
-            if getattr(options, option) not in ([], "one2one"):
-                raise ScsystemsError(
-                    f"--{option} is for species with a file each. Expected --input SPECIES=FILE ..."
-                )
-        check_source(options.input)
-        check_target(options.input, options.output, options.overwrite, names)
-        check_model(options.model, options.overwrite, (options.input, options.output))
-        return
-    options.species = named_files(options.species, "--input")
-    options.orthologs = _tables(options.orthologs, options.species)
-    if len(options.species) < 2:
-        raise ScsystemsError(
-            f"--input has one species ({next(iter(options.species))}). Expected at least two."
-        )
-    for file in options.species.values():
-        check_source(file)
-    if options.output.suffix.lower() == ".rds":
-        raise ScsystemsError(
-            f"{options.output}: cells of several files are written as an AnnData. Expected .h5ad or .zarr."
-        )
-    check_target(options.output, options.output, options.overwrite, names)
-    check_model(options.model, options.overwrite, (*options.species.values(), options.output))
-
-
-def _tables(given: list[str], species: dict[str, Path]) -> Path | dict[str, Path] | None:
-    """One table of orthologs for all species, or one for each but the first."""
-    if not given:
-        return None
-    if len(given) == 1 and "=" not in given[0]:
-        tables = {"": path(given[0])}
-    else:
-        tables, others = named_files(given, "--orthologs"), list(species)[1:]
-        if set(tables) != set(others):
-            raise ScsystemsError(
-                f"--orthologs names {sorted(tables)}. Expected one table for all, or SPECIES=FILE for every species "
-                f"but the first: {', '.join(others)}."
-            )
-    for file in tables.values():
-        if not file.is_file():
-            raise ScsystemsError(f"--orthologs: there is no file {file}.")
-    return tables.get("", tables)
-
-
-def _cells(options: argparse.Namespace):
-    """The cells of the file, or of all species together."""
-    from ..data.containers import AnnDataFile, open_cells, suffix
-    from ..data.joint import join_species
-
-    if not options.species:
-        return open_cells(options.input, options.assay, options.layer, raw=options.raw)
-    is_rds = {name: suffix(file) == ".rds" for name, file in options.species.items()}
-    cells = {
-        name: open_cells(
-            file,
-            # of R's objects, where there are some
-            options.assay if is_rds[name] or not any(is_rds.values()) else None,
-            options.layer,
-            raw=options.raw,
-            wanted="counts",
-        ).adata
-        for name, file in options.species.items()
-    }
-    return AnnDataFile.holding(
-        join_species(
-            cells, options.system, orthologues=options.orthologs, orthology=options.orthology
-        )
-    )
 
 
 def check_columns(adata, options: argparse.Namespace) -> None:
@@ -337,27 +301,30 @@ def check_columns(adata, options: argparse.Namespace) -> None:
             taken[key] = argument
 
 
+def _choice(options: argparse.Namespace) -> dict:
+    """Arguments of `scsystems.pp.prepare` that say which genes."""
+    from ..models.sysvi import presets
+
+    n = presets.n_top_genes(options.preset) if options.genes is None else options.genes
+    return {
+        "n_top_genes": n,
+        "min_cells": options.min_cells,
+        "hvg_merge": options.hvg_merge,
+        "keep": options.keep,
+    }
+
+
 def _prepared(adata, options: argparse.Namespace):
     """Log-normalized expression of the genes to train on."""
-    if options.all_genes and options.keep:
-        raise ScsystemsError("--all-genes uses every gene. Leave out --keep.")
     from ..data.choice import UNLOGGED
     from ..data.features import select_features
     from ..data.matrix import expression
     from ..data.preprocess import prepare
     from ..data.scale.judge import judge
     from ..data.scale.refuse import describe
-    from ..models.sysvi import presets
 
     sample = options.covariates[0] if options.covariates else None
-    choice = {
-        "n_top_genes": presets.n_top_genes(options.preset)
-        if options.genes is None
-        else options.genes,
-        "min_cells": options.min_cells,
-        "hvg_merge": options.hvg_merge,
-        "keep": options.keep,
-    }
+    choice = _choice(options)
     found = judge(expression(adata)).cells
     logger.info("The expression %s", describe(found))
     if found.kind in UNLOGGED:

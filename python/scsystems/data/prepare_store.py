@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from scipy import sparse
 
 from ..checks import head
@@ -28,6 +28,7 @@ from .features import label_column, variability
 from .gene_choice import Variable, check_choice, choose_rows
 from .kept_genes import find_kept, in_all_systems, with_wanted
 from .levels import level_name, writable
+from .opened import open_anndata
 from .orthologs.links import Links, readable
 from .preprocess import Preparation, link_systems
 from .scale.judge import groups_of
@@ -224,7 +225,7 @@ def prepare_store(
             writer.append(f"layers/{counts_layer}", counts)
         writer.close(obs, var.add_prefix("gene_"), {PREPARATION: asdict(preparation)})
     logger.info("Prepared\n%s", preparation)
-    return read_h5ad(out, backed="r")
+    return open_anndata(out)
 
 
 # ---- passes ----------------------------------------------------------------------------------

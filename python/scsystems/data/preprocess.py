@@ -173,7 +173,7 @@ def prepare(
     -------
     A new AnnData, cells x kept genes: log-normalized float32 values in ``X`` (CSR), counts in
     ``layers[counts_layer]``, and what was lost in ``uns["preparation"]``. Of paths it is the file
-    ``out``, opened (``backed="r"``).
+    ``out``, opened as by :func:`scsystems.open_anndata`.
 
     Raises
     ------

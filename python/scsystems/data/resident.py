@@ -11,9 +11,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from .disk import DiskMatrix
 from .source import Minibatch, epoch_schedule
 
-Storage = Literal["auto", "dense", "sparse"]
+Storage = Literal["auto", "dense", "sparse", "disk"]
 
 # dense expression above this many bytes stays sparse in the computer's memory
 CPU_DENSE_LIMIT = 512 * 2**20
@@ -23,11 +24,11 @@ CPU_DENSE_LIMIT = 512 * 2**20
 class CellArrays:
     """Cells as plain arrays: what the data layer hands to the trainer.
 
-    ``x`` is n x G (dense or scipy sparse), ``system`` n codes, ``categorical`` n x C codes,
+    ``x`` is n x G (dense, scipy sparse, or on disk), ``system`` n codes, ``categorical`` n x C codes,
     ``continuous`` n x D values, ``weight`` n.
     """
 
-    x: np.ndarray | sparse.spmatrix
+    x: np.ndarray | sparse.spmatrix | DiskMatrix
     system: np.ndarray
     categorical: np.ndarray | None = None
     continuous: np.ndarray | None = None
@@ -37,11 +38,13 @@ class CellArrays:
         return len(self.system)
 
     def take(self, indices: np.ndarray) -> CellArrays:
-        """The cells at ``indices``."""
+        """The cells at ``indices``; what is on disk stays there."""
         pick = {
             name: None if (value := getattr(self, name)) is None else value[indices]
             for name in ("system", "categorical", "continuous", "weight")
         }
+        if isinstance(self.x, DiskMatrix):
+            return replace(self, x=self.x.take_rows(indices), **pick)
         x = self.x if not sparse.issparse(self.x) or self.x.format == "csr" else self.x.tocsr()
         return replace(self, x=x[indices], **pick)
 
@@ -59,6 +62,9 @@ class ResidentCells:
         ``"dense"``, ``"sparse"`` (CSR), or ``"auto"``: dense when it fits comfortably
         (half of the free GPU memory; 512 MiB on the CPU), else sparse.
     """
+
+    # processes that are forked from this one see all cells
+    in_blocks = False
 
     def __init__(self, cells: CellArrays, device: torch.device, storage: Storage = "auto"):
         self.device = device
@@ -143,11 +149,11 @@ def iterate(
     Sparse expression becomes dense, or what ``wrap`` makes of it.
     """
     x = cells.x.tocsr() if sparse.issparse(cells.x) and cells.x.format != "csr" else cells.x
-    wrap = wrap if sparse.issparse(x) else None
     for start in range(0, len(cells), chunk_size):
         part = slice(start, start + chunk_size)
+        rows = x[part]
         yield Minibatch(
-            _dense_tensor(x[part], device) if wrap is None else wrap(x[part]),
+            wrap(rows) if wrap and sparse.issparse(rows) else _dense_tensor(rows, device),
             torch.as_tensor(cells.system[part], device=device),
             _to(cells.categorical, device, part),
             _to(cells.continuous, device, part),

@@ -17,7 +17,7 @@ from ..checks import head
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError
 from .levels import coded, codes_among, unique_names
-from .matrix import expression
+from .matrix import readable
 from .resident import CellArrays
 from .scale.cells import PADDED, compare_scale, own_scale
 from .scale.record import UNKNOWN, Scale
@@ -128,7 +128,7 @@ class Schema:
 
     def _measured(self, adata: AnnData) -> Schema:
         """The schema with what follows from the expression, which is checked."""
-        matrix, layer = expression(adata, self.setup.layer), self.setup.layer
+        matrix, layer = readable(adata, self.setup.layer), self.setup.layer
         systems = self._codes(adata, self.setup.batch_key, self.systems, "system")
         scale = own_scale(adata, matrix, layer, self.group_keys, systems)
         return replace(self, gene_means=gene_means(matrix), expression_scale=scale)
@@ -144,7 +144,7 @@ class Schema:
         Looks at the genes of the model that ``adata`` has, but for padded ones. ``matrix`` is the
         expression of all genes of the model, if it is at hand.
         """
-        whole, names = expression(adata, self.setup.layer), gene_names(adata)
+        whole, names = readable(adata, self.setup.layer), gene_names(adata)
         genes = pd.Index(self.genes, dtype=object)
         own = genes.isin(names)
         if PADDED in adata.var:
@@ -171,7 +171,7 @@ class Schema:
         ``checked`` says whether their expression was looked at already.
         """
         genes = self.check_genes(adata)
-        matrix = expression(adata, self.setup.layer)
+        matrix = readable(adata, self.setup.layer)
         if tuple(genes) != self.genes:
             matrix = matrix[:, genes.get_indexer(list(self.genes))]
         system = self._codes(adata, self.setup.batch_key, self.systems, "system")

@@ -30,6 +30,8 @@ class BatchSource(Protocol):
 
     device: torch.device
     n_genes: int
+    # whether cells come and go, so that processes forked from this one do not see them
+    in_blocks: bool
 
     def __len__(self) -> int:
         """Number of cells."""

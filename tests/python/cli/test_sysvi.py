@@ -155,6 +155,7 @@ FELT = {
 }
 # what other tests look at
 ELSEWHERE = {
+    *("--on-disk", "--in-memory", "--store", "--embedding-only"),  # test_on_disk.py
     "--help",
     "--model",  # test_the_cells_are_written_with_their_embedding
     "--overwrite",  # test_the_cells_are_written_with_their_embedding

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ... import checks
 from ...checks import head
 from ...data.levels import level_name, texts
+from ...data.opened import opened
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
 from ...words import word, written
@@ -207,7 +208,7 @@ class ExpressionMixin:
     def _cell_names(self, adata: AnnData | None) -> pd.Index:
         if adata is None:
             return self._require_own().names
-        return checks.anndata("adata", adata).obs_names
+        return opened(adata).obs_names
 
     def _gene_positions(self, gene_list: Sequence[str] | None) -> np.ndarray:
         """Positions of genes, in the model's order."""

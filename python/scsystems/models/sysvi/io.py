@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from anndata import AnnData
 
-from ... import checks
 from ...data.containers import read_anndata, write_anndata
+from ...data.opened import opened
 from ...data.schema import Schema, gene_means
 from ...durable.manifest import listed
 from ...durable.sets import consistent, find
@@ -119,7 +119,10 @@ class FilesMixin(TrainedState):
 
     @classmethod
     def load(
-        cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu"
+        cls,
+        dir_path: str | Path,
+        adata: AnnData | str | Path | None = None,
+        accelerator: str = "cpu",
     ) -> Self:
         """Read a model that `save` wrote.
 
@@ -128,8 +131,8 @@ class FilesMixin(TrainedState):
         dir_path
             The folder.
         adata
-            Cells to attach, with the model's genes, systems and covariates; ``None`` takes those
-            saved with the model (``save_anndata``) or reads the model alone, which then needs
+            Cells to attach, or their path, with the model's genes, systems and covariates;
+            ``None`` takes those saved with the model (``save_anndata``) or reads the model alone, which then needs
             ``adata`` in every call.
         accelerator
             Device of the weights.
@@ -149,7 +152,7 @@ class FilesMixin(TrainedState):
         """
         path = full_path(dir_path)
 
-        def read() -> tuple[Self, AnnData | None]:
+        def read() -> tuple[Self, AnnData | str | Path | None]:
             model = cls.__new__(cls)
             if holds_scvi_model(path) and not (path / f"{NAME}.json").exists():
                 model._read_scvi(path)
@@ -232,9 +235,10 @@ class FilesMixin(TrainedState):
         empty_prior(self.net, arguments)
         load_weights(self.net, tensors, dir_path)
 
-    def _attach(self, adata: AnnData, checked: bool = False) -> None:
+    def _attach(self, adata: AnnData | str | Path, checked: bool = False) -> None:
         """Make ``adata`` the model's own cells; ``checked`` if its expression was looked at already."""
-        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema, checked)
+        adata = opened(adata)
+        self._own = OwnCells.of(adata, self.schema, checked)
         if not self.schema.gene_means:
             self.schema = replace(self.schema, gene_means=gene_means(self._own.cells.x))
         self._fingerprint = self._own.fingerprint

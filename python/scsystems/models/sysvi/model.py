@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from anndata import AnnData
 
 from ... import checks
-from ...data.matrix import in_memory
+from ...data.matrix import in_memory, stays_on_disk
+from ...data.opened import is_path, opened, remember, remembered
 from ...data.resident import CellArrays, iterate
 from ...data.schema import Schema, Setup
 from ...errors import InputError, warn
@@ -59,7 +61,8 @@ class SysVI(
     Parameters
     ----------
     adata
-        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized.
+        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized; an AnnData, or
+        the path of an ``.h5ad`` file or ``.zarr`` store, whose expression stays on disk.
     prior
         ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
         ``"gmm"`` (mixture of free Gaussians).
@@ -134,7 +137,7 @@ class SysVI(
 
     def __init__(
         self,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         prior: Literal["standard_normal", "vamp", "gmm"] = "vamp",
         n_prior_components: int | None = None,
         pseudoinputs_data_indices: Sequence[int] | np.ndarray | None = None,
@@ -162,7 +165,7 @@ class SysVI(
         arguments = dict(locals())
         for name in ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs"):
             del arguments[name]
-        checks.anndata("adata", adata)
+        path, adata = adata, opened(adata)
         prior_cells = resolve_indices(
             pseudoinputs_data_indices, adata.obs_names, "pseudoinputs_data_indices"
         )
@@ -171,9 +174,11 @@ class SysVI(
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
         arguments |= embedding_arguments(embedding_kwargs)
         check_arguments(arguments)
-        setup = Setup.read(adata)
-        ready = in_memory(adata, setup.layer)
-        schema = Schema.from_anndata(ready, setup)
+        schema = remembered(path) if is_path(path) else None
+        if schema is None:
+            setup = Setup.read(adata)
+            ready = adata if stays_on_disk(adata, setup.layer) else in_memory(adata, setup.layer)
+            schema = Schema.from_anndata(ready, setup)
         self._prepare(schema, arguments)
         self._attach(adata, checked=True)
         start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)
@@ -181,7 +186,7 @@ class SysVI(
     @classmethod
     def setup_anndata(
         cls,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         batch_key: str,
         layer: str | None = None,
         categorical_covariate_keys: Sequence[str] | None = None,
@@ -193,7 +198,9 @@ class SysVI(
         Parameters
         ----------
         adata
-            n cells x G genes; size-factor normalized, log1p-transformed expression.
+            n cells x G genes; size-factor normalized, log1p-transformed expression. Of a path
+            (``.h5ad``, ``.zarr``) this is remembered by the process, as long as the file stays
+            the same; the file is not changed.
         batch_key
             Column of ``adata.obs`` with the system: the strong batch effect (species; organoid
             and tissue; cells and nuclei). Two or more levels.
@@ -225,15 +232,18 @@ class SysVI(
             raise InputError(
                 f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
             )
-        checks.anndata("adata", adata)
-        Schema.from_anndata(adata, setup)
+        path, adata = adata, opened(adata)
+        schema = Schema.from_anndata(adata, setup)
         if setup.weight_batches:
             warn("The use of inverse batch proportion weights is experimental.")
-        setup.write(adata)
+        if is_path(path):
+            remember(path, schema)
+        else:
+            setup.write(adata)
 
     def get_latent_representation(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | str | Path | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
         give_mean: bool = True,
         batch_size: int | None = None,
@@ -245,8 +255,8 @@ class SysVI(
         Parameters
         ----------
         adata
-            Cells to embed, with the model's genes and known systems and covariates; default the
-            model's own.
+            Cells to embed, or their path, with the model's genes and known systems and
+            covariates; default the model's own.
         indices
             Which cells, as indices or a boolean mask; default all.
         give_mean
@@ -332,7 +342,7 @@ class SysVI(
         # what trains when this model maps a query; None for a model of its own
         self._query: QueryTraining | None = None
 
-    def _chosen(self, adata: AnnData | CellArrays | None, indices) -> CellArrays:
+    def _chosen(self, adata: AnnData | CellArrays | str | Path | None, indices) -> CellArrays:
         """The cells at ``indices`` of ``adata``, or of the model's own."""
         own = self._own
         if adata is None or (own is not None and adata is own.cells):
@@ -340,7 +350,8 @@ class SysVI(
             return own.unchanged(resolve_indices(indices, own.names))
         if isinstance(adata, CellArrays):
             return adata if indices is None else adata.take(indices)
-        cells = self.schema.arrays(checks.anndata("adata", adata))
+        adata = opened(adata)
+        cells = self.schema.arrays(adata)
         at = resolve_indices(indices, adata.obs_names)
         return cells if at is None else cells.take(at)
 

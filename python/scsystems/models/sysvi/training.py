@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from ... import checks
-from ...data.resident import ResidentCells, Storage
+from ...data.blocks import batch_source, stored
+from ...data.resident import Storage
 from ...errors import InputError
 from ...nn.sysvi.gradients import SysVIGradients, has_fast_gradients
 from ...nn.sysvi.latent_gradients import has_closed_form
@@ -113,7 +114,9 @@ class TrainingMixin(TrainedState):
         resume
             Go on from the checkpoint in ``checkpoint_dir`` to the identical result.
         storage
-            How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``.
+            How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``. Of
+            cells on disk ``"auto"`` reads what takes 512 MiB at most when dense; more stays on
+            disk, as with ``"disk"``, and comes in blocks. The other two read all.
         precision
             Number format of the products over all genes in training: ``"float32"``,
             ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
@@ -199,12 +202,10 @@ class TrainingMixin(TrainedState):
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
         self.net.to(device)
-        everything = len(train_at) == len(cells)
-        train_cells = ResidentCells(cells if everything else cells.take(train_at), device, storage)
+        cells = stored(cells, checks.choice("storage", storage, get_args(Storage)))
+        train_cells = batch_source(cells, train_at, device, storage)
         validation = (
-            ResidentCells(cells.take(validation_at), device, storage)
-            if len(validation_at)
-            else None
+            batch_source(cells, validation_at, device, storage) if len(validation_at) else None
         )
         generator = torch.Generator(device).manual_seed(seed)
 
@@ -227,7 +228,7 @@ class TrainingMixin(TrainedState):
             "shuffle": bool(shuffle_set_split),
             "reduced": reduced,
             "query": None if self._query is None else asdict(self._query),
-        }
+        } | ({"in_blocks": True} if train_cells.in_blocks else {})
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
             gradients = (
                 SysVIGradients(self.net, plan.weights)
