@@ -183,6 +183,7 @@ SYSVI: tuple[Option, ...] = (
     ),
     _weight("reconstruction_weight", 1.0, "weight of the reconstruction", where="plan"),
     _weight("adversary_weight", 0.0, "weight of the system classifier", where="plan"),
+    _weight("label_weight", 10.0, "weight of the cells' labels, where some have one", where="plan"),
     Option("optimizer", "Adam", "optimizer", where="plan", choices=("Adam", "AdamW")),
     _weight("lr", 2e-3, "learning rate", paper=1e-3, where="plan", r="lr"),
     _weight("eps", 1e-4, "Adam's eps", paper=0.01, where="plan"),

@@ -24,7 +24,7 @@ class CellArrays:
     """Cells as plain arrays: what the data layer hands to the trainer.
 
     ``x`` is n x G (dense or scipy sparse), ``system`` n codes, ``categorical`` n x C codes,
-    ``continuous`` n x D values, ``weight`` n.
+    ``continuous`` n x D values, ``weight`` n, ``label`` n codes (-1: without a label).
     """
 
     x: np.ndarray | sparse.spmatrix
@@ -32,6 +32,7 @@ class CellArrays:
     categorical: np.ndarray | None = None
     continuous: np.ndarray | None = None
     weight: np.ndarray | None = None
+    label: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.system)
@@ -40,7 +41,7 @@ class CellArrays:
         """The cells at ``indices``."""
         pick = {
             name: None if (value := getattr(self, name)) is None else value[indices]
-            for name in ("system", "categorical", "continuous", "weight")
+            for name in ("system", "categorical", "continuous", "weight", "label")
         }
         x = self.x if not sparse.issparse(self.x) or self.x.format == "csr" else self.x.tocsr()
         return replace(self, x=x[indices], **pick)
@@ -67,6 +68,7 @@ class ResidentCells:
         self.categorical = _to(cells.categorical, device)
         self.continuous = _to(cells.continuous, device)
         self.weight = _to(cells.weight, device)
+        self.label = _to(cells.label, device)
         if storage == "auto":
             storage = _choose_storage(cells.x, device)
         self.storage = storage
@@ -99,6 +101,7 @@ class ResidentCells:
             None if self.continuous is None else self.continuous[indices],
             None if self.weight is None else self.weight[indices],
             indices,
+            None if self.label is None else self.label[indices],
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from ...data.resident import ResidentCells, Storage
 from ...errors import InputError
 from ...nn.sysvi.gradients import SysVIGradients, has_fast_gradients
 from ...nn.sysvi.latent_gradients import has_closed_form
-from ...nn.sysvi.net import SysVILoss, SysVINet
+from ...nn.sysvi.net import SysVILoss, SysVINet, SysVIWeights
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
 from ...train.schedules import default_epochs
@@ -23,7 +23,7 @@ from ...words import word, written
 from ..base import TrainedState, callback_list, split_cells
 from . import presets
 from .own_cells import OwnCells
-from .plan import read_early_stopping, read_plan
+from .plan import Plan, read_early_stopping, read_plan
 from .surgery import QueryTraining, partly_frozen
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class TrainingMixin(TrainedState):
         plan_kwargs
             ``kl_weight`` (0.8), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (3; 0
             switches the cycle off), ``adversary_weight`` (0),
+            ``label_weight`` (10; of the labels, if the model was set up with ``labels_key``),
             ``optimizer`` ("Adam" or "AdamW"), ``lr`` (2e-3), ``eps`` (1e-4), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
@@ -148,6 +149,7 @@ class TrainingMixin(TrainedState):
                 f"{word('plan_kwargs')} has adversary_weight, but the model was made without "
                 f"{written('adversary', True)}."
             )
+        weights = self._weights(plan, plan_kwargs)
         stopping = read_early_stopping(
             early_stopping,
             early_stopping_monitor,
@@ -199,6 +201,9 @@ class TrainingMixin(TrainedState):
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
         self.net.to(device)
+        own_labels, held_back = cells.label, None
+        if weights.label > 0:
+            cells, held_back = self._told(cells, validation_at, seed)
         everything = len(train_at) == len(cells)
         train_cells = ResidentCells(cells if everything else cells.take(train_at), device, storage)
         validation = (
@@ -209,7 +214,7 @@ class TrainingMixin(TrainedState):
         generator = torch.Generator(device).manual_seed(seed)
 
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
-            return self.net.loss(batch, plan.weights, generator, train)
+            return self.net.loss(batch, weights, generator, train)
 
         def fast_step(
             batch, epoch: int, generator: torch.Generator, same_weights: bool
@@ -220,7 +225,7 @@ class TrainingMixin(TrainedState):
         identity = {
             "data": self._fingerprint,
             "model": self._arguments,
-            "weights": str(plan.weights),
+            "weights": str(weights),
             "seed": seed,
             "train_size": train_size,
             "validation_size": validation_size,
@@ -230,9 +235,7 @@ class TrainingMixin(TrainedState):
         }
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
             gradients = (
-                SysVIGradients(self.net, plan.weights)
-                if has_fast_gradients(self.net, plan.weights)
-                else None
+                SysVIGradients(self.net, weights) if has_fast_gradients(self.net, weights) else None
             )
             result = fit(
                 self.net,
@@ -257,8 +260,22 @@ class TrainingMixin(TrainedState):
         self._train_facts = {
             "seed": seed,
             "device": str(device),
-            "weights": vars(plan.weights),
+            "weights": vars(weights),
             "optimizer": plan.optimizer,
             "precision": "bfloat16" if reduced else "float32",
             "n_threads": result.n_threads,
         }
+        if held_back is not None:
+            self._train_facts["labels"] = self._calibrate(own_labels, held_back)
+
+    def _weights(self, plan: Plan, given: dict[str, Any] | None) -> SysVIWeights:
+        """Weights of the parts of the loss, of which a model without labels has one less."""
+        if self.net.classifier is None:
+            if plan.weights.label > 0 and "label_weight" in (given or {}):
+                raise InputError(
+                    f"{word('plan_kwargs')} has label_weight, but the model was set up without {word('cell labels')}."
+                )
+            return replace(plan.weights, label=0.0)
+        # a query's labels teach nothing to a classifier that is frozen
+        frozen = self._query is not None and not self._query.unfrozen
+        return replace(plan.weights, label=0.0) if frozen else plan.weights
