@@ -97,6 +97,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="COLUMN",
         help="numeric cell columns to correct for",
     )
+    command.add_argument(
+        "--labels",
+        metavar="COLUMN",
+        help="cell column with labels, such as cell types, that the model is told and names the other cells by; "
+        "cells without one are missing there",
+    )
+    command.add_argument(
+        "--unlabeled",
+        metavar="NAME",
+        help="what that column holds for cells without a label, such as Unknown",
+    )
     add_expression(
         command, "X; .raw if X is scaled", "the counts, or else the log-normalized values"
     )
@@ -163,10 +174,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="weight of the KL divergence (default: 0.8, with --preset paper 1)",
     )
     training.add_argument(
+        "--label-weight",
+        type=weight,
+        metavar="W",
+        help="weight of the labels (default: 10)",
+    )
+    training.add_argument(
         "--batch-size", type=whole(2), metavar="N", help="cells per step (default: 128)"
     )
     add_common(command)
     command.set_defaults(run=run)
+
+
+# of what an option is called in `scsystems.words.TERMS`, where that is another word
+_TERMS = {"labels": "cell labels"}
 
 
 def name_of_embedding(text: str) -> str:
@@ -196,6 +217,8 @@ def run(options: argparse.Namespace) -> None:
         batch_key=options.system,
         categorical_covariate_keys=options.covariates,
         continuous_covariate_keys=options.continuous,
+        labels_key=options.labels,
+        unlabeled_category=options.unlabeled,
     )
     model = SysVI(
         prepared,
@@ -204,7 +227,11 @@ def run(options: argparse.Namespace) -> None:
         preset=options.preset,
         seed=options.seed,
     )
-    weights = {"z_distance_cycle_weight": options.cycle_weight, "kl_weight": options.kl_weight}
+    weights = {
+        "z_distance_cycle_weight": options.cycle_weight,
+        "kl_weight": options.kl_weight,
+        "label_weight": options.label_weight,
+    }
     chosen = {
         "max_epochs": options.epochs,
         "batch_size": options.batch_size,
@@ -220,6 +247,8 @@ def run(options: argparse.Namespace) -> None:
     embedding = model.get_latent_representation()[at]
     cells.add_embedding(name, embedding)
     table = pd.DataFrame(embedding, index=cells.adata.obs_names).add_prefix(f"{name}_")
+    if options.labels:
+        table = _name_cells(cells, model, options.labels, at, table)
     results = Results()
     if results.keep(
         "The embedding",
@@ -317,6 +346,21 @@ def _cells(options: argparse.Namespace):
     )
 
 
+def _name_cells(cells, model, labels: str, at, table):
+    """Add what the model names the cells by the labels that it was told; returns the table with it."""
+    p, novelty = model.predict(soft=True).iloc[at], model.novelty().iloc[at]
+    column = f"predicted.{labels}"
+    columns = {
+        column: p.columns.to_numpy(object)[p.to_numpy().argmax(1)],
+        f"{column}.probability": p.max(axis=1).to_numpy(float),
+        f"{column}.novelty": novelty["score"].to_numpy(float),
+        f"{column}.novel": novelty["novel"].to_numpy(bool),
+    }
+    for added, values in columns.items():
+        cells.add_column(added, values)
+    return table.assign(**columns)
+
+
 def check_columns(adata, options: argparse.Namespace) -> None:
     """Refuse columns that the cells do not have, or that are named twice."""
     from ..checks import column
@@ -325,11 +369,13 @@ def check_columns(adata, options: argparse.Namespace) -> None:
         "system": [options.system],
         "covariates": options.covariates,
         "continuous": options.continuous,
+        "labels": [options.labels] if options.labels else [],
     }
     taken: dict[str, str] = {}
     for argument, keys in given.items():
         for key in keys:
-            column(adata, key, argument)
+            # cells may be without a label
+            column(adata, key, _TERMS.get(argument, argument), complete=argument != "labels")
             if key in taken:
                 raise ScsystemsError(
                     f"--{argument} {key}: --{taken[key]} names this column already. Expected every column once."

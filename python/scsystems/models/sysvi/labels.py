@@ -1,8 +1,8 @@
-"""Labels of cells: which of them training is told, and `SysVI.predict`."""
+"""Labels of cells: which of them training is told; `SysVI.predict` and `SysVI.novelty`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,14 @@ import torch
 from anndata import AnnData
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from torch import Tensor
 
+from ... import checks
 from ...data.resident import CellArrays
 from ...errors import InputError
 from ...nn.sysvi.classifier import UNLABELED
+from ...tools.label_centers import label_centers
+from ...tools.novelty import FLOOR, standard_scores
 from ...words import column, word
 from ..base import TrainedState, resolve_indices
 
@@ -28,6 +32,8 @@ HELD_BACK = 10
 FEWEST_HELD_BACK = 20
 # a cell counts as its label's number of cells to this power: rare labels are learned, too
 BALANCE = -0.5
+# score above which a cell is called novel
+THRESHOLD = 2.5
 # probabilities are made no sharper than the classifier has them, and at most so much flatter
 MOST_TEMPERATURE = 20.0
 
@@ -70,7 +76,7 @@ def best_temperature(logits: np.ndarray, label: np.ndarray) -> float:
 
 
 class LabelsMixin(TrainedState):
-    """``predict`` of `SysVI`."""
+    """``predict`` and ``novelty`` of `SysVI`."""
 
     net: SysVINet
 
@@ -92,7 +98,7 @@ class LabelsMixin(TrainedState):
         soft
             Return the probability of every label.
         batch_size
-            Cells at a time; default 4,096.
+            Cells at a time.
 
         Returns
         -------
@@ -107,18 +113,75 @@ class LabelsMixin(TrainedState):
         """
         self._require_trained()
         self._require_labels()
-        with torch.inference_mode():
-            found = [
-                self.net.classifier.probabilities(mean).cpu().numpy()
-                for _, mean, _ in self._posterior(adata, indices, batch_size)
-            ]
-        names = np.array(self.schema.labels, dtype=object)
-        p = np.concatenate(found) if found else np.zeros((0, len(names)), np.float32)
+        classifier, names = self.net.classifier, np.array(self.schema.labels, dtype=object)
+        (p,), _ = self._of_cells([classifier.probabilities], adata, indices, batch_size)
         if not soft:
             return names[p.argmax(1)]
+        return pd.DataFrame(p, index=self._chosen_names(adata, indices), columns=list(names))
+
+    def novelty(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        *,
+        threshold: float = THRESHOLD,
+    ) -> pd.DataFrame:
+        """Find cells of a type that no label names.
+
+        `predict` gives such cells one of the labels all the same. They lie away from the cells
+        that training was told the labels of.
+
+        Parameters
+        ----------
+        adata
+            Cells of any of the model's systems, most of them of types that have a label; default
+            the model's own.
+        indices
+            Which cells, as indices or a boolean mask; default all.
+        batch_size
+            Cells at a time.
+        threshold
+            Score above which a cell is called novel.
+
+        Returns
+        -------
+        Per cell: ``score``, robust standard score of the logarithm of the distance among the given
+        cells of its system; ``novel``; and ``distance``, in the latent space to the center of the
+        nearest label, in standard deviations of the cells about their own center.
+        """
+        self._require_trained()
+        self._require_labels()
+        threshold = checks.number("threshold", threshold, finite=False)
+        classifier = self.net.classifier
+        (distance,), system = self._of_cells([classifier.distance], adata, indices, batch_size)
+        score = np.zeros(len(distance))
+        for code in np.unique(system):
+            here = system == code
+            score[here] = standard_scores(np.log(distance[here] + FLOOR))
+        return pd.DataFrame(
+            {"score": score, "novel": score > threshold, "distance": distance},
+            index=self._chosen_names(adata, indices),
+        )
+
+    @torch.inference_mode()
+    def _of_cells(
+        self, functions: Sequence[Callable[[Tensor], Tensor]], adata, indices, batch_size
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Functions of the posterior means of cells, and the cells' systems."""
+        # of no cells they say what shape the result has
+        none = torch.zeros(0, self.net.sizes.n_latent, device=self.device)
+        found, system = [[f(none)] for f in functions], [np.zeros(0, np.int64)]
+        for batch, mean, _ in self._posterior(adata, indices, batch_size):
+            system.append(batch.system.cpu().numpy())
+            for values, function in zip(found, functions, strict=True):
+                values.append(function(mean))
+        return [torch.cat(v).cpu().numpy() for v in found], np.concatenate(system)
+
+    def _chosen_names(self, adata, indices) -> pd.Index:
         cells = self._cell_names(adata)
         at = resolve_indices(indices, cells)
-        return pd.DataFrame(p, index=cells if at is None else cells[at], columns=list(names))
+        return cells if at is None else cells[at]
 
     def _require_labels(self) -> None:
         if self.net.classifier is None:
@@ -126,11 +189,16 @@ class LabelsMixin(TrainedState):
                 f"This model was not told any labels. Give {word('cell labels')} and train a model with them, or "
                 f"name cells by their neighbors with {word('neighbor labels')}."
             )
+        if not self.net.classifier.is_told:
+            raise InputError(
+                f"This model was trained with label_weight=0, so that it knows nothing of {word('cell labels')}. Train "
+                "it with a larger weight."
+            )
 
     def _told(
         self, cells: CellArrays, validation_at: np.ndarray, seed: int
-    ) -> tuple[CellArrays, np.ndarray]:
-        """The cells with the labels that training is told, and positions of labels it is not told."""
+    ) -> tuple[CellArrays, np.ndarray, np.ndarray]:
+        """The cells with the labels that training is told, and positions of those that it is told and is not."""
         if cells.label is None:
             raise InputError(
                 f"The cells have no {column(self.schema.setup.labels_key)}, the labels that the model is to be told. "
@@ -141,21 +209,40 @@ class LabelsMixin(TrainedState):
         if not len(validation_at):
             held = hold_back(label, seed)
             label[held] = UNLABELED
+        told = np.setdiff1d(np.flatnonzero(label != UNLABELED), validation_at)
+        if not len(told):
+            raise InputError(
+                f"No cell that is trained on has a label in {column(self.schema.setup.labels_key)}. Expected some, or "
+                f"label_weight=0 in {word('plan_kwargs')}."
+            )
         weight = balance(np.delete(label, validation_at), len(self.schema.labels))
         self.net.classifier.balance.copy_(torch.from_numpy(weight))
-        return replace(cells, label=label), held
+        return replace(cells, label=label), told, held
 
-    def _calibrate(self, label: np.ndarray, held: np.ndarray) -> dict[str, Any]:
-        """Fit the temperature to labels that training was not told; returns what to say of it."""
+    def _learn_from_labels(
+        self, label: np.ndarray, told: np.ndarray, held: np.ndarray
+    ) -> dict[str, Any]:
+        """After training: where labels lie, and how sure the classifier may be; returns what to say of it.
+
+        Parameters
+        ----------
+        label
+            Codes of the labels of the model's own cells.
+        told, held
+            Positions of the cells whose labels training was told, and was not told.
+        """
         classifier = self.net.classifier
+        (z,), _ = self._of_cells([lambda mean: mean], None, told, None)
+        for buffer, value in zip(
+            (classifier.centers, classifier.precision),
+            label_centers(z, label[told], len(self.schema.labels)),
+            strict=True,
+        ):
+            buffer.copy_(torch.from_numpy(value))
         classifier.temperature.fill_(1.0)
+        facts = {"told": len(told), "held_back": len(held)}
         if len(held) < FEWEST_HELD_BACK:
-            return {"held_back": len(held)}
-        with torch.inference_mode():
-            found = [
-                classifier(mean).cpu().numpy() for _, mean, _ in self._posterior(None, held, None)
-            ]
-        logits = np.concatenate(found).astype(np.float64)
-        classifier.temperature.fill_(best_temperature(logits, label[held]))
-        accuracy = float((logits.argmax(1) == label[held]).mean())
-        return {"held_back": len(held), "accuracy": accuracy}
+            return facts
+        (logits,), _ = self._of_cells([classifier], None, held, None)
+        classifier.temperature.fill_(best_temperature(logits.astype(np.float64), label[held]))
+        return facts | {"accuracy": float((logits.argmax(1) == label[held]).mean())}

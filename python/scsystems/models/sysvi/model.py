@@ -238,9 +238,10 @@ class SysVI(
             raise InputError(
                 f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
             )
-        if labels_key in (batch_key, *setup.categorical_covariate_keys):
+        keys = (*setup.categorical_covariate_keys, *setup.continuous_covariate_keys)
+        if labels_key is not None and labels_key in (batch_key, *keys):
             raise InputError(
-                f"{written('cell labels', labels_key)} is a {word('system')} or one of {word('covariates')} already. "
+                f"{written('cell labels', labels_key)} is the {word('system')} or a covariate already. "
                 "Expected a column of its own: what sets systems or samples apart is removed, what labels say is kept."
             )
         checks.anndata("adata", adata)

@@ -201,9 +201,9 @@ class TrainingMixin(TrainedState):
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
         self.net.to(device)
-        own_labels, held_back = cells.label, None
+        own_labels, told = cells.label, None
         if weights.label > 0:
-            cells, held_back = self._told(cells, validation_at, seed)
+            cells, *told = self._told(cells, validation_at, seed)
         everything = len(train_at) == len(cells)
         train_cells = ResidentCells(cells if everything else cells.take(train_at), device, storage)
         validation = (
@@ -265,8 +265,8 @@ class TrainingMixin(TrainedState):
             "precision": "bfloat16" if reduced else "float32",
             "n_threads": result.n_threads,
         }
-        if held_back is not None:
-            self._train_facts["labels"] = self._calibrate(own_labels, held_back)
+        if told is not None:
+            self._train_facts["labels"] = self._learn_from_labels(own_labels, *told)
 
     def _weights(self, plan: Plan, given: dict[str, Any] | None) -> SysVIWeights:
         """Weights of the parts of the loss, of which a model without labels has one less."""

@@ -21,7 +21,10 @@ class LabelClassifier(nn.Module):
     balance
         Weight of a cell of each label in the loss, K; set by those who know how many there are.
     temperature
-        What logits are divided by to become probabilities; see `calibrated`.
+        What logits are divided by to become probabilities.
+    centers, precision
+        Where the cells of each label lie, K x L, and the inverse of their covariance about it,
+        L x L, for `distance`.
     """
 
     def __init__(self, n_latent: int, n_labels: int):
@@ -30,6 +33,8 @@ class LabelClassifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_labels))
         self.register_buffer("balance", torch.ones(n_labels))
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("centers", torch.zeros(n_labels, n_latent))
+        self.register_buffer("precision", torch.eye(n_latent))
 
     def forward(self, z: Tensor) -> Tensor:
         """B x L -> B x K logits."""
@@ -38,6 +43,18 @@ class LabelClassifier(nn.Module):
     def probabilities(self, z: Tensor) -> Tensor:
         """B x L -> B x K calibrated probabilities."""
         return torch.softmax(self(z) / self.temperature, 1)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it has learned of any label."""
+        return bool(self.weight.any())
+
+    def distance(self, z: Tensor) -> Tensor:
+        """Mahalanobis distance to the nearest label's center, B."""
+        away = z[:, None] - self.centers
+        square = torch.einsum("bkl,lm,bkm->bk", away, self.precision, away)
+        # a label without cells has its center at infinity
+        return square.nan_to_num(torch.inf, torch.inf, torch.inf).clamp_min(0).amin(1).sqrt()
 
     def loss(self, z: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy with the labels, weighted by `balance`; mean over all B cells.

@@ -63,3 +63,11 @@ def test_it_starts_where_all_labels_are_alike():
     classifier = LabelClassifier(L, K)
     z = torch.randn(B, L, generator=torch.Generator().manual_seed(1))
     assert torch.equal(classifier.probabilities(z).detach(), torch.full((B, K), 1 / K))
+
+
+def test_a_label_without_cells_is_no_neighbor():
+    classifier = LabelClassifier(2, 3)
+    classifier.centers.copy_(torch.tensor([[0.0, 0.0], [torch.inf, torch.inf], [4.0, 0.0]]))
+    classifier.precision.copy_(torch.tensor([[4.0, 1.0], [1.0, 1.0]]))
+    z = torch.tensor([[1.0, 0.0], [3.5, 0.0], [0.0, -2.0]])
+    torch.testing.assert_close(classifier.distance(z), torch.tensor([2.0, 1.0, 2.0]))
