@@ -185,7 +185,7 @@ SYSVI: tuple[Option, ...] = (
     _weight("adversary_weight", 0.0, "weight of the system classifier", where="plan"),
     _weight(
         "label_weight",
-        10.0,
+        2.0,
         "weight of the labels, where cells have some",
         where="plan",
         r="label_weight",

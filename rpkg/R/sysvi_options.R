@@ -38,7 +38,7 @@
 #'   0.001 for `"paper"`) and for a decay of 1e-6.
 #' @param kl_weight Weight of the Kullback-Leibler term; `NULL` for the preset's (0.8; 1 for
 #'   `"paper"`).
-#' @param label_weight Weight of the labels that [RunSysVI()] is given; `NULL` for 10.
+#' @param label_weight Weight of the labels that [RunSysVI()] is given; `NULL` for the default (2).
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes (`NULL` for
 #'   the preset's: 2,000, with `"paper"` 3,000), and the smallest number of cells per system a gene has
 #'   to be found in.

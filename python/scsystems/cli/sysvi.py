@@ -177,7 +177,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--label-weight",
         type=weight,
         metavar="W",
-        help="weight of the labels (default: 10)",
+        help="weight of the labels (default: 2)",
     )
     training.add_argument(
         "--batch-size", type=whole(2), metavar="N", help="cells per step (default: 128)"

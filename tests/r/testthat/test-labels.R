@@ -70,9 +70,9 @@ test_that("labels that cannot be used are refused before training", {
 
 test_that("an AnnData gets the columns, too", {
   adata <- reticulate::import("scsystems")$datasets$simulated(n_cells = 240L, n_genes = 200L, seed = 0L)
-  genes <- as.character(reticulate::py_to_r(adata$var_names$to_list()))
+  genes <- as.character(adata$var_names$to_list())
   RunSysVI(adata, system = "system", features = genes, labels = "cell_type", max.epochs = 2,
            verbose = FALSE)
-  columns <- as.character(reticulate::py_to_r(adata$obs_keys()))
+  columns <- as.character(adata$obs_keys())
   expect_true(all(paste0("predicted.cell_type", c("", ".probability", ".novelty", ".novel")) %in% columns))
 })

@@ -91,7 +91,7 @@ class TrainingMixin(TrainedState):
         plan_kwargs
             ``kl_weight`` (0.8), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (3; 0
             switches the cycle off), ``adversary_weight`` (0),
-            ``label_weight`` (10; of the labels, if the model was set up with ``labels_key``),
+            ``label_weight`` (2; of the labels, if the model was set up with ``labels_key``),
             ``optimizer`` ("Adam" or "AdamW"), ``lr`` (2e-3), ``eps`` (1e-4), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
