@@ -17,9 +17,9 @@ from torch import Tensor
 from ... import checks
 from ...data.resident import CellArrays
 from ...errors import InputError
-from ...nn.sysvi.classifier import UNLABELED
+from ...nn.sysvi.classifier import SMALLEST_DISTANCE, UNLABELED
 from ...tools.label_centers import label_centers
-from ...tools.novelty import FLOOR, standard_scores
+from ...tools.novelty import center_and_spread
 from ...words import column, word
 from ..base import TrainedState, resolve_indices
 
@@ -114,7 +114,7 @@ class LabelsMixin(TrainedState):
         self._require_trained()
         self._require_labels()
         classifier, names = self.net.classifier, np.array(self.schema.labels, dtype=object)
-        (p,), _ = self._of_cells([classifier.probabilities], adata, indices, batch_size)
+        (p,) = self._of_cells([classifier.probabilities], adata, indices, batch_size)
         if not soft:
             return names[p.argmax(1)]
         return pd.DataFrame(p, index=self._chosen_names(adata, indices), columns=list(names))
@@ -135,8 +135,7 @@ class LabelsMixin(TrainedState):
         Parameters
         ----------
         adata
-            Cells of any of the model's systems, most of them of types that have a label; default
-            the model's own.
+            Cells of any of the model's systems; default the model's own.
         indices
             Which cells, as indices or a boolean mask; default all.
         batch_size
@@ -146,19 +145,18 @@ class LabelsMixin(TrainedState):
 
         Returns
         -------
-        Per cell: ``score``, robust standard score of the logarithm of the distance among the given
-        cells of its system; ``novel``; and ``distance``, in the latent space to the center of the
-        nearest label, in standard deviations of the cells about their own center.
+        Per cell: ``score``, in robust standard deviations of the logarithm of the distance above
+        what is usual among cells whose labels training was told; ``novel``; and ``distance``, in
+        the latent space to the center of the nearest label, in standard deviations of the cells
+        about their own center.
         """
         self._require_trained()
         self._require_labels()
         threshold = checks.number("threshold", threshold, finite=False)
         classifier = self.net.classifier
-        (distance,), system = self._of_cells([classifier.distance], adata, indices, batch_size)
-        score = np.zeros(len(distance))
-        for code in np.unique(system):
-            here = system == code
-            score[here] = standard_scores(np.log(distance[here] + FLOOR))
+        distance, score = self._of_cells(
+            [classifier.distance, classifier.novelty], adata, indices, batch_size
+        )
         return pd.DataFrame(
             {"score": score, "novel": score > threshold, "distance": distance},
             index=self._chosen_names(adata, indices),
@@ -167,16 +165,15 @@ class LabelsMixin(TrainedState):
     @torch.inference_mode()
     def _of_cells(
         self, functions: Sequence[Callable[[Tensor], Tensor]], adata, indices, batch_size
-    ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Functions of the posterior means of cells, and the cells' systems."""
+    ) -> list[np.ndarray]:
+        """Functions of the posterior means of cells."""
         # of no cells they say what shape the result has
         none = torch.zeros(0, self.net.sizes.n_latent, device=self.device)
-        found, system = [[f(none)] for f in functions], [np.zeros(0, np.int64)]
-        for batch, mean, _ in self._posterior(adata, indices, batch_size):
-            system.append(batch.system.cpu().numpy())
+        found = [[f(none)] for f in functions]
+        for _, mean, _ in self._posterior(adata, indices, batch_size):
             for values, function in zip(found, functions, strict=True):
                 values.append(function(mean))
-        return [torch.cat(v).cpu().numpy() for v in found], np.concatenate(system)
+        return [torch.cat(v).cpu().numpy() for v in found]
 
     def _chosen_names(self, adata, indices) -> pd.Index:
         cells = self._cell_names(adata)
@@ -232,17 +229,17 @@ class LabelsMixin(TrainedState):
             Positions of the cells whose labels training was told, and was not told.
         """
         classifier = self.net.classifier
-        (z,), _ = self._of_cells([lambda mean: mean], None, told, None)
-        for buffer, value in zip(
-            (classifier.centers, classifier.precision),
-            label_centers(z, label[told], len(self.schema.labels)),
-            strict=True,
-        ):
-            buffer.copy_(torch.from_numpy(value))
+        (z,) = self._of_cells([lambda mean: mean], None, told, None)
+        centers, precision = label_centers(z, label[told], len(self.schema.labels))
+        classifier.centers.copy_(torch.from_numpy(centers))
+        classifier.precision.copy_(torch.from_numpy(precision))
+        (distance,) = self._of_cells([classifier.distance], None, told, None)
+        usual = center_and_spread(np.log(np.maximum(distance, SMALLEST_DISTANCE)))
+        classifier.usual.copy_(torch.tensor(usual))
         classifier.temperature.fill_(1.0)
         facts = {"told": len(told), "held_back": len(held)}
         if len(held) < FEWEST_HELD_BACK:
             return facts
-        (logits,), _ = self._of_cells([classifier], None, held, None)
+        (logits,) = self._of_cells([classifier], None, held, None)
         classifier.temperature.fill_(best_temperature(logits.astype(np.float64), label[held]))
         return facts | {"accuracy": float((logits.argmax(1) == label[held]).mean())}

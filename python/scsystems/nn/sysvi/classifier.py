@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 # code of a cell without a label
 UNLABELED = -1
+# of a cell on a center
+SMALLEST_DISTANCE = 1e-8
 
 
 class LabelClassifier(nn.Module):
@@ -25,6 +27,8 @@ class LabelClassifier(nn.Module):
     centers, precision
         Where the cells of each label lie, K x L, and the inverse of their covariance about it,
         L x L, for `distance`.
+    usual
+        Median and robust standard deviation of the logarithm of the distance among those cells.
     """
 
     def __init__(self, n_latent: int, n_labels: int):
@@ -35,6 +39,7 @@ class LabelClassifier(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("centers", torch.zeros(n_labels, n_latent))
         self.register_buffer("precision", torch.eye(n_latent))
+        self.register_buffer("usual", torch.tensor([0.0, 1.0]))
 
     def forward(self, z: Tensor) -> Tensor:
         """B x L -> B x K logits."""
@@ -55,6 +60,10 @@ class LabelClassifier(nn.Module):
         square = torch.einsum("bkl,lm,bkm->bk", away, self.precision, away)
         # a label without cells has its center at infinity
         return square.nan_to_num(torch.inf, torch.inf, torch.inf).clamp_min(0).amin(1).sqrt()
+
+    def novelty(self, z: Tensor) -> Tensor:
+        """How unusual the distance is, as a standard score, B."""
+        return (self.distance(z).clamp_min(SMALLEST_DISTANCE).log() - self.usual[0]) / self.usual[1]
 
     def loss(self, z: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy with the labels, weighted by `balance`; mean over all B cells.
