@@ -44,8 +44,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--told", nargs="+", help="systems whose labels are told (default: each)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--weights", type=float, nargs="*", default=[], help="default: the model's")
-    parser.add_argument("--wrong", type=float, nargs="+", default=[0.0], help="wrong labels")
-    parser.add_argument("--leave-out", action="store_true", help="one type after the other, too")
+    parser.add_argument("--wrong", type=float, nargs="*", default=[0.0], help="wrong labels")
+    parser.add_argument(
+        "--leave-out", nargs="*", help="types missing in the told system, one at a time; none: each"
+    )
     parser.add_argument("--no-plain", action="store_true")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--name", help="name of the data set")
@@ -192,7 +194,8 @@ def main() -> None:
                     )
             sizes = pd.crosstab(cells.obs["label"], cells.obs["system"])
             shared = sizes.index[(sizes > LEAST_CELLS).all(axis=1)]
-            for label in shared if args.leave_out else ():
+            lost_types = () if args.leave_out is None else args.leave_out or shared
+            for label in lost_types:
                 lost = (cells.obs["system"] == system) & (cells.obs["label"] == label)
                 row = scores(cells[~lost].copy(), system, args, seed, 0.0, None)
                 add(row, method="labels", told=system, seed=seed, wrong=0.0, left_out=label)

@@ -34,8 +34,8 @@ FEWEST_HELD_BACK = 20
 BALANCE = -0.5
 # score above which a cell is called novel
 THRESHOLD = 2.5
-# probabilities are made no sharper than the classifier has them, and at most so much flatter
-MOST_TEMPERATURE = 20.0
+# probabilities are made at most so much sharper or flatter
+MOST_TEMPERATURE = 10.0
 
 
 def hold_back(label: np.ndarray, seed: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def balance(label: np.ndarray, n_labels: int) -> np.ndarray:
 
 
 def best_temperature(logits: np.ndarray, label: np.ndarray) -> float:
-    """What to divide logits by so that the labels are likeliest (Guo et al. 2017).
+    """What to divide logits by so that the labels are likeliest (Guo et al. 2017, Platt 1999).
 
     Parameters
     ----------
@@ -66,13 +66,16 @@ def best_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     label
         Their labels, N.
     """
+    # as if some cell had been named wrong: that none was does not make the next one certain
+    doubt = 1 / (len(label) + 2)
 
     def loss(log_t: float) -> float:
         log_p = log_softmax(logits / np.exp(log_t), axis=1)
-        return -float(log_p[np.arange(len(label)), label].mean())
+        named = log_p[np.arange(len(label)), label]
+        return -float(((1 - doubt) * named + doubt * log_p.mean(1)).mean())
 
-    found = minimize_scalar(loss, bounds=(0, np.log(MOST_TEMPERATURE)), method="bounded")
-    return float(np.exp(found.x))
+    most = np.log(MOST_TEMPERATURE)
+    return float(np.exp(minimize_scalar(loss, bounds=(-most, most), method="bounded").x))
 
 
 class LabelsMixin(TrainedState):
