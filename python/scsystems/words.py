@@ -32,6 +32,8 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "continuous_covariates",
         "cli": "--continuous",
     },
+    "cell labels": {"python": "labels_key", "r": "labels", "cli": "--labels"},
+    "unlabeled": {"python": "unlabeled_category", "r": "unlabeled", "cli": "--unlabeled"},
     # the same things in scsystems.pp.prepare and select_features
     "prepared system": {"python": "system_key", "r": "system", "cli": "--system"},
     "sample": {"python": "batch_key", "r": "covariates", "cli": "--covariates"},
@@ -244,6 +246,11 @@ TERMS: dict[str, dict[Door, str]] = {
         "python": "load_query_data()",
         "r": "MapSysVI()",
         "cli": "load_query_data() in Python",
+    },
+    "neighbor labels": {
+        "python": "transfer_labels()",
+        "r": "MapSysVI()",
+        "cli": "transfer_labels() in Python",
     },
     "other systems": {
         "python": "map the new system with ScSpecies",

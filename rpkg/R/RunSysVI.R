@@ -44,11 +44,19 @@
 #'   be replaced.
 #' @param verbose Whether to show progress and messages.
 #' @param control Further settings: see [sysvi_options()].
+#' @param labels Column with labels, such as cell types, that the model is told and names the other
+#'   cells by; `NULL` for none. Cells without a label are `NA`, and may be all those of a system.
+#'   How much labels weigh is `sysvi_options(label_weight = )`.
+#' @param unlabeled What that column holds for cells without a label, if they are not `NA`, for
+#'   example `"Unknown"`.
 #' @param ... Passed on to methods.
 #'
 #' @return `object` (of a list the joint object), with the embedding: a DimReduc called `reduction.name` (Seurat), a reducedDim
 #'   called `name` (SingleCellExperiment), or `obsm[name]` (AnnData, which is also changed in
-#'   place). See [TrainingHistory()] and [ModelPath()] for the rest.
+#'   place). See [TrainingHistory()] and [ModelPath()] for the rest. With `labels`, the metadata have
+#'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.probability` (of that label,
+#'   calibrated on labels that training was not told), `predicted.<labels>.novelty` (a score that is
+#'   high in cells of a type without a label) and `predicted.<labels>.novel` (whether it is above 2.5).
 #'
 #' @references Hrovatin K, et al. (2025). Integrating single-cell RNA-seq datasets with substantial
 #'   batch effects. BMC Genomics.

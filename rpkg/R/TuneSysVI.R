@@ -91,7 +91,8 @@ TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:
   runs <- tuning_runs(settings, seeds)
   inform(verbose, c(i = "Training and measuring {runs} run{?s}."))
   found <- reticulate::py_to_r(call_bridge(
-    "tune", adata, setup = setup_arguments(system, covariates, control), grid = settings,
+    "tune", adata, setup = setup_arguments(list(system = system, covariates = covariates), control),
+    grid = settings,
     arguments = drop_null(list(
       seeds = as.list(as.integer(seeds)), label_key = labels, batch_key = batch,
       folder = if (!is.null(folder)) path.expand(folder),

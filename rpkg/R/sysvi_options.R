@@ -38,6 +38,7 @@
 #'   0.001 for `"paper"`) and for a decay of 1e-6.
 #' @param kl_weight Weight of the Kullback-Leibler term; `NULL` for the preset's (0.8; 1 for
 #'   `"paper"`).
+#' @param label_weight Weight of the labels that [RunSysVI()] is given; `NULL` for the default (2).
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes (`NULL` for
 #'   the preset's: 2,000, with `"paper"` 3,000), and the smallest number of cells per system a gene has
 #'   to be found in.
@@ -68,7 +69,7 @@ sysvi_options <- function(preset = c("default", "paper"),
                           embed_categorical_covariates = FALSE, continuous_covariates = NULL,
                           weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
-                          weight_decay = NULL, kl_weight = NULL,
+                          weight_decay = NULL, kl_weight = NULL, label_weight = NULL,
                           n_top_genes = NULL, min_cells = 20,
                           hvg_merge = c("intersection", "joint"), keep = NULL, give_mean = TRUE,
                           target_sum = NULL, checkpoint_dir = NULL, model = list(),
@@ -94,6 +95,7 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_number(lr, "lr", min = 0, null = TRUE)
   check_number(weight_decay, "weight_decay", min = 0, null = TRUE)
   check_number(kl_weight, "kl_weight", min = 0, null = TRUE)
+  check_number(label_weight, "label_weight", min = 0, null = TRUE)
   check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE, null = TRUE)
   check_number(min_cells, "min_cells", min = 0, whole = TRUE)
   check_keep(keep)
@@ -124,13 +126,15 @@ check_options <- function(control, call = caller_env()) {
 }
 
 # The arguments of the three Python calls, as lists ready to be sent. Counts go as integers.
-setup_arguments <- function(system, covariates, control) {
+setup_arguments <- function(settings, control) {
   list(
-    batch_key = system,
-    categorical_covariate_keys = if (length(covariates)) as.list(covariates),
+    batch_key = settings$system,
+    categorical_covariate_keys = if (length(settings$covariates)) as.list(settings$covariates),
     continuous_covariate_keys =
       if (length(control$continuous_covariates)) as.list(control$continuous_covariates),
-    weight_batches = control$weight_batches
+    weight_batches = control$weight_batches,
+    labels_key = settings$labels,
+    unlabeled_category = settings$unlabeled
   )
 }
 
@@ -159,6 +163,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
     lr = control$lr,
     weight_decay = control$weight_decay,
     kl_weight = if (!is.null(control$kl_weight)) as.double(control$kl_weight),
+    label_weight = if (!is.null(control$label_weight)) as.double(control$label_weight),
     z_distance_cycle_weight = if (!is.null(cycle.weight)) as.double(cycle.weight)
   )), control$plan)
   further <- control$train

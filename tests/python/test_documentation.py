@@ -74,6 +74,7 @@ FACTS = [
      (SYS["lr"], SYS_PAPER["lr"], SYS["weight_decay"])),
     ("sysvi_options.Rd", rf"Kullback-Leibler term; NULL for the preset's \({N}; {N} for \"paper\"\)",
      (SYS["kl_weight"], SYS_PAPER["kl_weight"])),
+    ("sysvi_options.Rd", rf"label_weight: .*; NULL for the default \({N}\)\.", (SYS["label_weight"],)),
     ("sysvi_options.Rd", rf"NULL for the preset's: {N}, with \"paper\" {N}\)",
      (SYS["n_top_genes"], SYS_PAPER["n_top_genes"])),
     ("sysvi_options.Rd", rf"NULL for {N} or, where cells go to a trained model", (SYS["target_sum"],)),

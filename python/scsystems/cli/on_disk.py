@@ -79,6 +79,11 @@ class CopiedCells:
 
         self.source, self.adata = source, open_anndata(source)
         self._added: dict = {}
+        self._columns: dict = {}
+
+    def add_column(self, name: str, values) -> None:
+        """Add a column to ``obs``."""
+        self._columns[name] = values
 
     def add_embedding(self, name: str, values) -> None:
         """Add an embedding to ``obsm``."""
@@ -89,13 +94,13 @@ class CopiedCells:
 
     def write(self, target: str | Path) -> None:
         """Copy the file and add to the copy."""
-        from ..data.stores import add_to_obsm
+        from ..data.stores import add_to_store
 
         if self.source.is_dir():
             shutil.copytree(self.source, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(self.source, target)
-        add_to_obsm(target, self._added)
+        add_to_store(target, self._added, self._columns)
 
 
 def check_copy(source: Path, target: Path) -> None:

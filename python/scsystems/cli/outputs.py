@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,17 +75,21 @@ def check_table(path: Path, overwrite: bool, *sources: Path) -> None:
     check_writable(path.absolute().parent)
 
 
-def write_table(path: Path, name: str, values: np.ndarray, obs: pd.DataFrame) -> None:
-    """An embedding alone: with the cells' columns (``.h5ad``), or as a table of numbers."""
+def write_table(
+    path: Path, name: str, values: np.ndarray, obs: pd.DataFrame, columns: Mapping[str, np.ndarray]
+) -> None:
+    """An embedding and new columns alone: with the cells' columns (``.h5ad``), or as a table."""
     import pandas as pd
     from anndata import AnnData
 
     from ..data.writing import write_anndata
     from ..durable.replace import replace_file
 
-    table = pd.DataFrame(values, index=obs.index).add_prefix(f"{name}_")
+    table = pd.DataFrame(values, index=obs.index).add_prefix(f"{name}_").assign(**columns)
     writers = {
-        ".h5ad": lambda p: write_anndata(AnnData(obs=obs, obsm={name: values}), p),
+        ".h5ad": lambda p: write_anndata(
+            AnnData(obs=obs.assign(**columns), obsm={name: values}), p
+        ),
         ".parquet": lambda p: table.to_parquet(p),
         ".csv": lambda p: table.to_csv(p),
         ".csv.gz": lambda p: table.to_csv(p, compression="gzip"),

@@ -16,9 +16,8 @@ from .options import (
     add_training,
     is_cells,
 )
-from .outputs import Results, write_table
 from .progress import training_progress
-from .sysvi_files import check_files, read_cells
+from .sysvi_files import check_files, read_cells, write_results
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +97,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="COLUMN",
         help="numeric cell columns to correct for",
     )
+    command.add_argument(
+        "--labels",
+        metavar="COLUMN",
+        help="cell column with labels, such as cell types, that the model is told and names the other cells by; "
+        "cells without one are missing there",
+    )
+    command.add_argument(
+        "--unlabeled",
+        metavar="NAME",
+        help="what that column holds for cells without a label, such as Unknown",
+    )
     add_expression(
         command, "X; .raw if X is scaled", "the counts, or else the log-normalized values"
     )
@@ -170,10 +180,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="weight of the KL divergence (default: 0.8, with --preset paper 1)",
     )
     training.add_argument(
+        "--label-weight",
+        type=weight,
+        metavar="W",
+        help="weight of the labels (default: 2)",
+    )
+    training.add_argument(
         "--batch-size", type=whole(2), metavar="N", help="cells per step (default: 128)"
     )
     add_common(command)
     command.set_defaults(run=run)
+
+
+# of what an option is called in `scsystems.words.TERMS`, where that is another word
+_TERMS = {"labels": "cell labels"}
 
 
 def name_of_embedding(text: str) -> str:
@@ -208,7 +228,7 @@ def run(options: argparse.Namespace) -> None:
         model = _trained(prepared, options, options.layer if prepared is cells.adata else None)
         at = prepared.obs_names.get_indexer(cells.adata.obs_names)
         embedding = model.get_latent_representation()[at]
-        _write(cells, embedding, model, options)
+        write_results(cells, embedding, model, at, options)
     if model.interrupted:
         raise KeyboardInterrupt
 
@@ -223,6 +243,8 @@ def _trained(prepared, options: argparse.Namespace, layer: str | None):
         layer=layer,
         categorical_covariate_keys=options.covariates,
         continuous_covariate_keys=options.continuous,
+        labels_key=options.labels,
+        unlabeled_category=options.unlabeled,
     )
     model = SysVI(
         prepared,
@@ -231,7 +253,11 @@ def _trained(prepared, options: argparse.Namespace, layer: str | None):
         preset=options.preset,
         seed=options.seed,
     )
-    weights = {"z_distance_cycle_weight": options.cycle_weight, "kl_weight": options.kl_weight}
+    weights = {
+        "z_distance_cycle_weight": options.cycle_weight,
+        "kl_weight": options.kl_weight,
+        "label_weight": options.label_weight,
+    }
     chosen = {
         "max_epochs": options.epochs,
         "batch_size": options.batch_size,
@@ -246,41 +272,6 @@ def _trained(prepared, options: argparse.Namespace, layer: str | None):
     return model
 
 
-def _write(cells, embedding, model, options: argparse.Namespace) -> None:
-    """The embedding, and the model if asked for, into files."""
-    import pandas as pd
-
-    from ..data.containers import write_cells
-
-    name, obs = options.name or cells.default_name, cells.adata.obs
-    table = pd.DataFrame(embedding, index=obs.index).add_prefix(f"{name}_")
-
-    def write(place) -> None:
-        if options.embedding_only:
-            write_table(place, name, embedding, obs)
-        else:
-            cells.add_embedding(name, embedding)
-            write_cells(cells, place)
-
-    results = Results()
-    if results.keep(
-        "The embedding",
-        options.output,
-        write,
-        options.output.with_suffix(".csv.gz"),
-        table.to_csv,
-    ):
-        logger.info("The embedding %r of %d cells is in %s", name, len(table), options.output)
-    if options.model and results.keep(
-        "The model",
-        options.model,
-        lambda place: model.save(place, overwrite=options.overwrite),
-        options.output.with_name(f"{options.output.stem}-model"),
-    ):
-        logger.info("The model is in %s", options.model)
-    results.report()
-
-
 def check_columns(adata, options: argparse.Namespace) -> None:
     """Refuse columns that the cells do not have, or that are named twice."""
     from ..checks import column
@@ -289,11 +280,13 @@ def check_columns(adata, options: argparse.Namespace) -> None:
         "system": [options.system],
         "covariates": options.covariates,
         "continuous": options.continuous,
+        "labels": [options.labels] if options.labels else [],
     }
     taken: dict[str, str] = {}
     for argument, keys in given.items():
         for key in keys:
-            column(adata, key, argument)
+            # cells may be without a label
+            column(adata, key, _TERMS.get(argument, argument), complete=argument != "labels")
             if key in taken:
                 raise ScsystemsError(
                     f"--{argument} {key}: --{taken[key]} names this column already. Expected every column once."

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from ..errors import ScsystemsError
 from .command import named_files, path
-from .outputs import check_model, check_table
+from .outputs import Results, check_model, check_table, write_table
+
+logger = logging.getLogger(__name__)
 
 
 def check_files(options: argparse.Namespace) -> None:
@@ -90,3 +93,56 @@ def read_cells(options: argparse.Namespace):
             cells, options.system, orthologues=options.orthologs, orthology=options.orthology
         )
     )
+
+
+def write_results(cells, embedding, model, at, options: argparse.Namespace) -> None:
+    """The embedding, and the model if asked for, into files.
+
+    ``at`` are the cells of the file among those of the model.
+    """
+    import pandas as pd
+
+    from ..data.containers import write_cells
+
+    name, obs = options.name or cells.default_name, cells.adata.obs
+    columns = names_of_cells(model, options.labels, at) if options.labels else {}
+    table = pd.DataFrame(embedding, index=obs.index).add_prefix(f"{name}_").assign(**columns)
+
+    def write(place) -> None:
+        if options.embedding_only:
+            write_table(place, name, embedding, obs, columns)
+            return
+        for added, values in columns.items():
+            cells.add_column(added, values)
+        cells.add_embedding(name, embedding)
+        write_cells(cells, place)
+
+    results = Results()
+    if results.keep(
+        "The embedding",
+        options.output,
+        write,
+        options.output.with_suffix(".csv.gz"),
+        table.to_csv,
+    ):
+        logger.info("The embedding %r of %d cells is in %s", name, len(table), options.output)
+    if options.model and results.keep(
+        "The model",
+        options.model,
+        lambda place: model.save(place, overwrite=options.overwrite),
+        options.output.with_name(f"{options.output.stem}-model"),
+    ):
+        logger.info("The model is in %s", options.model)
+    results.report()
+
+
+def names_of_cells(model, labels: str, at) -> dict:
+    """Columns with what the model names the cells by the labels that it was told."""
+    p, novelty = model.predict(soft=True).iloc[at], model.novelty().iloc[at]
+    column = f"predicted.{labels}"
+    return {
+        column: p.columns.to_numpy(object)[p.to_numpy().argmax(1)],
+        f"{column}.probability": p.max(axis=1).to_numpy(float),
+        f"{column}.novelty": novelty["score"].to_numpy(float),
+        f"{column}.novel": novelty["novel"].to_numpy(bool),
+    }

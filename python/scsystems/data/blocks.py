@@ -118,9 +118,9 @@ class BlockCells:
         block_bytes = BLOCK_BYTES if block_bytes is None else block_bytes
         self.most = max(2, min(self.n_cells, block_bytes // (4 * self.n_genes)))
         # all cells' codes are a few bytes each and stay on the device
-        self.system, self.categorical, self.continuous, self.weight = (
+        self.system, self.categorical, self.continuous, self.weight, self.label = (
             None if a is None else torch.as_tensor(a, device=device)
-            for a in (cells.system, cells.categorical, cells.continuous, cells.weight)
+            for a in (cells.system, cells.categorical, cells.continuous, cells.weight, cells.label)
         )
         self._host: list[_Buffer] = []
         self._device: _Buffer | None = None
@@ -165,6 +165,7 @@ class BlockCells:
             None if self.continuous is None else self.continuous[at],
             None if self.weight is None else self.weight[at],
             at,
+            None if self.label is None else self.label[at],
         )
 
     # -- reading ---------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class CellArrays:
     """Cells as plain arrays: what the data layer hands to the trainer.
 
     ``x`` is n x G (dense, scipy sparse, or on disk), ``system`` n codes, ``categorical`` n x C codes,
-    ``continuous`` n x D values, ``weight`` n.
+    ``continuous`` n x D values, ``weight`` n, ``label`` n codes (-1: without a label).
     """
 
     x: np.ndarray | sparse.spmatrix | DiskMatrix
@@ -33,6 +33,7 @@ class CellArrays:
     categorical: np.ndarray | None = None
     continuous: np.ndarray | None = None
     weight: np.ndarray | None = None
+    label: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.system)
@@ -41,7 +42,7 @@ class CellArrays:
         """The cells at ``indices``; what is on disk stays there."""
         pick = {
             name: None if (value := getattr(self, name)) is None else value[indices]
-            for name in ("system", "categorical", "continuous", "weight")
+            for name in ("system", "categorical", "continuous", "weight", "label")
         }
         if isinstance(self.x, DiskMatrix):
             return replace(self, x=self.x.take_rows(indices), **pick)
@@ -73,6 +74,7 @@ class ResidentCells:
         self.categorical = _to(cells.categorical, device)
         self.continuous = _to(cells.continuous, device)
         self.weight = _to(cells.weight, device)
+        self.label = _to(cells.label, device)
         if storage == "auto":
             storage = _choose_storage(cells.x, device)
         self.storage = storage
@@ -105,6 +107,7 @@ class ResidentCells:
             None if self.continuous is None else self.continuous[indices],
             None if self.weight is None else self.weight[indices],
             indices,
+            None if self.label is None else self.label[indices],
         )
 
 

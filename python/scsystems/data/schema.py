@@ -37,6 +37,8 @@ class Setup:
     categorical_covariate_keys: tuple[str, ...] = ()
     continuous_covariate_keys: tuple[str, ...] = ()
     weight_batches: bool = False
+    labels_key: str | None = None
+    unlabeled_category: str | None = None
 
     def write(self, adata: AnnData) -> None:
         """Keep the choice in ``adata.uns`` as one JSON string, which survives copies and files."""
@@ -88,6 +90,8 @@ class Schema:
         not known.
     expression_scale
         How the expression was normalized; ``None`` if it is not known whether it was.
+    labels
+        Labels that cells may have; empty if the model is not told any.
     """
 
     setup: Setup
@@ -98,6 +102,7 @@ class Schema:
     scale: tuple[float, ...] = ()
     gene_means: tuple[float, ...] = ()
     expression_scale: Scale | None = UNKNOWN
+    labels: tuple[str, ...] = ()
 
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
@@ -123,6 +128,7 @@ class Schema:
             center=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
+            labels=_label_names(adata, setup),
         )
         return found._measured(adata)
 
@@ -200,6 +206,7 @@ class Schema:
             categorical=np.stack(categorical, 1) if categorical else None,
             continuous=np.stack(continuous, 1).astype(np.float32) if continuous else None,
             weight=weight,
+            label=self._label_codes(adata),
         )
 
     def check_genes(self, adata: AnnData) -> pd.Index:
@@ -260,6 +267,14 @@ class Schema:
         self.check_expression(adata)
         return replace(self, categories=tuple(categories))
 
+    def _label_codes(self, adata: AnnData) -> np.ndarray | None:
+        """Codes of the labels (-1: none, or one the model does not know); ``None`` without the column."""
+        key = self.setup.labels_key
+        if key is None or key not in adata.obs:
+            return None
+        values = checks.column(adata, key, "cell labels", complete=False)
+        return codes_among(values, self.labels, words.column(key))[0]
+
     def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
         where = words.column(key)
         codes, unknown = codes_among(checks.column(adata, key, term), levels, where)
@@ -269,6 +284,28 @@ class Schema:
                 f"Expected some of {head(levels, 10)}. Map new samples with {words.word('map samples')}."
             )
         return codes
+
+
+def _label_names(adata: AnnData, setup: Setup) -> tuple[str, ...]:
+    """The labels of those cells that have one."""
+    key = setup.labels_key
+    if key is None:
+        return ()
+    where, term = words.column(key), words.word("cell labels")
+    codes, found = coded(checks.column(adata, key, "cell labels", complete=False), where)
+    names = [name for name in found if name != setup.unlabeled_category]
+    n_labeled = int(np.isin(codes, [i for i, name in enumerate(found) if name in names]).sum())
+    if len(names) < 2:
+        raise InputError(
+            f"{where} ({term}) holds {'no label' if not names else f'one label only ({names[0]!r})'}. Expected two "
+            f"or more labels; cells without one may be missing or {words.written('unlabeled', 'Unknown')}, say."
+        )
+    if len(names) > n_labeled / 2:
+        raise InputError(
+            f"{where} ({term}) holds {len(names)} labels of {n_labeled} cells: {head(names)}. Expected labels that "
+            "cells share, such as cell types."
+        )
+    return tuple(names)
 
 
 def gene_names(adata: AnnData) -> pd.Index:

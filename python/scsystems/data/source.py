@@ -19,6 +19,7 @@ class Minibatch(NamedTuple):
     weight: Tensor | None
     # the cells' positions in their source, to look up what else is known of each
     index: Tensor | None = None
+    label: Tensor | None = None
 
 
 class BatchSource(Protocol):

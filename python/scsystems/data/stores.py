@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,32 +90,46 @@ def layer_elements(root: Any) -> dict[str, Any]:
     return {name: matrix_element(layers[name]) for name in layers}
 
 
-def add_to_obsm(path: str | Path, embeddings: dict[str, np.ndarray]) -> None:
-    """Add embeddings to a file of cells, or replace them; nothing else in it is touched."""
+def add_to_store(
+    path: str | Path,
+    embeddings: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Add embeddings and columns to a file of cells, or replace them; nothing else in it is touched."""
     path = Path(path)
     if not path.is_dir():
         import h5py
 
         with h5py.File(path, "r+") as file:
-            _add_to_obsm(file, embeddings)
+            _add(file, embeddings, columns or {})
         return
     zarr = require_extra("zarr", "atlas")
     # what zarr has written down of all groups together is renewed afterwards
     newer = int(zarr.__version__.split(".")[0]) >= 3
     options = {"use_consolidated": False} if newer else {}
-    _add_to_obsm(zarr.open_group(str(path), mode="r+", **options), embeddings)
+    _add(zarr.open_group(str(path), mode="r+", **options), embeddings, columns or {})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(str(path))
 
 
-def _add_to_obsm(root: Any, embeddings: dict[str, np.ndarray]) -> None:
+def _add(
+    root: Any, embeddings: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
+) -> None:
     if "obsm" not in root:
         write_elem(root, "obsm", {})
     for name, values in embeddings.items():
         if name in root["obsm"]:
             del root["obsm"][name]
         write_elem(root["obsm"], name, values)
+    obs = root["obs"]
+    order = [str(name) for name in obs.attrs["column-order"]]
+    for name, values in columns.items():
+        if name in obs:
+            del obs[name]
+        write_elem(obs, name, values)
+    order += [name for name in columns if name not in order]
+    obs.attrs["column-order"] = order
 
 
 # values are written so many at a time

@@ -37,6 +37,7 @@ from scsystems.r.saved import (  # noqa: F401
     differential_expression,
     load_model,
     map_query,
+    predict_labels,
     transfer_labels,
 )
 from scsystems.r.scspecies import (  # noqa: F401
@@ -263,10 +264,16 @@ def save_model(
 
 @guarded
 def store_in_anndata(
-    adata: Any, key: str, embedding: np.ndarray, record: Mapping[str, Any]
+    adata: Any,
+    key: str,
+    embedding: np.ndarray,
+    record: Mapping[str, Any],
+    predictions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write an embedding, and the record of its making, into a user's AnnData."""
+    """Write an embedding, the record of its making, and columns into a user's AnnData."""
     adata.obsm[key] = np.array(embedding, dtype=np.float32, order="C")
+    for name, parts in (predictions or {}).items():
+        adata.obs[name] = values.column_from_parts(parts)
     record = dict(record)
     record["features"] = np.array(list(record["features"]), dtype=object)
     record["history"] = {name: np.array(column) for name, column in record["history"].items()}

@@ -70,6 +70,32 @@ def test_what_takes_more_memory_than_there_is_stays_on_disk(
     assert files_in(tmp_path) == {"counts.h5ad", "out.h5ad"}
 
 
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+def test_names_of_cells_are_added_to_the_copy(run, counts, counts_file, tmp_path, suffix):
+    if suffix == "zarr":
+        pytest.importorskip("zarr", reason="zarr is not installed: zarr stores are NOT tested here")
+        counts_file = tmp_path / "counts.zarr"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Writing zarr v2")
+            counts.write_zarr(counts_file)
+    options = (*BASE, "--labels", "cell_type")
+    results = []
+    for where in ("--in-memory", "--on-disk"):
+        out = tmp_path / f"out{where}.{suffix}"
+        assert run("sysvi", counts_file, out, *options, where) == 0
+        results.append((read_h5ad if suffix == "h5ad" else read_zarr)(out).obs)
+    a, b = results
+    assert list(b.columns) == list(a.columns)
+    for name in a:
+        assert b[name].tolist() == a[name].tolist()
+    # and to the embedding alone
+    if suffix == "h5ad":
+        table = tmp_path / "out.csv"
+        assert run("sysvi", counts_file, table, *options, "--on-disk", "--embedding-only") == 0
+        found = pd.read_csv(table, index_col=0)
+        assert found["predicted.cell_type"].tolist() == a["predicted.cell_type"].tolist()
+
+
 def test_a_zarr_store_and_a_layer(run, counts, tmp_path):
     pytest.importorskip("zarr", reason="zarr is not installed: zarr stores are NOT tested here")
     adata = counts.copy()

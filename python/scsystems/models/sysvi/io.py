@@ -286,6 +286,8 @@ def _check_schema(schema: Schema, where: str) -> None:
     n_numbers = len(setup.continuous_covariate_keys)
     groups = (schema.systems, *schema.categories)
     wrong = {
+        "labels are not those of labels_key": len(set(schema.labels)) != len(schema.labels)
+        or (setup.labels_key is None) != (not schema.labels),
         "genes is empty or holds a name twice": len(set(schema.genes)) != len(schema.genes)
         or not schema.genes,
         "systems or categories are empty or hold a name twice": any(

@@ -12,6 +12,7 @@ import torch
 from anndata import AnnData
 
 from ... import checks
+from ...data.levels import level_name
 from ...data.matrix import in_memory, stays_on_disk
 from ...data.opened import is_path, opened, remember, remembered
 from ...data.resident import CellArrays, iterate
@@ -23,7 +24,7 @@ from ...nn.sysvi.imported import ImportedSysVINet
 from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
 from ...nn.sysvi.priors import Density
 from ...torch_state import usual_torch_inside
-from ...words import word
+from ...words import word, written
 from ..base import resolve_indices
 from . import presets
 from .arguments import SIZE_ARGUMENTS, check_arguments, embedding_arguments
@@ -31,6 +32,7 @@ from .differential_abundance import DifferentialAbundanceMixin
 from .differential_expression import DifferentialExpressionMixin
 from .expression import ExpressionMixin
 from .io import FilesMixin
+from .labels import LabelsMixin
 from .likelihood import ScoresMixin
 from .own_cells import OwnCells
 from .prior import start_prior
@@ -51,6 +53,7 @@ class SysVI(
     DifferentialExpressionMixin,
     DifferentialAbundanceMixin,
     QueryMixin,
+    LabelsMixin,
     TrainingMixin,
     FilesMixin,
 ):
@@ -192,6 +195,9 @@ class SysVI(
         categorical_covariate_keys: Sequence[str] | None = None,
         continuous_covariate_keys: Sequence[str] | None = None,
         weight_batches: bool = False,
+        *,
+        labels_key: str | None = None,
+        unlabeled_category: str | None = None,
     ) -> None:
         """Say which parts of ``adata`` a model uses, and check them.
 
@@ -212,6 +218,11 @@ class SysVI(
             Numeric columns to correct for; they are standardized.
         weight_batches
             Weight the cycle loss of a cell by the inverse of its system's size (mean weight 1).
+        labels_key
+            Column with labels, such as cell types, that the model is to be told and to name other
+            cells by, see `predict`. Some cells may be without one, or all of a system.
+        unlabeled_category
+            What that column holds for cells without a label; missing values are always without.
 
         Raises
         ------
@@ -227,10 +238,18 @@ class SysVI(
             categorical_covariate_keys=_keys("covariates", categorical_covariate_keys),
             continuous_covariate_keys=_keys("continuous", continuous_covariate_keys),
             weight_batches=checks.flag("weight_batches", weight_batches),
+            labels_key=None if labels_key is None else checks.name("cell labels", labels_key),
+            unlabeled_category=_unlabeled(labels_key, unlabeled_category),
         )
         if batch_key in setup.categorical_covariate_keys:
             raise InputError(
                 f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
+            )
+        keys = (*setup.categorical_covariate_keys, *setup.continuous_covariate_keys)
+        if labels_key is not None and labels_key in (batch_key, *keys):
+            raise InputError(
+                f"{written('cell labels', labels_key)} is the {word('system')} or a covariate already. "
+                "Expected a column of its own: what sets systems or samples apart is removed, what labels say is kept."
             )
         path, adata = adata, opened(adata)
         schema = Schema.from_anndata(adata, setup)
@@ -328,6 +347,7 @@ class SysVI(
         sizes = SysVISizes(
             n_genes=len(schema.genes),
             covariates=covariates,
+            n_labels=len(schema.labels),
             **{k: a[k] for k in SIZE_ARGUMENTS},
         )
         self._generator = torch.Generator().manual_seed(a["seed"])
@@ -374,3 +394,14 @@ def _keys(argument: str, keys: Any) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise InputError(f"{word(argument)} names a column twice: {list(found)}. Name each once.")
     return found
+
+
+def _unlabeled(labels_key: Any, category: Any) -> str | None:
+    """Name of the level that stands for no label."""
+    if category is None:
+        return None
+    if labels_key is None:
+        raise InputError(
+            f"{written('unlabeled', category)} is given without {word('cell labels')}, so it would do nothing."
+        )
+    return level_name(category)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +16,7 @@ from ...data.resident import Storage
 from ...errors import InputError
 from ...nn.sysvi.gradients import SysVIGradients, has_fast_gradients
 from ...nn.sysvi.latent_gradients import has_closed_form
-from ...nn.sysvi.net import SysVILoss, SysVINet
+from ...nn.sysvi.net import SysVILoss, SysVINet, SysVIWeights
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
 from ...train.schedules import default_epochs
@@ -24,7 +24,7 @@ from ...words import word, written
 from ..base import TrainedState, callback_list, split_cells
 from . import presets
 from .own_cells import OwnCells
-from .plan import read_early_stopping, read_plan
+from .plan import Plan, read_early_stopping, read_plan
 from .surgery import QueryTraining, partly_frozen
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class TrainingMixin(TrainedState):
         plan_kwargs
             ``kl_weight`` (0.8), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (3; 0
             switches the cycle off), ``adversary_weight`` (0),
+            ``label_weight`` (2; of the labels, if the model was set up with ``labels_key``),
             ``optimizer`` ("Adam" or "AdamW"), ``lr`` (2e-3), ``eps`` (1e-4), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
@@ -151,6 +152,7 @@ class TrainingMixin(TrainedState):
                 f"{word('plan_kwargs')} has adversary_weight, but the model was made without "
                 f"{written('adversary', True)}."
             )
+        weights = self._weights(plan, plan_kwargs)
         stopping = read_early_stopping(
             early_stopping,
             early_stopping_monitor,
@@ -202,6 +204,9 @@ class TrainingMixin(TrainedState):
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
         self.net.to(device)
+        own_labels, told = cells.label, None
+        if weights.label > 0:
+            cells, *told = self._told(cells, validation_at, seed)
         cells = stored(cells, checks.choice("storage", storage, get_args(Storage)))
         train_cells = batch_source(cells, train_at, device, storage)
         validation = (
@@ -210,7 +215,7 @@ class TrainingMixin(TrainedState):
         generator = torch.Generator(device).manual_seed(seed)
 
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
-            return self.net.loss(batch, plan.weights, generator, train)
+            return self.net.loss(batch, weights, generator, train)
 
         def fast_step(
             batch, epoch: int, generator: torch.Generator, same_weights: bool
@@ -221,7 +226,7 @@ class TrainingMixin(TrainedState):
         identity = {
             "data": self._fingerprint,
             "model": self._arguments,
-            "weights": str(plan.weights),
+            "weights": str(weights),
             "seed": seed,
             "train_size": train_size,
             "validation_size": validation_size,
@@ -231,9 +236,7 @@ class TrainingMixin(TrainedState):
         } | ({"in_blocks": True} if train_cells.in_blocks else {})
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
             gradients = (
-                SysVIGradients(self.net, plan.weights)
-                if has_fast_gradients(self.net, plan.weights)
-                else None
+                SysVIGradients(self.net, weights) if has_fast_gradients(self.net, weights) else None
             )
             result = fit(
                 self.net,
@@ -258,8 +261,22 @@ class TrainingMixin(TrainedState):
         self._train_facts = {
             "seed": seed,
             "device": str(device),
-            "weights": vars(plan.weights),
+            "weights": vars(weights),
             "optimizer": plan.optimizer,
             "precision": "bfloat16" if reduced else "float32",
             "n_threads": result.n_threads,
         }
+        if told is not None:
+            self._train_facts["labels"] = self._learn_from_labels(own_labels, *told)
+
+    def _weights(self, plan: Plan, given: dict[str, Any] | None) -> SysVIWeights:
+        """Weights of the parts of the loss, of which a model without labels has one less."""
+        if self.net.classifier is None:
+            if plan.weights.label > 0 and "label_weight" in (given or {}):
+                raise InputError(
+                    f"{word('plan_kwargs')} has label_weight, but the model was set up without {word('cell labels')}."
+                )
+            return replace(plan.weights, label=0.0)
+        # a query's labels teach nothing to a classifier that is frozen
+        frozen = self._query is not None and not self._query.unfrozen
+        return replace(plan.weights, label=0.0) if frozen else plan.weights
