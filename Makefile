@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE := 1
 R_ENV = R_LIBS=$(ROOT)/.rlib RETICULATE_PYTHON=$(PYTHON_BIN)
 
-.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 clean
+.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 test-versions clean
 help:
 	@head -n 3 Makefile | cut -c3-
 
@@ -52,6 +52,11 @@ check-r: setup
 # not part of test: unpacks a Debian 13 to have Seurat v5
 test-seurat5: setup
 	scripts/test_seurat5.sh
+
+# not part of test: the Python tests on the newest releases and on the lower bounds (some gigabytes);
+# test itself runs on what requirements/ pins, on Python 3.11 or 3.12
+test-versions: setup
+	OMP_NUM_THREADS=1 $(PYTHON_BIN) scripts/test_versions.py
 
 clean:
 	rm -rf .venv .rlib demo build

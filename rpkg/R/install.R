@@ -70,7 +70,7 @@ environment_packages <- function() {
 }
 
 extra_packages <- function(extras) {
-  known <- list(metrics = c("scib-metrics>=0.5", "igraph>=0.10"), plots = "matplotlib>=3.6",
+  known <- list(metrics = c("scib-metrics>=0.5.1", "igraph>=0.11.2"), plots = "matplotlib>=3.8",
                 relevance = "captum>=0.7")
   unknown <- setdiff(extras, names(known))
   if (length(unknown)) {

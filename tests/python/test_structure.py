@@ -110,6 +110,7 @@ READABLE = (
     "nn/sysvi/priors",
     "nn/sysvi/cycle",
     "nn/sysvi/adversary",
+    "nn/sysvi/classifier",
     "nn/sysvi/imported",
     "nn/scspecies/net",
     "nn/scspecies/norm_layer",

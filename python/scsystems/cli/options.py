@@ -69,8 +69,9 @@ def add_option(group: Any, table: tuple[Option, ...], name: str, help: str) -> N
     stated = f"default: {_shown(option.default)}"
     if option.by_preset:
         stated += f", with --preset paper {_shown(option.paper)}"
-    # what a preset decides is left to it
-    kind["default"] = None if option.by_preset else option.default
+    # what presets or the labels decide is left to the model
+    left = option.by_preset or option.where == "plan"
+    kind["default"] = None if left else option.default
     group.add_argument(str(option.cli), help=f"{help} ({stated})", **kind)
 
 

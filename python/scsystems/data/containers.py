@@ -65,6 +65,13 @@ class AnnDataFile:
         self._whole = read_anndata(path)
         self.adata = choose_expression(self._whole, layer, raw, wanted)
 
+    @classmethod
+    def holding(cls, adata: AnnData) -> AnnDataFile:
+        """Cells that come from elsewhere than one file."""
+        made = cls.__new__(cls)
+        made._whole = made.adata = adata
+        return made
+
     def add_embedding(self, name: str, values: np.ndarray) -> None:
         """Add an embedding to ``obsm``."""
         check_name(name)

@@ -64,6 +64,8 @@ class ResidentCounts:
         Of the counts in minibatches.
     """
 
+    in_blocks = False
+
     def __init__(
         self,
         x: np.ndarray | sparse.spmatrix,

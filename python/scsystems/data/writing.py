@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from anndata import AnnData
 
 from ..durable.replace import replace_file, replace_tree
 from ..errors import InputError
+from .matrix import layer_names
 
 # parts of an AnnData object in a .zarr store, and what zarr itself keeps there
 STORE = {
@@ -68,7 +71,7 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
         Of ``.h5ad`` files.
     """
     for part in ("obsm", "varm", "obsp", "varp", "layers"):
-        for key in getattr(adata, part):
+        for key in layer_names(adata) if part == "layers" else getattr(adata, part):
             check_name(key, f"An entry of {part}")
     for part in ("obs", "var"):
         for key in getattr(adata, part).columns:
@@ -78,11 +81,12 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
         # the version of zarr's format is anndata's choice
         warnings.filterwarnings("ignore", message="Writing zarr v2")
         try:
+            write_h5ad, write_zarr = _writers()
             if Path(path).suffix.lower() == ".zarr":
-                adata.write_zarr(path, convert_strings_to_categoricals=False)
+                write_zarr(adata, path, convert_strings_to_categoricals=False)
             else:
-                adata.write_h5ad(
-                    path, convert_strings_to_categoricals=False, compression=compression
+                write_h5ad(
+                    adata, path, convert_strings_to_categoricals=False, compression=compression
                 )
         except (OSError, RuntimeError, MemoryError):
             raise  # of the disk
@@ -130,6 +134,20 @@ def _entry(error: Exception) -> str:
             part, *keys = [*filter(None, group.split("/")), key]
             return f"adata.{part}" + "".join(f"[{k!r}]" for k in keys)
     return "adata"
+
+
+def _writers() -> tuple[Callable, Callable]:
+    """Writers of .h5ad and .zarr that can leave text as it is, in the file and in memory."""
+    if "convert_strings_to_categoricals" in signature(AnnData.write_h5ad).parameters:
+        return AnnData.write_h5ad, AnnData.write_zarr
+    # before 0.12, which is all that Python 3.10 has, only the functions behind the methods can
+    from anndata._io.h5ad import write_h5ad
+    from anndata._io.zarr import write_zarr
+
+    def into(write: Callable) -> Callable:
+        return lambda adata, path, **options: write(Path(path), adata, **options)
+
+    return into(write_h5ad), into(write_zarr)
 
 
 def _nullable_strings() -> AbstractContextManager:

@@ -38,7 +38,7 @@ KNOWN_MODELS = {
 }
 
 
-def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
+def load(dir_path: str | Path, adata: AnnData | str | Path | None = None, **kwargs: Any):
     """Load a model of whichever class the folder holds.
 
     Parameters
@@ -46,7 +46,7 @@ def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
     dir_path
         Folder that ``save()`` wrote.
     adata
-        Data to attach; optional for uses that bring their own.
+        Data to attach, of SysVI also as a path; optional for uses that bring their own.
     **kwargs
         Passed to the class's ``load``.
     """

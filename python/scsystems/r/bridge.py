@@ -37,6 +37,7 @@ from scsystems.r.saved import (  # noqa: F401
     differential_expression,
     load_model,
     map_query,
+    predict_labels,
     transfer_labels,
 )
 from scsystems.r.scspecies import (  # noqa: F401
@@ -55,6 +56,7 @@ from scsystems.r.scspecies import (  # noqa: F401
     train_scspecies,
     variable_species_genes,
 )
+from scsystems.r.species import join  # noqa: F401
 from scsystems.r.training import for_r
 
 # key of uns under which an AnnData keeps the records of its embeddings
@@ -211,7 +213,7 @@ def train_sysvi(
     train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     scs.SysVI.setup_anndata(adata, **setup_arguments)
     trained = scs.SysVI(adata, **model_arguments)
-    callbacks = list(train_arguments.pop("callbacks", None) or [])
+    callbacks = [for_r(call) for call in train_arguments.pop("callbacks", None) or []]
     if callback is not None:
         callbacks.append(for_r(callback))
     with interrupts_understood():
@@ -264,10 +266,16 @@ def save_model(
 
 @guarded
 def store_in_anndata(
-    adata: Any, key: str, embedding: np.ndarray, record: Mapping[str, Any]
+    adata: Any,
+    key: str,
+    embedding: np.ndarray,
+    record: Mapping[str, Any],
+    predictions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write an embedding, and the record of its making, into a user's AnnData."""
+    """Write an embedding, the record of its making, and columns into a user's AnnData."""
     adata.obsm[key] = np.array(embedding, dtype=np.float32, order="C")
+    for name, parts in (predictions or {}).items():
+        adata.obs[name] = values.column_from_parts(parts)
     record = dict(record)
     record["features"] = np.array(list(record["features"]), dtype=object)
     record["history"] = {name: np.array(column) for name, column in record["history"].items()}

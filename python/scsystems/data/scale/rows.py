@@ -61,13 +61,13 @@ def by_rows(matrix):
     return matrix.tocsr() if sparse.issparse(matrix) and matrix.format != "csr" else matrix
 
 
-def row_blocks(matrix, n_values: int = BLOCK_VALUES) -> Iterator[tuple[int, np.ndarray]]:
+def row_blocks(matrix, n_values: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks of rows of a matrix (arrays or CSR, also of matrices on disk), with their first row."""
     matrix = by_rows(matrix)
     n, width = matrix.shape
     if sparse.issparse(matrix):
         width = matrix.nnz // max(n, 1)
-    size = max(1, n_values // max(width, 1))
+    size = max(1, (BLOCK_VALUES if n_values is None else n_values) // max(width, 1))
     if not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
         # on disk, where most matrices are sparse and small reads are slow
         size = max(size, DISK_ROWS)

@@ -13,6 +13,7 @@ from anndata import AnnData
 from ... import checks
 from ...data.levels import level_name
 from ...data.species import Species, check_names
+from ...data.species_genes import MIN_CELLS, N_TOP_GENES
 from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
 from ...nn.scspecies.net import Dispersion, EncoderInput, Library, Likelihood
@@ -74,6 +75,12 @@ class ScSpecies(Comparison):
         Column with the batches (sample, donor). ``None``: one batch. Or a dictionary by species.
     layer
         Layer with the counts; ``None`` takes ``X``. Or a dictionary by species.
+    n_top_genes
+        The most variable genes of each species to train on; orthologues are taken among them. ``None``
+        takes all genes, which aligned much worse where it was measured (``docs/scspecies.md``). Or a
+        dictionary by species.
+    min_cells
+        These genes are chosen among those found in at least so many cells of the species.
     preset
         ``"default"``: the best known settings; ``"paper"``: those of the paper. It decides the
         arguments that are ``None``.
@@ -135,6 +142,8 @@ class ScSpecies(Comparison):
         target_labels: str | Mapping[str, str | None] | None = None,
         batch_key: str | Mapping[str, str | None] | None = None,
         layer: str | Mapping[str, str | None] | None = None,
+        n_top_genes: int | Mapping[str, int | None] | None = N_TOP_GENES,
+        min_cells: int = MIN_CELLS,
         preset: Literal["default", "paper"] = "default",
         alignment: AlignmentMode = "intermediate",
         search_every: int | None = None,
@@ -160,10 +169,12 @@ class ScSpecies(Comparison):
         settings = choose(preset, {name: given[name] for name in files.SETTINGS})
         name, context = named_context(context)
         targets = named_targets(targets, name)
+        limit = (n_top_genes, min_cells)
+        context = self._choose_genes(name, context, *limit, layer, batch_key)
         genes = check_names(name, context)
         pairs = {}
         for target, adata in targets.items():
-            check_names(target, adata)
+            adata = targets[target] = self._choose_genes(target, adata, *limit, layer, batch_key)
             table = per_species(orthologues, target, "orthologues")
             pairs[target] = homologues(table, name, genes, target, adata)
         shared = list(dict.fromkeys(gene for p in pairs.values() for gene in p["context"]))
@@ -208,6 +219,8 @@ class ScSpecies(Comparison):
         target_labels: str | None = None,
         batch_key: str | None = None,
         layer: str | None = None,
+        n_top_genes: int | None = N_TOP_GENES,
+        min_cells: int = MIN_CELLS,
     ) -> None:
         """Add a further target species; :meth:`train` then aligns it to the context.
 
@@ -216,12 +229,12 @@ class ScSpecies(Comparison):
 
         Parameters
         ----------
-        name, adata, orthologues, target_labels, batch_key, layer
+        name, adata, orthologues, target_labels, batch_key, layer, n_top_genes, min_cells
             As in the constructor, for this species.
         """
         name = level_name(name)
         named_targets([(n, None) for n in (*self._targets, name)], self._context.name)
-        check_names(name, adata)
+        adata = self._choose_genes(name, adata, n_top_genes, min_cells, layer, batch_key)
         genes = pd.Index(self._context.species.genes)
         pairs = homologues(orthologues, self._context.name, genes, name, adata)
         given = (

@@ -34,8 +34,10 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     for name, choices in CHOICES.items():
         settings[name] = checks.choice(name, settings[name], choices)
     for option in _COUNTS:
-        least = int(option.at_least or 0)
-        settings[option.name] = checks.count(option.name, settings[option.name], at_least=least)
+        # those of the choice of genes, which may differ by species, are checked with it
+        if (name := option.name) in settings:
+            least = int(option.at_least or 0)
+            settings[name] = checks.count(name, settings[name], at_least=least)
     settings["dropout_rate"] = checks.fraction("dropout_rate", settings["dropout_rate"], one=False)
     for name in ("kl_weight", "eta"):
         settings[name] = _ramp(name, settings[name])

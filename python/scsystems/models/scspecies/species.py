@@ -212,12 +212,12 @@ def homologues(
         raise InputError(
             f"orthologues: {context} and {target} share {n} one-to-one genes. Expected at least "
             f"{FEWEST_SHARED_GENES}; some hundreds are needed for reliable neighbors. Keep more genes of both "
-            "species (highly variable genes of both, by orthologue), or check the table."
+            f"species ({word('n_top_genes of species')}), or check the table."
         )
     if n < FEW_SHARED_GENES:
         logger.warning(
-            "%s and %s share only %d one-to-one genes; below %d neighbors become unreliable. Keep more genes.",
-            *(context, target, n, FEW_SHARED_GENES),
+            "%s and %s share only %d one-to-one genes; below %d neighbors become unreliable. Keep more genes (%s).",
+            *(context, target, n, FEW_SHARED_GENES, word("n_top_genes of species")),
         )
     return pd.DataFrame({"context": pairs[context].to_numpy(), "target": pairs[target].to_numpy()})
 

@@ -73,7 +73,8 @@ def default_quantile(n_cells: int) -> float:
 
 def library_prior(cells: CellArrays, n_batches: int) -> Tensor:
     """Mean and standard deviation of the log total counts of every batch, n_batches x 2."""
-    total = np.log(np.maximum(np.asarray(cells.x.sum(1), np.float64).ravel(), 1.0))
+    x: Any = cells.x
+    total = np.log(np.maximum(np.asarray(x.sum(1), np.float64).ravel(), 1.0))
     batch = cells.categorical[:, 0]
     rows = []
     for code in range(n_batches):
@@ -87,7 +88,8 @@ def homologous_share(cells: CellArrays, n_homologous: int) -> float:
     """Share of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
     if n_homologous == cells.x.shape[1]:
         return 1.0
-    share = float(cells.x[:, :n_homologous].sum() / max(cells.x.sum(), 1.0))
+    x: Any = cells.x
+    share = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
     return min(max(share, 1e-3), 1 - 1e-3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from ... import checks
+from ...data.opened import opened
 from ...data.resident import CellArrays, iterate
 from ...data.schema import Schema, gene_means
 from ...data.source import Minibatch
@@ -64,7 +66,7 @@ class SysVICore(BaseModel):
 
     def get_latent_representation(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | str | Path | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
         give_mean: bool = True,
         batch_size: int | None = None,
@@ -76,8 +78,8 @@ class SysVICore(BaseModel):
         Parameters
         ----------
         adata
-            Cells to embed, with the model's genes and known systems and covariates; default the
-            model's own.
+            Cells to embed, or their path, with the model's genes and known systems and
+            covariates; default the model's own.
         indices
             Which cells, as indices or a boolean mask; default all.
         give_mean
@@ -104,7 +106,7 @@ class SysVICore(BaseModel):
     # -- what the parts use ----------------------------------------------------------------
 
     def _embed(
-        self, adata: AnnData | CellArrays | None, indices, batch_size: int | None
+        self, adata: AnnData | CellArrays | str | Path | None, indices, batch_size: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean and variance of the chosen cells, n x L each."""
         self._require_trained()
@@ -139,6 +141,7 @@ class SysVICore(BaseModel):
         sizes = SysVISizes(
             n_genes=len(schema.genes),
             covariates=covariates,
+            n_labels=len(schema.labels),
             **{k: a[k] for k in SIZE_ARGUMENTS},
         )
         self._generator = torch.Generator().manual_seed(a["seed"])
@@ -152,10 +155,14 @@ class SysVICore(BaseModel):
         self._query = None
 
     def _attach(
-        self, adata: AnnData, checked: bool = False, hashes: np.ndarray | None = None
+        self,
+        adata: AnnData | str | Path,
+        checked: bool = False,
+        hashes: np.ndarray | None = None,
     ) -> None:
         """Make ``adata`` the model's own cells, see `OwnCells.of`."""
-        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema, checked, hashes)
+        adata = opened(adata)
+        self._own = OwnCells.of(adata, self.schema, checked, hashes)
         if not self.schema.gene_means:
             self.schema = replace(self.schema, gene_means=gene_means(self._own.cells.x))
         self._fingerprint = self._own.fingerprint
@@ -171,10 +178,10 @@ class SysVICore(BaseModel):
             raise InputError(f"The model was loaded without data. {word('other cells')}.")
         return self._own
 
-    def _cell_names(self, adata: AnnData | None) -> pd.Index:
+    def _cell_names(self, adata: AnnData | str | Path | None) -> pd.Index:
         if adata is None:
             return self._require_own().names
-        return checks.anndata("adata", adata).obs_names
+        return opened(adata).obs_names
 
     def _noise(self, seed: int) -> torch.Generator:
         """A generator on the model's device."""
@@ -186,7 +193,7 @@ class SysVICore(BaseModel):
     def _trainings(self) -> Sequence[Trainings]:
         return [self._past]
 
-    def _chosen(self, adata: AnnData | CellArrays | None, indices) -> CellArrays:
+    def _chosen(self, adata: AnnData | CellArrays | str | Path | None, indices) -> CellArrays:
         """The cells at ``indices`` of ``adata``, or of the model's own."""
         own = self._own
         if adata is None or (own is not None and adata is own.cells):
@@ -194,13 +201,14 @@ class SysVICore(BaseModel):
             return own.unchanged(resolve_indices(indices, own.names))
         if isinstance(adata, CellArrays):
             return adata if indices is None else adata.take(indices)
-        cells = self.schema.arrays(checks.anndata("adata", adata))
-        at = resolve_indices(indices, adata.obs_names)
+        others = opened(adata)
+        cells = self.schema.arrays(others)
+        at = resolve_indices(indices, others.obs_names)
         return cells if at is None else cells.take(at)
 
     @torch.inference_mode()
     def _posterior(
-        self, adata: AnnData | CellArrays | None, indices, batch_size: int | None
+        self, adata: AnnData | CellArrays | str | Path | None, indices, batch_size: int | None
     ) -> Iterator[tuple[Minibatch, Tensor, Tensor]]:
         """Minibatch (its ``x`` not for use), posterior mean and variance of the chosen cells, chunk by chunk."""
         cells = self._chosen(adata, indices)

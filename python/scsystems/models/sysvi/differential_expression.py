@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from ... import checks, words
 from ...checks import head
 from ...data.levels import level_name, level_names, texts
+from ...data.opened import opened
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
 from ..base import positions
@@ -147,8 +148,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
             delta = checks.number("delta", delta, at_least=0)
         if pseudocounts is not None:
             pseudocounts = checks.number("pseudocounts", pseudocounts, above=0)
-        given, adata = adata, self._require_own().adata if adata is None else adata
-        checks.anndata("adata", adata)
+        given, adata = adata, opened(self._require_own().adata if adata is None else adata)
         rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
         systems = self._systems_to_compare(batch_correction, batchid1, batchid2)
         sampling: dict[str, Any] = {

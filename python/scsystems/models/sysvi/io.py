@@ -99,7 +99,10 @@ class FilesMixin(SysVICore):
 
     @classmethod
     def load(
-        cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu"
+        cls,
+        dir_path: str | Path,
+        adata: AnnData | str | Path | None = None,
+        accelerator: str = "cpu",
     ) -> Self:
         """Read a model that `save` wrote.
 
@@ -108,8 +111,8 @@ class FilesMixin(SysVICore):
         dir_path
             The folder.
         adata
-            Cells to attach, with the model's genes, systems and covariates; ``None`` takes those
-            saved with the model (``save_anndata``) or reads the model alone, which then needs
+            Cells to attach, or their path, with the model's genes, systems and covariates;
+            ``None`` takes those saved with the model (``save_anndata``) or reads the model alone, which then needs
             ``adata`` in every call.
         accelerator
             Device of the weights.
@@ -129,7 +132,7 @@ class FilesMixin(SysVICore):
         """
         path = full_path(dir_path)
 
-        def read() -> tuple[Self, AnnData | None]:
+        def read() -> tuple[Self, AnnData | str | Path | None]:
             model = cls.__new__(cls)
             if holds_scvi_model(path) and not (path / f"{NAME}.json").exists():
                 model._read_scvi(path)
@@ -137,7 +140,7 @@ class FilesMixin(SysVICore):
                 model._read_own(path)
             return model, _cells_beside(path) if adata is None else adata
 
-        found: tuple[Self, AnnData | None] = consistent(path, NAME, read)
+        found: tuple[Self, AnnData | str | Path | None] = consistent(path, NAME, read)
         model, cells = found
         model.net.to(choose_device(accelerator))
         if cells is not None:
@@ -244,6 +247,8 @@ def _check_schema(schema: Schema, where: str) -> None:
     n_numbers = len(setup.continuous_covariate_keys)
     groups = (schema.systems, *schema.categories)
     wrong = {
+        "labels are not those of labels_key": len(set(schema.labels)) != len(schema.labels)
+        or (setup.labels_key is None) != (not schema.labels),
         "genes is empty or holds a name twice": len(set(schema.genes)) != len(schema.genes)
         or not schema.genes,
         "systems or categories are empty or hold a name twice": any(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from anndata import AnnData
 
 from ... import checks
-from ...data.matrix import in_memory
+from ...data.levels import level_name
+from ...data.matrix import in_memory, stays_on_disk
+from ...data.opened import is_path, opened, remember, remembered
 from ...data.schema import Schema, Setup
 from ...errors import InputError, warn
 from ...nn.layers import CovariateInit
 from ...nn.sysvi.net import OutVarMode, SysVINet
 from ...nn.sysvi.priors import Density
 from ...torch_state import usual_torch_inside
-from ...words import word
+from ...words import word, written
 from ..base import resolve_indices
 from . import presets
 from .arguments import check_arguments, embedding_arguments
@@ -25,6 +28,7 @@ from .differential_abundance import DifferentialAbundanceMixin
 from .differential_expression import DifferentialExpressionMixin
 from .expression import ExpressionMixin
 from .io import FilesMixin
+from .labels import LabelsMixin
 from .likelihood import ScoresMixin
 from .prior import start_prior
 from .query import QueryMixin
@@ -41,6 +45,7 @@ class SysVI(
     DifferentialAbundanceMixin,
     QueryMixin,
     TrainingMixin,
+    LabelsMixin,
     FilesMixin,
 ):
     """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
@@ -50,7 +55,8 @@ class SysVI(
     Parameters
     ----------
     adata
-        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized.
+        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized; an AnnData, or
+        the path of an ``.h5ad`` file or ``.zarr`` store, whose expression stays on disk.
     prior
         ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
         ``"gmm"`` (mixture of free Gaussians).
@@ -125,7 +131,7 @@ class SysVI(
 
     def __init__(
         self,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         prior: Literal["standard_normal", "vamp", "gmm"] = "vamp",
         n_prior_components: int | None = None,
         pseudoinputs_data_indices: Sequence[int] | np.ndarray | None = None,
@@ -153,7 +159,7 @@ class SysVI(
         arguments = dict(locals())
         for name in ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs"):
             del arguments[name]
-        checks.anndata("adata", adata)
+        path, adata = adata, opened(adata)
         prior_cells = resolve_indices(
             pseudoinputs_data_indices, adata.obs_names, "pseudoinputs_data_indices"
         )
@@ -162,9 +168,11 @@ class SysVI(
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
         arguments |= embedding_arguments(embedding_kwargs)
         check_arguments(arguments)
-        setup = Setup.read(adata)
-        ready = in_memory(adata, setup.layer)
-        schema, hashes = Schema.with_hashes(ready, setup)
+        schema, hashes = remembered(path) if is_path(path) else None, None
+        if schema is None:
+            setup = Setup.read(adata)
+            ready = adata if stays_on_disk(adata, setup.layer) else in_memory(adata, setup.layer)
+            schema, hashes = Schema.with_hashes(ready, setup)
         self._prepare(schema, arguments)
         self._attach(adata, checked=True, hashes=hashes)
         start_prior(self.net, self._require_own().cells, arguments, prior_cells, self._generator)
@@ -172,19 +180,24 @@ class SysVI(
     @classmethod
     def setup_anndata(
         cls,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         batch_key: str,
         layer: str | None = None,
         categorical_covariate_keys: Sequence[str] | None = None,
         continuous_covariate_keys: Sequence[str] | None = None,
         weight_batches: bool = False,
+        *,
+        labels_key: str | None = None,
+        unlabeled_category: str | None = None,
     ) -> None:
         """Say which parts of ``adata`` a model uses, and check them.
 
         Parameters
         ----------
         adata
-            n cells x G genes; size-factor normalized, log1p-transformed expression.
+            n cells x G genes; size-factor normalized, log1p-transformed expression. Of a path
+            (``.h5ad``, ``.zarr``) this is remembered by the process, as long as the file stays
+            the same; the file is not changed.
         batch_key
             Column of ``adata.obs`` with the system: the strong batch effect (species; organoid
             and tissue; cells and nuclei). Two or more levels.
@@ -196,6 +209,11 @@ class SysVI(
             Numeric columns to correct for; they are standardized.
         weight_batches
             Weight the cycle loss of a cell by the inverse of its system's size (mean weight 1).
+        labels_key
+            Column with labels, such as cell types, that the model is to be told and to name other
+            cells by, see `predict`. Some cells may be without one, or all of a system.
+        unlabeled_category
+            What that column holds for cells without a label; missing values are always without.
 
         Raises
         ------
@@ -211,16 +229,27 @@ class SysVI(
             categorical_covariate_keys=_keys("covariates", categorical_covariate_keys),
             continuous_covariate_keys=_keys("continuous", continuous_covariate_keys),
             weight_batches=checks.flag("weight_batches", weight_batches),
+            labels_key=None if labels_key is None else checks.name("cell labels", labels_key),
+            unlabeled_category=_unlabeled(labels_key, unlabeled_category),
         )
         if batch_key in setup.categorical_covariate_keys:
             raise InputError(
                 f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
             )
-        checks.anndata("adata", adata)
-        Schema.from_anndata(adata, setup)
+        keys = (*setup.categorical_covariate_keys, *setup.continuous_covariate_keys)
+        if labels_key is not None and labels_key in (batch_key, *keys):
+            raise InputError(
+                f"{written('cell labels', labels_key)} is the {word('system')} or a covariate already. "
+                "Expected a column of its own: what sets systems or samples apart is removed, what labels say is kept."
+            )
+        path, adata = adata, opened(adata)
+        schema = Schema.from_anndata(adata, setup)
         if setup.weight_batches:
             warn("The use of inverse batch proportion weights is experimental.")
-        setup.write(adata)
+        if is_path(path):
+            remember(path, schema)
+        else:
+            setup.write(adata)
 
     def __repr__(self) -> str:
         a = self._arguments
@@ -246,3 +275,14 @@ def _keys(argument: str, keys: Any) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise InputError(f"{word(argument)} names a column twice: {list(found)}. Name each once.")
     return found
+
+
+def _unlabeled(labels_key: Any, category: Any) -> str | None:
+    """Name of the level that stands for no label."""
+    if category is None:
+        return None
+    if labels_key is None:
+        raise InputError(
+            f"{written('unlabeled', category)} is given without {word('cell labels')}, so it would do nothing."
+        )
+    return level_name(category)

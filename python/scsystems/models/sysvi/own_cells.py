@@ -62,6 +62,9 @@ class OwnCells:
         # follow from the expression, and are rounded
         for key in ("gene_means", "expression_scale"):
             known.pop(key)
+        # without labels the fingerprint is that of models from before there were any
+        if schema.setup.labels_key is None:
+            del known["labels"], known["setup"]["labels_key"], known["setup"]["unlabeled_category"]
         facts = {
             "schema": known,
             "names": list(map(str, names)),
@@ -70,6 +73,8 @@ class OwnCells:
             "categorical": [] if cells.categorical is None else cells.categorical,
             "continuous": [] if cells.continuous is None else cells.continuous,
         }
+        if cells.label is not None:
+            facts["label"] = cells.label
         return OwnCells(adata, cells, names, hashes, fingerprint(facts))
 
     def unchanged(self, at: np.ndarray | None = None) -> CellArrays:

@@ -19,6 +19,7 @@ _LOSS = {
     "max_kl_weight": "kl",
     "z_distance_cycle_weight": "cycle",
     "adversary_weight": "adversary",
+    "label_weight": "label",
 }
 _NUMBERS = ("lr", "eps", "weight_decay", *_LOSS)
 _REDUCE = {

@@ -19,7 +19,8 @@ MODEL = {
 def _plan(preset: str) -> dict[str, Any]:
     """What `plan_kwargs` has if nothing is given and the trainer's own default is another."""
     chosen = options.defaults(options.SYSVI, preset, "plan")
-    return {name: chosen[name] for name in ("kl_weight", "z_distance_cycle_weight", "lr", "eps")}
+    names = ("kl_weight", "z_distance_cycle_weight", "lr", "eps", "label_weight")
+    return {name: chosen[name] for name in names}
 
 
 # what train() takes if nothing else is given: the largest number of epochs, and plan_kwargs

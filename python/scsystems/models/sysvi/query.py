@@ -17,6 +17,7 @@ from ... import checks, words
 from ...checks import head
 from ...data.levels import check_text, coded, level_name
 from ...data.matrix import expression, layer_names, plain
+from ...data.opened import opened
 from ...errors import InputError, warn
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
@@ -131,7 +132,7 @@ class QueryMixin(FilesMixin):
     @classmethod
     def load_query_data(
         cls,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         reference_model: Any,
         inplace_subset_query_vars: bool = False,
         accelerator: str = "auto",
@@ -158,7 +159,8 @@ class QueryMixin(FilesMixin):
         Parameters
         ----------
         adata
-            Query with the model's genes, see `prepare_query_anndata`, and its obs columns.
+            Query with the model's genes, see `prepare_query_anndata`, and its obs columns; or
+            its path, when the cells stay on disk.
         reference_model
             Trained model, or the folder of one; it is not changed.
         inplace_subset_query_vars
@@ -194,7 +196,7 @@ class QueryMixin(FilesMixin):
             raise InputError(f"load_query_data() does not know {sorted(kwargs)}.")
         reference = cls._reference(reference_model)
         reference._require_trained()
-        checks.anndata("adata", adata)
+        adata = opened(adata)
         if inplace_subset_query_vars:
             reference.schema.check_genes(adata)
             adata._inplace_subset_var(list(reference.schema.genes))
@@ -226,8 +228,8 @@ class QueryMixin(FilesMixin):
     def transfer_labels(
         self,
         labels_key: str,
-        reference: AnnData,
-        query: AnnData | None = None,
+        reference: AnnData | str | Path,
+        query: AnnData | str | Path | None = None,
         n_neighbors: int = 25,
         min_confidence: float = 0.0,
         batch_size: int | None = None,
@@ -256,7 +258,7 @@ class QueryMixin(FilesMixin):
         reference cells, so that values well above one tell of cells unlike any in the reference.
         """
         self._require_trained()
-        checks.anndata("reference", reference)
+        reference = opened(reference, "reference")
         column = checks.column(
             reference, labels_key, "transferred labels", data="reference data", complete=False
         )
