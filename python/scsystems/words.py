@@ -49,6 +49,7 @@ TERMS: dict[str, dict[Door, str]] = {
     },
     "layer": {"python": "layer", "r": "assay", "cli": "--layer"},
     "raw": {"python": "raw", "r": "raw", "cli": "--raw"},
+    "fractional": {"python": "fractional", "r": "fractional", "cli": "--fractional"},
     # of metrics.evaluate, batch_strength and tune.grid
     "evaluated labels": {"python": "label_key", "r": "labels", "cli": "--labels"},
     "evaluated sample": {"python": "batch_key", "r": "batch", "cli": "--batch"},

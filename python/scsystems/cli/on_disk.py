@@ -156,7 +156,7 @@ def prepared_on_disk(cells: CopiedCells, options: argparse.Namespace, choice: di
             options.system,
             options.covariates[0] if options.covariates else None,
             layer=options.layer,
-            fractional=kind != "counts",
+            fractional=options.fractional,
             out=store,
             overwrite=options.overwrite or not kept,
             **choice,

@@ -141,6 +141,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         "min_cells",
         "choose among genes found in more cells of every system than this",
     )
+    command.add_argument(
+        "--fractional",
+        action="store_true",
+        help="take counts with fractions, as ambient-RNA correctors leave them",
+    )
     genes.add_argument("--all-genes", action="store_true", help="use every gene of the file")
     command.add_argument(
         "--name",
@@ -298,11 +303,11 @@ def _prepared(adata, options: argparse.Namespace):
     found = judge(expression(adata)).cells
     logger.info("The expression %s", describe(found))
     if found.kind in UNLOGGED:
-        logger.info("It is normalized and log-transformed for the training")
         if options.all_genes:
             choice = {"features": list(adata.var_names), "min_cells": None}
-        fractional = found.kind != "counts"
-        return prepare(adata, options.system, sample, fractional=fractional, **choice)
+        prepared = prepare(adata, options.system, sample, fractional=options.fractional, **choice)
+        logger.info("It is normalized and log-transformed for the training")
+        return prepared
     if options.all_genes:
         return adata.copy()
     genes = select_features(adata, options.system, sample, **choice)

@@ -156,6 +156,7 @@ FELT = {
 }
 # what other tests look at
 ELSEWHERE = {
+    "--fractional",  # test_counts_with_fractions_are_taken_if_that_is_said
     *("--on-disk", "--in-memory", "--store", "--embedding-only"),  # test_on_disk.py
     "--help",
     "--model",  # test_the_cells_are_written_with_their_embedding
@@ -266,7 +267,9 @@ def test_all_genes_are_all_genes(run, adata, tmp_path):
     [(0.97, "counts times a factor"), (None, "values with fractions")],
     ids=["scaled", "corrected"],
 )
-def test_counts_with_fractions_are_normalized_too(run, adata, tmp_path, capsys, factor, message):
+def test_counts_with_fractions_are_taken_if_that_is_said(
+    run, adata, tmp_path, capsys, factor, message
+):
     counts = adata.layers["counts"].toarray()
     if factor is None:
         # what a corrector of ambient RNA leaves
@@ -277,7 +280,14 @@ def test_counts_with_fractions_are_normalized_too(run, adata, tmp_path, capsys, 
     AnnData(sparse.csr_matrix(counts), adata.obs, adata.var).write_h5ad(tmp_path / "in.h5ad")
     out, model = tmp_path / "o.h5ad", tmp_path / "model"
     options = ("--system", "system", "--epochs", 1, "--all-genes", "--model", model)
-    assert run("sysvi", tmp_path / "in.h5ad", out, *options) == 0
+    for quiet in ((), ("--quiet",)):
+        assert run("sysvi", tmp_path / "in.h5ad", out, *options, *quiet) == 1
+        said = capsys.readouterr().err
+        assert message in said or quiet
+        assert "take them as they are with --fractional" in said
+    assert not out.exists()
+    assert not model.exists()
+    assert run("sysvi", tmp_path / "in.h5ad", out, *options, "--fractional") == 0
     assert message in capsys.readouterr().err
     expected = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).mean(0)
     np.testing.assert_allclose(SysVI.load(model).schema.gene_means, expected, rtol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...checks import head
 from ...errors import InputError, NonFiniteError
-from ...words import column, word
+from ...words import column, word, written
 from .judge import Found, Groups, Judgement, judge
 from .kinds import Base
 
@@ -201,7 +201,11 @@ def _to_counts(judged: Judgement, where: str, fractional: bool | None) -> str:
     named = f"Name what holds the counts with {word('layer')}"
     if not kinds & {"fractions", "multiples", "large"} or fractional:
         return f"{named}."
-    allowed = "" if fractional is None else ", or take them as they are with fractional=True"
+    allowed = (
+        ""
+        if fractional is None
+        else f", or take them as they are with {written('fractional', True)}"
+    )
     return (
         f"{named}; or, if these are counts that an ambient-RNA corrector (SoupX, DecontX, CellBender) or an EM "
         f"estimate left with fractions, round them: {word('round').format(where=where)}{allowed}."
