@@ -50,7 +50,7 @@ def test_every_cell_is_in_an_epoch_with_all_that_belongs_to_it(arrays):
     assert len(sizes) == 1
     seen = Counter()
     for block in blocks:
-        for values, system, donor, score, weight, index in block:
+        for values, system, donor, score, weight, index, _ in block:
             at = index.numpy()
             seen.update(at.tolist())
             np.testing.assert_array_equal(values, x[at])
