@@ -65,7 +65,7 @@ install_scsystems <- function(method = c("virtualenv", "conda"), envname = "r-sc
 # Everything but torch, with a numpy this reticulate can use.
 environment_packages <- function() {
   packages <- grep("^torch", python_packages(), value = TRUE, invert = TRUE)
-  if (!reticulate_is_new()) packages[grepl("^numpy", packages)] <- "numpy>=1.24,<2"
+  if (!reticulate_is_new()) packages[grepl("^numpy", packages)] <- "numpy>=1.26,<2"
   packages
 }
 

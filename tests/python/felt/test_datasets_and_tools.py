@@ -123,6 +123,11 @@ def written(**arguments):
     return held, None if out is None else out.is_file()
 
 
+def kept_genes(adata):
+    """Names of the genes that the usual calls choose."""
+    return set(pp.prepare(adata, "system", n_top_genes=40).var_names)
+
+
 def trials(folder) -> dict[str, Trial]:
     adata, other = counts(), counts(1)
     adata.write_h5ad(folder / "cells.h5ad")
@@ -147,6 +152,11 @@ def trials(folder) -> dict[str, Trial]:
     table = pd.DataFrame(
         {"species1": adata.var_names, "species2": "Other" + adata.var_names.str[4:]}
     )
+    # a gene of the second species with two partners
+    extra = pd.DataFrame({"species1": adata.var_names[:1], "species2": table["species2"][1:2]})
+    groups = pd.concat([table[1:], extra, table[:1]])
+    fewer = {name: cells[:100].copy() for name, cells in species.items()}
+    unlike = [g for g in adata.var_names if g not in kept_genes(adata)][:2]
     logged, whole = prepared(), whole_of(0)
     by_species = {"data": species, "system_key": "system", "batch_key": None}
     simulated = {"n_cells": (200, 220), "n_systems": (2, 3), "n_genes": (60, 70), "n_types": (3, 4),
@@ -176,12 +186,21 @@ def trials(folder) -> dict[str, Trial]:
             "fractional": (False, True, {"data": _fractions(adata)}),
             "out": (None, folder / "out.h5ad", {"data": folder / "cells.h5ad"}),
             "overwrite": (False, True, {"data": folder / "cells.h5ad", "out": there}),
+            "orthology": ("one2one", "groups", by_species | {"orthologues": groups}),
+            "hvg_merge": ("intersection", "joint"), "keep": (None, unlike),
         }, written),
+        "pp.join_species": Trial({
+            "data": (species, fewer), "system_key": ("system", "which"),
+            "orthologues": (table, table[:60]),
+            "orthology": ("one2one", "groups", {"orthologues": groups}),
+            "names_from": (None, "species2"), "layer": (None, "more"),
+        }),
         "pp.select_features": Trial({
             "adata": (whole, whole_of(1)), "system_key": ("system", "other"),
             "batch_key": (None, "sample"), "layer": (None, "logs", {"adata": whole_of(0, logs=other)}),
             "min_cells": (20, 140), "n_top_genes": (20, 10), "flavor": ("cell_ranger", "seurat"),
             "min_batch_cells": (20, 151, {"batch_key": "sample"}),
+            "hvg_merge": ("intersection", "joint"), "keep": (None, unlike),
         }),
         "tl.decode": Trial({
             "net": nets, "z": (z, z2), "batches": (np.array([0, 1]), np.array([1])),

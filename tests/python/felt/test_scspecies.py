@@ -83,7 +83,7 @@ def fitted(arguments=None, train=None):
 
 def result_of(made):
     """Weights, losses, embeddings and everything that is said of the cells."""
-    parts = [(p.net, p.history, p.embedded.mean, p.label) for p in made._parts()]
+    parts = [(p.net, p.trainings.history, p.embedded.mean, p.label) for p in made._parts()]
     return parts, made._settings, [p.neighbors for p in made._targets.values()]
 
 
@@ -175,6 +175,7 @@ def trials(folder) -> dict[str, Trial]:
         "library": (None, "encoder"), "encoder_input": (None, "counts"),
         "homologous_share": (None, "genes"), "n_latent": (3, 4), "n_features": (10, 9),
         "n_hidden": (8, 7), "dropout_rate": (0.1, 0.4), "seed": (0, 1),
+        "n_top_genes": (None, 130), "min_cells": (3, 12, {"n_top_genes": 149}),
     }  # fmt: skip
     return {
         "ScSpecies": Trial(model, constructed),
@@ -183,6 +184,7 @@ def trials(folder) -> dict[str, Trial]:
             "adata": (others["species2"], cells["species2"]),
             "orthologues": (named(table, "third"), named(table, "third")[:60]),
             "target_labels": (None, "other"), "batch_key": (None, "donor"), "layer": (None, "half"),
+            "n_top_genes": (None, 130), "min_cells": (3, 12, {"n_top_genes": 149}),
         }, added),
         "train": Trial({
             "max_epochs": (1, 2), "accelerator": ("cpu", "auto"), "devices": ("auto", 1),

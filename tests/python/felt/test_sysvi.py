@@ -15,10 +15,10 @@ from felt import Refused, Trial, arguments_of, check, methods
 from scsystems import SysVI, load
 from scsystems.data.datasets import simulated
 from scsystems.models.sysvi import (
+    core,
     differential_abundance,
     differential_expression,
     expression,
-    model,
     query,
     training,
 )
@@ -50,12 +50,12 @@ def recorded():
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         watch(training, "fit", lambda *args, **more: vars(args[3]))
-        watch(training, "ResidentCells", lambda cells, device, storage: storage)
+        watch(training, "batch_source", lambda cells, at, device, storage: storage)
         watch(training, "reduced_precision", lambda precision, device: precision)
         for place in (training, query, files):
             watch(place, "choose_device", lambda *args: args)
         watch(differential_abundance, "mixture_log_density", lambda *args: args[-1])
-        watch(model, "iterate", lambda cells, device, size, *rest, **more: size)
+        watch(core, "iterate", lambda cells, device, size, *rest, **more: size)
         for place in (loop, expression, differential_expression):
             watch(place, "tqdm", lambda *args, disable, **more: disable,
                   lambda kwargs: kwargs | {"disable": True})  # fmt: skip
@@ -101,12 +101,21 @@ def with_new_donors():
     return adata
 
 
-def used(name):
+@cache
+def told():
+    """A model that was told labels; not to be changed."""
+    made = fitted(setup=SETUP | {"labels_key": "cell_type"}, train=TRAIN | {"max_epochs": 4})[0]
+    made.novelty()  # looks at the labeled cells once
+    return made
+
+
+def used(name, of=trained):
     """A call of a result's method, with the sizes of chunks and the progress bars."""
 
     def call(**arguments):
+        made = of()
         with recorded() as found:
-            return getattr(trained(), name)(**arguments), found
+            return getattr(made, name)(**arguments), found
 
     return call
 
@@ -247,6 +256,8 @@ def trials(folder) -> dict[str, Trial]:
             "adata": (adata, other), "batch_key": ("system", "cell_type"), "layer": (None, "other"),
             "categorical_covariate_keys": (None, ["donor"]),
             "continuous_covariate_keys": (None, ["more"]),
+            "labels_key": (None, "cell_type"),
+            "unlabeled_category": (None, adata.obs["cell_type"].iloc[0], {"labels_key": "cell_type"}),
             "weight_batches": (False, True, {"adata": adata[:90].copy()}),
         }, set_up),
         "train": Trial({
@@ -314,6 +325,14 @@ def trials(folder) -> dict[str, Trial]:
             "cred_interval_lvls": (None, [0.5], changed),
             "seed": (None, 7),
         }, used("differential_expression")),
+        "predict": Trial({
+            "adata": (None, other, {"soft": True}), "indices": (None, [0, 3]), "soft": (False, True),
+            "batch_size": (None, 50),
+        }, used("predict", of=told)),
+        "novelty": Trial({
+            "adata": (None, other), "indices": (None, [0, 3]), "batch_size": (None, 50),
+            "threshold": (0.95, 0.5),
+        }, used("novelty", of=told)),
         "transfer_labels": Trial({
             "labels_key": ("cell_type", "donor"), "reference": (adata, other), "query": (None, other),
             "n_neighbors": (25, 5), "min_confidence": (0.0, 0.6), "batch_size": (None, 50),

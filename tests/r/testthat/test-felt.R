@@ -101,6 +101,7 @@ test_that("arguments of sysvi_options()", {
          dropout_rate = 0.3, out_var_mode = "feature", embed_categorical_covariates = TRUE,
          continuous_covariates = "percent", weight_batches = TRUE, batch_size = 33, n_threads = 2,
          train_size = 0.8, early_stopping = TRUE, lr = 0.1, weight_decay = 0.1, kl_weight = 0.3,
+         label_weight = elsewhere, hvg_merge = "joint", keep = rownames(object)[1:40],
          n_top_genes = 30, min_cells = 2, give_mean = elsewhere,
          target_sum = elsewhere, checkpoint_dir = tempfile(), model = list(gmm_init = "random"),
          train = list(precision = "float32"), plan = list(eps = 0.1),
