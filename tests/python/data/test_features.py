@@ -5,10 +5,9 @@ import scanpy as sc
 
 from scsystems.data.datasets import simulated
 from scsystems.data.features import variable_genes
-from scsystems.threads import torch_threads_kept
 
 
-@torch_threads_kept()
+@pytest.mark.calls_scanpy
 @pytest.mark.parametrize("flavor", ["cell_ranger", "seurat"])
 @pytest.mark.parametrize("batch_key", [None, "donor"])
 def test_genes_are_those_that_scanpy_marks_in_the_data_itself(flavor, batch_key):
