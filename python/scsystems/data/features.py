@@ -119,7 +119,6 @@ def _check_shared(names: pd.Index, expressed: Mapping[str, np.ndarray], min_cell
     )
 
 
-@torch_threads_kept()
 def variable_genes(
     part: AnnData,
     name: str,
@@ -132,6 +131,7 @@ def variable_genes(
     return variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells).chosen
 
 
+@torch_threads_kept()
 def variability(
     part, name, batch_key, n_top_genes, flavor, min_batch_cells, sizes: pd.Series | None = None
 ) -> Variable:

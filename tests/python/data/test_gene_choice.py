@@ -109,7 +109,6 @@ def test_no_more_genes_than_all_systems_express(counts):
     assert set(result.var_names) == set(counts.var_names[np.logical_and.reduce(everywhere)])
 
 
-@pytest.mark.calls_scanpy
 def test_chosen_genes_are_those_of_prepare(counts):
     log = counts.copy()
     sc.pp.normalize_total(log, target_sum=1e4)
