@@ -54,6 +54,39 @@ LEFT_OUT = object()
 TESTS = Path(__file__).parents[1] / "python"
 
 
+class Recorder:
+    """Notes what functions are called with; the calls go on.
+
+    Parameters
+    ----------
+    patch
+        Puts the functions back.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch):
+        self._patch = patch
+        self.found: list[tuple[str, Any]] = []
+
+    def watch(self, place: Any, name: str, note: Callable, change: Callable = dict) -> None:
+        """Note ``note(...)`` of every call of a module's function; ``change`` changes its keywords."""
+        original = getattr(place, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.found.append((name, note(*args, **kwargs)))
+            return original(*args, **change(kwargs))
+
+        self._patch.setattr(place, name, call)
+
+    def watch_progress(self, place: Any) -> None:
+        """Note whether bars are shown, and show none."""
+        self.watch(
+            place,
+            "tqdm",
+            lambda *args, disable, **more: disable,
+            lambda kwargs: kwargs | {"disable": True},
+        )
+
+
 def arguments_of(functions: Mapping[str, Callable]) -> list:
     """Parameters for a test: each function's name with each argument of its signature."""
     return [

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ScsystemsError
 from .command import Command, path
+from .sysvi_files import check_logged
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,21 @@ def check_copy(source: Path, target: Path) -> None:
         )
 
 
+def _check_genes_are_chosen(options: argparse.Namespace) -> None:
+    """Refuse another choice of genes from what has been prepared."""
+    asked = {
+        "--genes": options.genes is not None,
+        "--keep": options.keep is not None,
+        "--hvg-merge": options.hvg_merge != "intersection",
+    }
+    if any(asked.values()):
+        given = ", ".join(name for name, is_given in asked.items() if is_given)
+        raise ScsystemsError(
+            f"{given}: the genes of {options.input} were chosen when it was prepared, and all of them are used. Leave "
+            "it out, or give the file with the counts."
+        )
+
+
 @contextmanager
 def prepared_on_disk(cells: CopiedCells, options: argparse.Namespace, choice: dict) -> Iterator:
     """Log-normalized expression of the genes to train on, in a file that is kept if asked for.
@@ -141,6 +157,9 @@ def prepared_on_disk(cells: CopiedCells, options: argparse.Namespace, choice: di
                 f"{options.input}: genes of cells on disk are chosen from counts, and this holds other values. Name "
                 "the layer with the counts with --layer, use --all-genes, or read all cells with --in-memory."
             )
+        check_logged(options)
+        if not options.all_genes:
+            _check_genes_are_chosen(options)
         yield cells.adata
         return
     if options.all_genes:

@@ -18,8 +18,9 @@ from .options import (
     add_training,
     is_cells,
 )
+from .outputs import TABLES
 from .progress import training_progress
-from .sysvi_files import check_files, read_cells, write_results
+from .sysvi_files import check_files, check_logged, read_cells, write_results
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "system are chosen.",
         epilog=_EXAMPLES,
         # species come as NAME=FILE
-        is_file=lambda value: is_cells(value) and "=" not in value,
+        is_file=_is_file,
         instead={"--input": ("input", "--system")},
     )
     command.add_argument("input", type=path, help=f"{CELLS}; left out with --input")
@@ -178,6 +179,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 _TERMS = {"labels": "cell labels"}
 
 
+def _is_file(value: str) -> bool:
+    """Whether a value looks like a file of cells, or like one with their embedding alone."""
+    return "=" not in value and (is_cells(value) or value.lower().endswith(TABLES))
+
+
 def name_of_embedding(text: str) -> str:
     """What turns the value of an option into a name."""
     if not text.strip():
@@ -308,6 +314,7 @@ def _prepared(adata, options: argparse.Namespace):
         prepared = prepare(adata, options.system, sample, fractional=options.fractional, **choice)
         logger.info("It is normalized and log-transformed for the training")
         return prepared
+    check_logged(options)
     if options.all_genes:
         return adata.copy()
     genes = select_features(adata, options.system, sample, **choice)

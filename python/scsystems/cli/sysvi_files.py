@@ -95,6 +95,20 @@ def read_cells(options: argparse.Namespace):
     )
 
 
+def check_logged(options: argparse.Namespace) -> None:
+    """Refuse options for counts where the expression is log-normalized already."""
+    if options.fractional:
+        raise ScsystemsError(
+            "--fractional is for counts, and the expression looks log-normalized. Leave it out, or name the counts "
+            "with --layer."
+        )
+    if options.store is not None:
+        raise ScsystemsError(
+            f"--store keeps what is made of counts, and the expression of {options.input} looks log-normalized "
+            "already. Leave it out, or name the counts with --layer."
+        )
+
+
 def write_results(cells, embedding, model, at, options: argparse.Namespace) -> None:
     """The embedding, and the model if asked for, into files.
 

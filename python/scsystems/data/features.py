@@ -119,6 +119,18 @@ def _check_shared(names: pd.Index, expressed: Mapping[str, np.ndarray], min_cell
     )
 
 
+def variable_genes(
+    part: AnnData,
+    name: str,
+    batch_key: str | None,
+    n_top_genes: int,
+    flavor: str,
+    min_batch_cells: int,
+) -> pd.Index:
+    """Names of one system's highly variable genes, in the order of the data; see `variability`."""
+    return variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells).chosen
+
+
 @torch_threads_kept()
 def variability(
     part, name, batch_key, n_top_genes, flavor, min_batch_cells, sizes: pd.Series | None = None

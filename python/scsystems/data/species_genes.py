@@ -10,7 +10,7 @@ from scipy import sparse
 from .. import checks, words
 from ..errors import InputError
 from ..threads import torch_threads_kept
-from .features import label_column, n_cells_with, variability
+from .features import label_column, n_cells_with, variable_genes
 from .matrix import expression
 from .species import check_expression
 
@@ -78,4 +78,4 @@ def species_genes(
     part = part[np.asarray(part.X.sum(axis=1)).ravel() > 0].copy()
     sc.pp.normalize_total(part, target_sum=TOTAL)
     sc.pp.log1p(part)
-    return variability(part, name, batch_key, n_top_genes, FLAVOR, MIN_BATCH_CELLS).chosen
+    return variable_genes(part, name, batch_key, n_top_genes, FLAVOR, MIN_BATCH_CELLS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import anndata
+import pandas as pd
 from anndata import AnnData
 
 from ..durable.replace import replace_file, replace_tree
@@ -74,9 +75,10 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
         for key in layer_names(adata) if part == "layers" else getattr(adata, part):
             check_name(key, f"An entry of {part}")
     for part in ("obs", "var"):
-        for key in getattr(adata, part).columns:
+        for key, values in getattr(adata, part).items():
             if key == "":
                 check_name(key, f"A column of {part}")
+            _check_values(f"adata.{part}[{key!r}]", values)
     with warnings.catch_warnings(), _nullable_strings():
         # the version of zarr's format is anndata's choice
         warnings.filterwarnings("ignore", message="Writing zarr v2")
@@ -92,11 +94,23 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
             raise  # of the disk
         except Exception as error:
             # whatever else anndata raises is about the values
-            raise InputError(
-                f"{_entry(error)} cannot be written into a file ({str(error).strip().splitlines()[0]}). Expected "
-                "entries of text, numbers, true and false, or categories of these, under names of text. Convert it, "
-                "for example with .astype(str), or leave it out."
-            ) from error
+            raise _unwritable(_entry(error), str(error).strip().splitlines()[0]) from error
+
+
+def _check_values(where: str, values: pd.Series) -> None:
+    """Refuse what newer releases of zarr turn into text, where others refuse it."""
+    levels = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
+    if isinstance(levels.dtype, pd.IntervalDtype):
+        raise _unwritable(where, "it holds intervals")
+    if levels.dtype == object and pd.api.types.infer_dtype(levels).startswith("mixed"):
+        raise _unwritable(where, "it holds values of several kinds")
+
+
+def _unwritable(where: str, why: str) -> InputError:
+    return InputError(
+        f"{where} cannot be written into a file ({why}). Expected entries of text, numbers, true and false, or "
+        "categories of these, under names of text. Convert it, for example with .astype(str), or leave it out."
+    )
 
 
 def write_cells(cells: Writable, target: str | Path) -> None:

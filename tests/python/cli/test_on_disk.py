@@ -12,6 +12,7 @@ from scsystems import load
 from scsystems.cli import on_disk as command
 from scsystems.data import datasets, size
 from scsystems.data.matrix import plain
+from scsystems.data.preprocess import prepare
 
 BASE = ("--system", "system", "--covariates", "donor", "--epochs", 1, "--genes", 60)
 
@@ -52,8 +53,8 @@ def test_the_result_is_that_of_cells_in_memory(run, counts_file, tmp_path, monke
     pd.testing.assert_frame_equal(a.obs, b.obs)
     assert files_in(tmp_path) == {"counts.h5ad", "a.h5ad", "b.h5ad", "store.h5ad", "model"}
     np.testing.assert_array_equal(load(model, store).get_latent_representation(), b.obsm["X_sysvi"])
-    # what was kept is an input of later runs
-    assert run("sysvi", store, tmp_path / "c.h5ad", *BASE, "--on-disk") == 0
+    # what was kept is an input of later runs, with its genes
+    assert run("sysvi", store, tmp_path / "c.h5ad", *BASE[:-2], "--on-disk") == 0
     np.testing.assert_array_equal(read_h5ad(tmp_path / "c.h5ad").obsm["X_sysvi"], a.obsm["X_sysvi"])
 
 
@@ -110,6 +111,8 @@ def test_a_zarr_store_and_a_layer(run, counts, tmp_path):
     assert (plain(found.layers["counts"], "") != counts.X).nnz == 0
 
 
+# what anndata 0.11.0 says of a file that has no genes
+@pytest.mark.filterwarnings("ignore:Transforming to str index")
 @pytest.mark.parametrize("where", ["--on-disk", "--in-memory"])
 def test_the_embedding_alone(run, counts_file, tmp_path, where):
     def written(name):
@@ -120,6 +123,10 @@ def test_the_embedding_alone(run, counts_file, tmp_path, where):
     cells = read_h5ad(written("z.h5ad"))
     assert cells.X is None
     assert list(cells.obs.columns) == list(read_h5ad(counts_file).obs.columns)
+    # after an option that takes any number of values, too
+    out, last = tmp_path / "last.csv", BASE[2:4]
+    assert run("sysvi", counts_file, *BASE[:2], *BASE[4:], "--embedding-only", *last, out) == 0
+    assert out.exists()
     for name in ("z.csv", "z.csv.gz"):
         table = pd.read_csv(written(name), index_col=0)
         np.testing.assert_allclose(table, cells.obsm["X_sysvi"], rtol=1e-5)
@@ -146,6 +153,27 @@ def test_what_cannot_be_done_is_said_before_training(
     for message, (source, target, *options) in cases.items():
         assert run("sysvi", source, target, *BASE, "--on-disk", *options) == 1
         assert message in capsys.readouterr().err
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--genes", 60), "--genes: the genes of"),
+        (("--keep", "Gene1"), "--keep: the genes of"),
+        (("--hvg-merge", "joint"), "--hvg-merge: the genes of"),
+        (("--fractional",), "--fractional is for counts"),
+        (("--store", "again.h5ad"), "--store keeps what is made of counts"),
+    ],
+)
+def test_what_would_do_nothing_to_prepared_cells_is_refused(
+    run, counts_file, tmp_path, monkeypatch, capsys, option, message
+):
+    monkeypatch.chdir(tmp_path)
+    prepare(counts_file, "system", "donor", n_top_genes=60, out="store.h5ad")
+    before = files_in(tmp_path)
+    assert run("sysvi", "store.h5ad", "out.h5ad", *BASE[:-2], "--on-disk", *option) == 1
+    assert message in capsys.readouterr().err
     assert files_in(tmp_path) == before
 
 

@@ -1,6 +1,7 @@
 """A file per species: ``scsystems sysvi --input human=h.h5ad mouse=m.h5ad out.h5ad``."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import read_h5ad
 
@@ -115,3 +116,18 @@ def test_what_does_not_go_together(run, species, table, capsys):
     assert "required: output" in capsys.readouterr().err
     assert run("sysvi", "one.h5ad", "out.h5ad") == 2
     assert "required: --system" in capsys.readouterr().err
+
+
+def test_the_embedding_alone(run, species, table):
+    inputs = ("--input", "one=one.h5ad", "two=two.h5ad", "--orthologs", table)
+    assert run("sysvi", *inputs, "out.h5ad", *BASE) == 0
+    assert run("sysvi", *inputs, "z.csv", *BASE, "--embedding-only") == 0
+    found, whole = pd.read_csv("z.csv", index_col=0), read_h5ad("out.h5ad")
+    assert list(found.index) == list(whole.obs_names)
+    np.testing.assert_allclose(found, whole.obsm["X_sysvi"], rtol=1e-5)
+
+
+def test_species_are_put_together_in_memory(run, species, table, capsys):
+    inputs = ("--input", "one=one.h5ad", "two=two.h5ad", "--orthologs", table)
+    assert run("sysvi", *inputs, "out.h5ad", *BASE, "--on-disk") == 1
+    assert "species with a file each are put together in memory" in capsys.readouterr().err

@@ -293,6 +293,14 @@ def test_counts_with_fractions_are_taken_if_that_is_said(
     np.testing.assert_allclose(SysVI.load(model).schema.gene_means, expected, rtol=1e-5)
 
 
+def test_fractions_are_of_counts(run, adata, tmp_path, capsys):
+    adata.write_h5ad(tmp_path / "logs.h5ad")
+    out = tmp_path / "o.h5ad"
+    assert run("sysvi", tmp_path / "logs.h5ad", out, *BASE, "--fractional") == 1
+    assert "--fractional is for counts" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_counts_of_one_system_among_logarithms_are_refused(run, adata, tmp_path, capsys):
     x, counts = adata.X.toarray(), adata.layers["counts"].toarray()
     human = (adata.obs["system"] == "human").to_numpy()

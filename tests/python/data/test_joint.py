@@ -108,7 +108,9 @@ def test_prepare_with_groups_is_prepare_of_the_sums(species, table, tmp_path):
     np.testing.assert_allclose(stored.X.toarray(), got.X.toarray(), rtol=1e-6)
     np.testing.assert_array_equal(stored.layers["counts"].toarray(), got.layers["counts"].toarray())
     assert stored.uns["preparation"]["orthologues"] == got.uns["preparation"]["orthologues"]
-    assert stored.var.equals(got.var)
+    # which kind of text names are is up to the release of pandas
+    assert stored.var.astype(object).equals(got.var.astype(object))
+    assert list(stored.var.index) == list(got.var.index)
 
 
 def test_logarithms_are_undone_before_genes_are_summed(species, table):

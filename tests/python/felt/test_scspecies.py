@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from felt import Trial, arguments_of, check, methods
+from felt import Recorder, Trial, arguments_of, check, methods
 
 from scsystems import ScSpecies
 from scsystems.data.datasets import simulated_by_species
@@ -28,25 +28,15 @@ TRAIN = {"max_epochs": 1, "verbose": False, "accelerator": "cpu"}
 @contextmanager
 def recorded():
     """What reaches the trainer, the device and the progress bars."""
-    found = []
-
-    def watch(place, name, note, change=lambda kwargs: kwargs):
-        original = getattr(place, name)
-
-        def call(*args, **kwargs):
-            found.append((name, note(*args, **kwargs)))
-            return original(*args, **change(kwargs))
-
-        patch.setattr(place, name, call)
-
     with pytest.MonkeyPatch.context() as patch:
+        recorder = Recorder(patch)
+        watch = recorder.watch
         watch(training, "fit", lambda *args, **more: vars(args[3]))
         watch(model_module, "reduced_precision", lambda precision, device: precision)
         watch(model_module, "choose_device", lambda *args: args)
-        watch(loop, "tqdm", lambda *args, disable, **more: disable,
-              lambda kwargs: kwargs | {"disable": True})  # fmt: skip
+        recorder.watch_progress(loop)
         watch(loop, "torch_threads", lambda n: n)
-        yield found
+        yield recorder.found
 
 
 @cache

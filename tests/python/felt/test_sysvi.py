@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from anndata import concat
-from felt import Refused, Trial, arguments_of, check, methods
+from felt import Recorder, Refused, Trial, arguments_of, check, methods
 
 from scsystems import SysVI, load
 from scsystems.data.datasets import simulated
@@ -36,19 +36,10 @@ del FUNCTIONS["posterior_predictive_sample"], FUNCTIONS["sample"]
 @contextmanager
 def recorded():
     """What reaches the trainer, the device, the chunks of cells and the progress bars."""
-    found = []
-
-    def watch(place, name, note, change=lambda kwargs: kwargs):
-        original = getattr(place, name)
-
-        def call(*args, **kwargs):
-            found.append((name, note(*args, **kwargs)))
-            return original(*args, **change(kwargs))
-
-        patch.setattr(place, name, call)
-
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        recorder = Recorder(patch)
+        watch = recorder.watch
         watch(training, "fit", lambda *args, **more: vars(args[3]))
         watch(training, "batch_source", lambda cells, at, device, storage: storage)
         watch(training, "reduced_precision", lambda precision, device: precision)
@@ -57,9 +48,8 @@ def recorded():
         watch(differential_abundance, "mixture_log_density", lambda *args: args[-1])
         watch(core, "iterate", lambda cells, device, size, *rest, **more: size)
         for place in (loop, expression, differential_expression):
-            watch(place, "tqdm", lambda *args, disable, **more: disable,
-                  lambda kwargs: kwargs | {"disable": True})  # fmt: skip
-        yield found
+            recorder.watch_progress(place)
+        yield recorder.found
 
 
 @cache

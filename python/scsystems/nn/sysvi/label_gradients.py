@@ -26,8 +26,8 @@ def label_gradients(
     log_p = torch.log_softmax(torch.addmm(classifier.bias, z, classifier.weight.t()), 1)
     at = label.clamp_min(0)[:, None]
     # of every cell in the mean
-    share = classifier.balance[at] * (label != UNLABELED)[:, None] / len(z)
-    loss = -(log_p.gather(1, at) * share).sum()
-    share *= scale
-    d = log_p.exp_().mul_(share).scatter_add_(1, at, -share)
+    weight = classifier.balance[at] * (label != UNLABELED)[:, None] / len(z)
+    loss = -(log_p.gather(1, at) * weight).sum()
+    weight *= scale
+    d = log_p.exp_().mul_(weight).scatter_add_(1, at, -weight)
     return LabelGradients(loss, d @ classifier.weight, d.t() @ z, d.sum(0))

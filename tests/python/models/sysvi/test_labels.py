@@ -48,7 +48,7 @@ def test_probabilities_are_those_of_the_likeliest_labels(cells, model):
     p = model.predict(soft=True)
     assert list(p.columns) == list(model.schema.labels)
     assert p.index.equals(cells.obs_names)
-    np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
     assert (p.columns[p.to_numpy().argmax(1)] == model.predict()).all()
     some = np.array([5, 2, 7])
     assert (model.predict(indices=some) == model.predict()[some]).all()
