@@ -33,8 +33,8 @@ from scipy.io import mmwrite
 import scsystems as scs
 from scsystems.data.fingerprint import fingerprint, row_hashes
 from scsystems.models.sysvi.presets import GENES, MODEL, TRAINING
+from scsystems.models.sysvi.training import default_epochs
 from scsystems.train.device import choose_device, reduced_precision
-from scsystems.train.schedules import default_epochs
 from scsystems.tune.store import RunStore, run_id
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,9 +11,9 @@ from scsystems.metrics import moran, pcs
 from scsystems.models.scspecies import training as scspecies_training
 from scsystems.models.sysvi import presets
 from scsystems.models.sysvi.core import INFERENCE_CHUNK
+from scsystems.models.sysvi.training import default_epochs
 from scsystems.options import SCSPECIES, SYSVI, defaults
 from scsystems.train.loop import MOST_PROCESSES, SMALL_MINIBATCH
-from scsystems.train.schedules import default_epochs
 
 PAGES = pages()
 MAN = ROOT / "rpkg" / "man"

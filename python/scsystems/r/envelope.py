@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import traceback
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from scsystems.errors import InputError
+from scsystems.messages import collected
 from scsystems.words import argument, spoken_by
-
-logger = logging.getLogger("scsystems")
 
 # arguments that mean nothing in R, or that R gives itself
 PYTHON_ONLY = {
@@ -21,17 +18,6 @@ PYTHON_ONLY = {
     "batch_key", "categorical_covariate_keys", "continuous_covariate_keys", "system_key",
     "embedding_kwargs", "context_labels", "target_labels", "inplace", "reference_model",
 }  # fmt: skip
-
-
-class _Collector(logging.Handler):
-    """Keep what the package logs as a warning, for R to say in its own way."""
-
-    def __init__(self) -> None:
-        super().__init__(level=logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
@@ -45,10 +31,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
         value, error = None, None
-        collector = _Collector()
-        logger.addHandler(collector)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("default")
+        with collected() as messages:
             try:
                 with spoken_by("r"):
                     value = function(*args, **kwargs)
@@ -58,12 +41,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
                     "message": str(raised) or type(raised).__name__,
                     "traceback": "".join(traceback.format_exception(raised)),
                 }
-            finally:
-                logger.removeHandler(collector)
-        # Other libraries' deprecations are not the R user's concern.
-        said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        messages = list(dict.fromkeys([*collector.messages, *said]))
-        return {"value": value, "error": error, "warnings": messages}
+        return {"value": value, "error": error, "warnings": messages.texts()}
 
     return call
 

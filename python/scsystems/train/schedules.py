@@ -9,11 +9,6 @@ from typing import Literal
 from .. import checks
 
 
-def default_epochs(n_cells: int, most: int) -> int:
-    """``min(round(20000 / n_cells * 400), most)``, at least 1 (sysVI, Methods: at most 400)."""
-    return max(1, min(round(20_000 / n_cells * 400), most))
-
-
 def ramp(start: float, stop: float, n_epochs: int, epoch: int) -> float:
     """Linear from ``start`` at epoch 0 to ``stop`` at epoch ``n_epochs``, then constant."""
     if n_epochs <= 0:

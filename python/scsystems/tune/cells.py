@@ -36,7 +36,8 @@ def write_cells(folder: Path, adata: AnnData) -> None:
     """
     setup = Setup.read(adata)
     numbers = setup.continuous_covariate_keys
-    keys = [setup.batch_key, *setup.categorical_covariate_keys, *numbers]
+    labels = () if setup.labels_key is None else (setup.labels_key,)
+    keys = [setup.batch_key, *setup.categorical_covariate_keys, *numbers, *labels]
     facts: dict[str, Any] = {
         "setup": asdict(setup),
         "genes": list(gene_names(adata)),

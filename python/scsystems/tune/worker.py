@@ -7,14 +7,13 @@ answers each with one on its output. It ends when its input does.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import queue
 import shutil
 import sys
 import threading
 import traceback
-import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from scsystems.durable.steps import writing
+from scsystems.messages import collected
 from scsystems.words import spoken_by
 
 from .cells import NO_ROOM, read_cells
@@ -86,25 +86,6 @@ class Worker:
 
     def said(self, serve, request: dict[str, Any]) -> dict[str, Any]:
         """Serve a request; its warnings become part of the answer."""
-        logged = _Collector()
-        logger = logging.getLogger("scsystems")
-        logger.addHandler(logged)
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("default")
-                reply = serve(request)
-        finally:
-            logger.removeHandler(logged)
-        warned = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        return reply | {"logged": logged.messages, "warned": warned}
-
-
-class _Collector(logging.Handler):
-    """Keeps what the package logs as a warning."""
-
-    def __init__(self) -> None:
-        super().__init__(level=logging.WARNING)
-        self.messages: list[tuple[str, int, str]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append((record.name, record.levelno, record.getMessage()))
+        with collected() as messages:
+            reply = serve(request)
+        return reply | asdict(messages)

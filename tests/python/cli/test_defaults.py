@@ -14,8 +14,8 @@ from scsystems.data.containers import AnnDataFile
 from scsystems.models.scspecies.training import LARGE
 from scsystems.models.scspecies.training import default_epochs as species_epochs
 from scsystems.models.sysvi import presets
+from scsystems.models.sysvi.training import default_epochs
 from scsystems.r.rds import DEFAULT_NAMES
-from scsystems.train.schedules import default_epochs
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf8")
 COMMANDS = build_parser()._subparsers._group_actions[0].choices

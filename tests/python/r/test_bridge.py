@@ -1,3 +1,4 @@
+import logging
 import warnings
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
 from scsystems.models.sysvi import presets
-from scsystems.r import bridge, envelope, values
+from scsystems.r import bridge, values
 
 
 def parts_of(adata):
@@ -171,7 +172,7 @@ def test_interrupts_come_in_the_envelope():
 def test_warnings_of_ours_are_kept_and_deprecations_dropped():
     @bridge.guarded
     def warns():
-        envelope.logger.getChild("part").warning("logged %d", 1)
+        logging.getLogger("scsystems.part").warning("logged %d", 1)
         warnings.warn("said", UserWarning, stacklevel=1)
         warnings.warn("old", DeprecationWarning, stacklevel=1)
         return 5

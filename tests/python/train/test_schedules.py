@@ -1,15 +1,7 @@
 import pytest
 
 from scsystems.errors import InputError
-from scsystems.train.schedules import EarlyStopping, Plateau, default_epochs, ramp
-
-
-@pytest.mark.parametrize(
-    ("cells", "epochs"),
-    [(100, 300), (26_667, 300), (40_000, 200), (8_000_000, 1), (10**8, 1)],
-)
-def test_default_epochs(cells, epochs):
-    assert default_epochs(cells, 300) == epochs
+from scsystems.train.schedules import EarlyStopping, Plateau, ramp
 
 
 def test_ramp():

@@ -63,6 +63,17 @@ def test_a_model_sees_the_same_systems_and_covariates(tmp_path):
         np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
 
 
+def test_labels_are_there_and_cells_without_one_too(tmp_path):
+    adata = AnnData(np.ones((4, 2), np.float32))
+    adata.obs["system"] = ["a", "a", "b", "b"]
+    adata.obs["told"] = pd.Series(["T", None, "B", "Unknown"], index=adata.obs_names, dtype=object)
+    Setup("system", labels_key="told", unlabeled_category="Unknown").write(adata)
+    write_cells(tmp_path, adata)
+    told = read_cells(tmp_path).obs["told"]
+    assert told.isna().tolist() == [False, True, False, False]
+    assert told.dropna().tolist() == ["T", "B", "Unknown"]
+
+
 def test_expression_is_mapped_and_the_file_is_left_alone(tmp_path):
     adata = cells("dense")
     write_cells(tmp_path, adata)

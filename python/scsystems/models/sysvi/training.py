@@ -19,7 +19,6 @@ from ...nn.sysvi.latent_gradients import has_closed_form
 from ...nn.sysvi.net import SysVIWeights
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
-from ...train.schedules import default_epochs
 from ...train.step import Gradients
 from ...words import word, written
 from ..base import callback_list, split_cells
@@ -29,6 +28,11 @@ from .plan import Plan, read_early_stopping, read_plan
 from .surgery import partly_frozen
 
 logger = logging.getLogger(__name__)
+
+
+def default_epochs(n_cells: int, most: int) -> int:
+    """``min(round(20000 / n_cells * 400), most)``, at least 1 (sysVI, Methods: at most 400)."""
+    return max(1, min(round(20_000 / n_cells * 400), most))
 
 
 class TrainingMixin(LabelsMixin):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..likelihoods import negative_binomial_pairs
-from .net import Expression, Posterior, ScviNet, draw
+from .net import Encoding, Expression, ScviNet, draw
 
 # added to squared distances
 SMALLEST_SQUARE = 1e-8
@@ -266,7 +266,7 @@ class AlignedNet(nn.Module):
 
     def loss_of(
         self,
-        parts: tuple[Posterior, Tensor, Tensor, Tensor, Tensor],
+        parts: tuple[Encoding, Tensor, Tensor, Tensor, Tensor],
         x: Tensor | None,
         batch: Tensor,
         index: Tensor,
@@ -286,9 +286,7 @@ class AlignedNet(nn.Module):
         )
         return AlignmentLoss(total, nll + kl + kl_library, nll, kl, kl_library, alignment, mixing)
 
-    def _distance(
-        self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator
-    ) -> Tensor:
+    def _distance(self, x, batch, index, kept, posterior: Encoding, z: Tensor, generator) -> Tensor:
         """Squared distance of each cell from its best candidate, B."""
         chosen = self.chosen[index]
         if self.options.search_every == 0:

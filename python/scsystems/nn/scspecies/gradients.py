@@ -18,7 +18,7 @@ from ...data.counts import CountBatch, Nonzeros
 from ..likelihoods import kl_standard_normal
 from .count_head import CountHead
 from .count_input import CountInput, InputProduct
-from .net import Posterior, ScviNet, draw
+from .net import Encoding, ScviNet, draw
 
 
 def has_fast_forward(net: ScviNet, device: torch.device) -> bool:
@@ -63,7 +63,7 @@ class FastForward:
         batch: Tensor,
         generator: torch.Generator | None,
         train_inner: bool,
-    ) -> tuple[Posterior, Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Encoding, Tensor, Tensor, Tensor, Tensor]:
         """As `ScviNet.forward` in training, but the mean of the negative log-likelihood."""
         net, n = self.net, counts.n_cells
         seen = self.input.write(counts, net.encoder_input(counts.x))
@@ -80,7 +80,7 @@ class FastForward:
         hidden = net.decoder.hidden(z, batch, True, generator)
         nll = self.head(hidden, log_library, counts, batch)
         kl = kl_standard_normal(mean, std.square())
-        return Posterior(features, mean, std), z, nll, kl, kl_library
+        return Encoding(features, mean, std), z, nll, kl, kl_library
 
 
 def fast_gradients(

@@ -70,7 +70,7 @@ class Expression(NamedTuple):
         return self.log_theta if self.batch is None else F.embedding(self.batch, self.log_theta)
 
 
-class Posterior(NamedTuple):
+class Encoding(NamedTuple):
     """Intermediate features h (B x F) and mean and standard deviation of z (B x L)."""
 
     features: Tensor
@@ -247,10 +247,10 @@ class ScviNet(nn.Module):
         """Counts as the encoder sees them."""
         return torch.log1p(x) if self.sizes.encoder_input == "log1p" else x
 
-    def encode(self, x: Tensor, batch: Tensor) -> Posterior:
+    def encode(self, x: Tensor, batch: Tensor) -> Encoding:
         """Posterior without dropout, of counts B x G and batch codes B."""
         features = self.outer(self.encoder_input(x), batch)
-        return Posterior(features, *self.inner(features))
+        return Encoding(features, *self.inner(features))
 
     def log_library(self, x: Tensor, batch: Tensor) -> Tensor:
         """Log library size per cell: observed, or the encoder's mean."""
@@ -307,7 +307,7 @@ class ScviNet(nn.Module):
         generator: torch.Generator | None,
         train: bool,
         train_inner: bool,
-    ) -> tuple[Posterior, Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Encoding, Tensor, Tensor, Tensor, Tensor]:
         """The parts of the negative ELBO of B cells.
 
         Returns
@@ -322,7 +322,7 @@ class ScviNet(nn.Module):
         log_library, kl_library = self.sample_library(x, seen, batch, train, generator)
         nll = -self.decoded_log_prob(x, log_library, z, batch, train, generator)
         return (
-            Posterior(features, mean, std),
+            Encoding(features, mean, std),
             z,
             nll,
             kl_standard_normal(mean, std.square()),
