@@ -33,6 +33,7 @@ lint: setup
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
+	Rscript scripts/lint.R
 
 test-python test-interop test-r check-r: export OMP_NUM_THREADS ?= 1
 

@@ -9,9 +9,9 @@ cd "$(dirname "$0")/.."
 # pthread OpenBLAS: R's reference BLAS is many times slower
 APT_PACKAGES="r-base-core r-cran-seurat r-cran-reticulate r-bioc-singlecellexperiment
   r-cran-ggplot2 r-cran-patchwork r-cran-cli r-cran-rlang r-cran-testthat r-cran-knitr
-  r-cran-rmarkdown r-cran-roxygen2 pandoc libopenblas0-pthread python3-venv"
+  r-cran-rmarkdown r-cran-roxygen2 r-cran-lintr pandoc libopenblas0-pthread python3-venv"
 R_PACKAGES="Seurat SingleCellExperiment reticulate ggplot2 patchwork cli rlang testthat knitr
-  rmarkdown roxygen2"
+  rmarkdown roxygen2 lintr"
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 fail() { printf 'Error: %s\n' "$*" >&2; exit 1; }

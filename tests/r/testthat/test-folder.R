@@ -56,9 +56,11 @@ test_that("an empty folder is taken, and a model in it replaced only when that i
 test_that("~ is the home folder, in model.dir, the option and elsewhere", {
   home <- tempfile("home")
   dir.create(home)
+  file <- tempfile(fileext = ".rds")
+  saveRDS(sce_object(), file)
   out <- in_new_r(c(
     "suppressMessages({library(scsystems); library(SingleCellExperiment)})",
-    sprintf("sce <- readRDS('%s')", {file <- tempfile(fileext = ".rds"); saveRDS(sce_object(), file); file}),
+    sprintf("sce <- readRDS('%s')", file),
     "run <- function(...) RunSysVI(sce, 'species', features = rownames(sce), max.epochs = 1, verbose = FALSE, ...)",
     "first <- run(model.dir = '~/models/first', control = sysvi_options(checkpoint_dir = '~/checkpoints'))",
     "options(scsystems.model.dir = '~/mine')",

@@ -15,8 +15,14 @@ said_by <- function(expr) {
   said <- character()
   keep <- function(c) said <<- c(said, rlang::cnd_message(c))
   tryCatch(withCallingHandlers(expr,
-    message = function(m) { keep(m); invokeRestart("muffleMessage") },
-    warning = function(w) { keep(w); invokeRestart("muffleWarning") }
+    message = function(m) {
+      keep(m)
+      invokeRestart("muffleMessage")
+    },
+    warning = function(w) {
+      keep(w)
+      invokeRestart("muffleWarning")
+    }
   ), error = keep)
   gsub("\\s+", " ", paste(cli::ansi_strip(said), collapse = "\n"))
 }
