@@ -67,13 +67,13 @@ def describe_model(model: Any) -> dict[str, Any]:
         "levels": [list(levels) for levels in schema.categories],
         "continuous": list(setup.continuous_covariate_keys),
         "labels": setup.labels_key or "",
-        "dims": int(model._arguments["n_latent"]),
-        "prior": model._arguments["prior"],
-        "seed": int(model._arguments["seed"]),
-        "cells": int(model._n_cells),
+        "dims": int(model.settings["n_latent"]),
+        "prior": model.settings["prior"],
+        "seed": int(model.settings["seed"]),
+        "cells": model.n_cells,
         "trained": bool(model.is_trained),
         "notes": notes_of(model),
-        "trained_on": str(model._train_facts.get("device", "unknown")),
+        "trained_on": model.trained_on or "unknown",
     }
 
 
@@ -95,7 +95,7 @@ def map_query(
     train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     query = scs.SysVI.prepare_query_anndata(adata, reference, inplace=False, **prepare_arguments)
     model = scs.SysVI.load_query_data(query, reference, accelerator=train_arguments["accelerator"])
-    if train_arguments.get("max_epochs") != 0 and model._query.trains_anything:
+    if train_arguments.get("max_epochs") != 0 and model.has_new_weights:
         callbacks = list(train_arguments.pop("callbacks", None) or [])
         if callback is not None:
             callbacks.append(for_r(callback))

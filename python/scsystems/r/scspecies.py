@@ -130,53 +130,33 @@ def load_scspecies(path: str, adata: Mapping[str, Any] | None = None, device: st
 @guarded
 def describe_scspecies(model: Any) -> dict[str, Any]:
     """Return what R keeps about a model, as plain values; species by species, the context first."""
-    parts = model._parts()
-    settings = model._settings
+    settings = model.settings
     return {
         "species": model.species,
         "alignment": settings["alignment"],
         "dims": int(settings["n_latent"]),
         "seed": int(settings["seed"]),
-        "device": str(next(parts[0].net.parameters()).device),
+        "device": str(model.device),
         "version": scs.__version__,
         "notes": notes_of(model),
-        "parts": {part.name: _facts(model, part) for part in parts},
+        "parts": {name: _facts(model, name) for name in model.species},
     }
 
 
-def _facts(model: Any, part: Any) -> dict[str, Any]:
-    losses = list(model.history[part.name].values())
+def _facts(model: Any, species: str) -> dict[str, Any]:
+    losses = list(model.history[species].values())
     history = pd.concat(losses, axis=1) if losses else pd.DataFrame()
     return {
-        "cells": list(part.cell_names),
-        "genes": list(part.species.genes),
-        "n_homologous": int(part.species.n_homologous),
-        "label_key": part.species.label_key,
-        "batch_key": part.species.batch_key,
-        "labels": list(part.species.labels),
-        "batches": list(part.species.batches),
+        **model.describe(species),
         "history": {name: history[name].to_numpy(np.float64) for name in history},
         "epoch": history.index.to_numpy(np.int32) + 1,
-        "trained": part.embedded is not None,
-        "interrupted": part.trainings.stopped == "interrupted",
     }
 
 
 @guarded
 def model_pairs(model: Any) -> dict[str, dict[str, Any]]:
     """The orthologs that all species of a model have: a column of names per species."""
-    context, *targets = model._parts()
-    shared = None
-    for part in targets:
-        context_genes, target_genes = part.pairs.T
-        pairs = pd.DataFrame(
-            {
-                context.name: np.asarray(context.species.genes, dtype=object)[context_genes],
-                part.name: np.asarray(part.species.genes, dtype=object)[target_genes],
-            }
-        )
-        shared = pairs if shared is None else shared.merge(pairs, on=context.name)
-    return values.frame_to_parts(shared)
+    return values.frame_to_parts(model.orthologs())
 
 
 @guarded
@@ -194,14 +174,12 @@ def species_labels(
         target, **keyword_arguments(type(model).transfer_labels, transfer)
     )
     new = model.novelty(target, **keyword_arguments(type(model).novelty, novelty))
-    part = model._part_of(target)
+    levels = model.describe(model.species[0])["labels"]
     table = pd.DataFrame(
         {
-            "known": None if part.label is None else part.label_names(),
+            "known": model.labels_of(target),
             # all levels of the context, in their order, whether a cell got them or not
-            "label": pd.Categorical(
-                labels["label"], categories=list(model._context.species.labels)
-            ),
+            "label": pd.Categorical(labels["label"], categories=levels),
             "confidence": labels["confidence"],
             "novelty": new["score"],
             "novel": new["novel"],
@@ -235,8 +213,8 @@ def species_differential(
 ) -> dict[str, dict[str, Any]] | None:
     """Differential expression between a target and the context; None without a common type."""
     arguments = keyword_arguments(type(model).differential_expression, arguments)
-    own = model._part_of(target).label_names() if labels is None else np.asarray(labels, object)
-    if not set(own) & set(model._context.label_names()) and "cell_types" not in arguments:
+    own = model.labels_of(target) if labels is None else np.asarray(labels, object)
+    if not set(own) & set(model.labels_of(model.species[0])) and "cell_types" not in arguments:
         return None
     found = model.differential_expression(target, target_labels=_types(labels), **arguments)
     return values.frame_to_parts(found)
@@ -245,7 +223,7 @@ def species_differential(
 @guarded
 def species_prototypes(model: Any, target: str) -> dict[str, dict[str, Any]] | None:
     """What a target's prototypes aligned to in training; None where there is no record."""
-    if model._part_of(target).prototypes is None:
+    if not model.describe(target)["prototypes"]:
         return None
     return values.frame_to_parts(model.prototype_record(target))
 

@@ -31,7 +31,6 @@ from .settings import choose
 from .species import (
     Embedded,
     OrthologSource,
-    Part,
     homologues,
     key_of,
     named_context,
@@ -336,16 +335,6 @@ class ScSpecies(Comparison):
             if result.stopped == "interrupted":
                 break
 
-    @property
-    def history(self) -> dict[str, dict[str, pd.DataFrame]]:
-        """Per species: losses per epoch of all trainings, one data frame per quantity, index ``epoch``."""
-        return {part.name: part.trainings.frames() for part in self._parts()}
-
-    @property
-    def species(self) -> list[str]:
-        """Names of the species, the context first."""
-        return [part.name for part in self._parts()]
-
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
         """Write the model into a folder: safetensors and JSON, whole or not at all.
 
@@ -394,16 +383,3 @@ class ScSpecies(Comparison):
         for name, data in (adata or {}).items():
             model._part_of(name).attach(data)
         return model
-
-    def __repr__(self) -> str:
-        def say(part: Part) -> str:
-            state = (
-                "not trained"
-                if part.trainings.stopped is None
-                else f"{len(part.trainings.history['train_loss'])} epochs"
-            )
-            return f"{part.name} ({len(part.cell_names)} cells, {len(part.species.genes)} genes, {state})"
-
-        targets = ", ".join(say(part) for part in self._targets.values()) or "none"
-        mode = self._settings["alignment"]
-        return f"ScSpecies: context {say(self._context)}; targets {targets}; alignment {mode}"

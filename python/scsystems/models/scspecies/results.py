@@ -16,11 +16,11 @@ from ...tools.label_transfer import rank, transfer
 from ...tools.similarity import similarity, type_similarity
 from ...words import word, written
 from ..base import positions
-from .assembly import Assembly
+from .facts import Facts
 from .species import Part
 
 
-class Results(Assembly):
+class Results(Facts):
     """Results of :class:`ScSpecies`; a target's name may be left out when there is only one."""
 
     def get_latent_representation(

@@ -55,6 +55,26 @@ class SysVICore(BaseModel):
     _query: QueryTraining | None
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Settings the model was made with, by argument; defaults are filled in."""
+        return dict(self._arguments)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells the model was made with."""
+        return int(self._n_cells)
+
+    @property
+    def trained_on(self) -> str | None:
+        """Device of the last training; ``None`` where that is not known."""
+        return self._train_facts.get("device")
+
+    @property
+    def has_new_weights(self) -> bool:
+        """Whether a query has brought something to train, such as the weights of new samples."""
+        return self._query is not None and self._query.trains_anything
+
+    @property
     def history(self) -> dict[str, pd.DataFrame]:
         """Losses per epoch of all trainings: one data frame per quantity, index ``epoch``."""
         return self._past.frames()

@@ -609,3 +609,15 @@ def test_loading_a_changed_description_names_what_does_not_fit(adata, tmp_path):
     facts.write_text(json.dumps(record))
     with pytest.raises(ModelFileError, match=r"class 'os.system'"):
         load(tmp_path / "m")
+
+
+def test_settings_and_number_of_cells_are_said(adata):
+    scs.SysVI.setup_anndata(adata, batch_key="system")
+    model = scs.SysVI(adata, n_latent=4, seed=3)
+    assert model.settings["n_latent"] == 4
+    assert model.settings["seed"] == 3
+    model.settings["seed"] = 5
+    assert model.settings["seed"] == 3
+    assert model.n_cells == adata.n_obs
+    assert model.trained_on is None
+    assert not model.has_new_weights
