@@ -1,4 +1,4 @@
-"""Processes of torch.distributed for tests: each runs a script with a folder, its number and how many there are."""
+"""Processes of torch.distributed for tests, started by torchrun."""
 
 from __future__ import annotations
 
@@ -12,30 +12,17 @@ import scsystems
 # of the package, which need not be the installed one
 PACKAGE = Path(scsystems.__file__).parents[1]
 # seconds after which processes are taken for hanging
-LIMIT = 240
+LIMIT = 600
 
 
-def environment() -> dict[str, str]:
-    """Of processes that are started; each computes on one thread."""
-    return os.environ | {"PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"}
-
-
-def run_in_group(n: int, script: Path, folder: Path) -> None:
-    """Run a script in ``n`` processes, which find one another by a file in the folder."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(folder), str(number), str(n)],
-            env=environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(n)
-    ]
-    try:
-        said = [process.communicate(timeout=LIMIT)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    codes = [process.returncode for process in processes]
-    assert codes == [0] * n, "\n".join(said)
+def torchrun(n: int, *command: str | Path, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a script, or ``-m`` a module, in ``n`` processes, and again where one of them fails."""
+    options = ["--standalone", "--nproc-per-node", n, "--max-restarts", restarts]
+    # whatever ends this, the processes go with the one that has started them
+    return subprocess.run(
+        list(map(str, [sys.executable, "-m", "torch.distributed.run", *options, *command])),
+        env=os.environ | {"PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )

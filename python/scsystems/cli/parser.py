@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ScsystemsError, OSError) as error:
         if options.debug:
             traceback.print_exc()
-        print(f"{several.prefix()}Error: {error}", file=sys.stderr)
+        print(f"{several.prefix()}Error: {error}\n", end="", file=sys.stderr)
         return FAILED
     except Exception as error:
         if options.debug:

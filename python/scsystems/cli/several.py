@@ -37,6 +37,22 @@ def _number(name: str, default: int) -> int:
         return default
 
 
+def _meet() -> None:
+    """Make the processes a group."""
+    import torch
+    import torch.distributed as dist
+
+    gpus = torch.cuda.is_available() and dist.is_nccl_available()
+    store, number, n = next(dist.rendezvous("env://", timeout=LIMIT))
+    if _number("GROUP_WORLD_SIZE", 1) == 1:
+        # torchrun keeps what the processes that it started before have left of addresses, and these could be tried
+        # instead of the new ones; of several machines each counts by itself how often it has started them
+        attempt = _number("TORCHELASTIC_RESTART_COUNT", 0)
+        store = dist.PrefixStore(f"attempt {attempt}", store)
+    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    dist.init_process_group(backend, timeout=LIMIT, store=store, rank=number, world_size=n)
+
+
 @contextmanager
 def together(options: argparse.Namespace) -> Iterator[None]:
     """For the time of the block, the processes are a group; only the first one reports.
@@ -55,18 +71,17 @@ def together(options: argparse.Namespace) -> Iterator[None]:
             f"'scsystems {options.command}' runs in one process, but {n} were started. Expected it without torchrun; "
             "'scsystems sysvi' is what several processes can do together."
         )
-    import torch
     import torch.distributed as dist
 
     from ..train.parallel.distributed import joined
 
-    gpus = torch.cuda.is_available() and dist.is_nccl_available()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=LIMIT)
+        _meet()
     except (RuntimeError, ValueError) as error:
         raise ScsystemsError(
             f"The {n} processes could not reach one another ({str(error).splitlines()[0]}). Expected them to be "
-            "started by torchrun, on machines that reach one another by the network that GLOO_SOCKET_IFNAME names."
+            "started by torchrun, with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if they are to be started again, on "
+            "machines that reach one another by the network that GLOO_SOCKET_IFNAME names."
         ) from error
     with joined(patient=True) as group:
         if group is not None and not group.is_first:

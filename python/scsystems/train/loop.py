@@ -24,7 +24,7 @@ from .memory import keep_freed_memory
 from .optimizer import make_optimizer
 from .parallel.distributed import Group, Replica, joined, process_group
 from .parallel.forked import can_fork
-from .parallel.statistics import norm_statistics
+from .parallel.statistics import learned_beside
 from .run import Run, require_finite
 from .schedules import EarlyStopping, ReduceLearningRate
 from .step import Gradients, Steps, together, validate
@@ -113,11 +113,11 @@ class FitSettings:
         if self.n_threads is None or cells.device.type != "cpu" or not can_fork():
             return 1
         if self.n_threads > 1 and (cells.in_blocks or group is not None):
-            what = "cells that stay on disk" if group is None else "each process of the group"
+            where = "where cells stay on disk" if group is None else "in a process group"
             logger.warning(
-                "n_threads=%d: %s train in one process; these are torch's own threads.",
+                "n_threads=%d: %s no processes are forked; these are torch's own threads.",
                 self.n_threads,
-                what,
+                where,
             )
             return 1
         if self.n_threads > MOST_PROCESSES:
@@ -217,7 +217,7 @@ def fit(
     processes = {"processes": n} if n > 1 else {}
     key = fingerprint(facts | processes | ({} if group is None else {"group": group.n}))
     trainable = [p for p in net.parameters() if p.requires_grad]
-    n_beside = 0 if group is None else sum(s.numel() for s in norm_statistics(net))
+    n_beside = 0 if group is None else sum(t.numel() for t in learned_beside(net))
     is_first = group is None or group.is_first
     try:
         with (

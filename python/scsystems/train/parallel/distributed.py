@@ -1,8 +1,9 @@
 """Processes that torch.distributed has joined train one network, each on minibatches of its own.
 
 They are those of the default process group, which ``torchrun`` and ``init_process_group`` make. A
-step takes a minibatch in each of them at the same weights; gradients and what BatchNorm has learned
-are averaged in one all-reduce, so that all networks stay the same. All messages are calls of
+step takes a minibatch in each of them at the same weights; gradients and what else a minibatch
+changes (running statistics of BatchNorm) are averaged in one all-reduce, so that all networks stay
+the same. All messages are calls of
 torch.distributed, whose time limit is that of the group.
 
 Before a training begins, all processes tell one another what they are about to do. One that fails
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from ...data.source import BatchSource, Share
 from ...errors import InputError, NotSupportedError, WorkerError
 from ..flat import FlatParameters
-from .statistics import norm_statistics
+from .statistics import learned_beside
 
 T = TypeVar("T")
 
@@ -203,9 +204,9 @@ class Replica:
     group
         The processes.
     flat
-        The parameters, with as many numbers beside their gradient as ``net`` has statistics.
+        The parameters, with as many numbers beside their gradient as `learned_beside` has.
     net
-        Its ``BatchNorm1d`` layers keep running statistics.
+        The network.
     generator
         In the same state in all processes, and again after each epoch.
     clip
@@ -227,13 +228,13 @@ class Replica:
     ):
         self.group, self.vector, self.generator, self.clip = group, flat.vector, generator, clip
         self.sent, self.beside = flat.sent, flat.beside
-        self.statistics = norm_statistics(net)
+        self.learned = learned_beside(net)
         self.agreed = self._present()
         self.order = torch.Generator(generator.device)
         self.noise = torch.Generator(generator.device)
 
     def _present(self) -> Tensor:
-        return torch.cat([s.flatten() for s in self.statistics] or [self.beside.clone()])
+        return torch.cat([s.flatten() for s in self.learned] or [self.beside.clone()])
 
     def epoch(self, cells: BatchSource, batch_size: int) -> Iterator[Tensor]:
         """Blocks of an epoch, those of this process."""
@@ -245,12 +246,12 @@ class Replica:
 
     @torch.no_grad()
     def average(self) -> None:
-        """Average the gradient, and what the minibatches have changed of the running statistics."""
+        """Average the gradient, and what else the minibatches have changed."""
         torch.sub(self._present(), self.agreed, out=self.beside)
         self.group.add_up(self.sent).div_(self.group.n)
         self.agreed += self.beside
-        places = self.agreed.split([s.numel() for s in self.statistics])
-        for statistic, values in zip(self.statistics, places, strict=True):
-            statistic.copy_(values.view_as(statistic))
+        places = self.agreed.split([s.numel() for s in self.learned])
+        for tensor, values in zip(self.learned, places, strict=True):
+            tensor.copy_(values.view_as(tensor))
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.vector, self.clip)

@@ -21,6 +21,13 @@ def norm_statistics(net: nn.Module) -> list[Tensor]:
     ]
 
 
+def learned_beside(net: nn.Module) -> list[Tensor]:
+    """All that a minibatch changes in a network, but for what the optimizer does along its gradient."""
+    by_itself = [m for m in net.modules() if getattr(m, "learns_by_itself", False)]
+    others = [t.detach() for m in by_itself for t in (*m.parameters(), *m.buffers())]
+    return norm_statistics(net) + others
+
+
 class SharedStatistics:
     """Running means and variances of a network, those of every process a row of one matrix.
 
