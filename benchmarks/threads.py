@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/threads.py --data prepared.h5ad --label cell_type
 
-For each setting two processes train the same model from the same seed, ``n_threads=1`` and
-``n_threads=2``; while one trains an epoch the other waits, so that both see the same machine. A
-ratio is the median over epochs, with quartiles. ``busy``: another program keeps one core to
-itself, as far as the system lets it. Both results are scored at the end.
+For each setting three programs train the same model from the same seed: ``n_threads=1``,
+``n_threads=2``, and two processes that torch.distributed has joined (gloo), each with a minibatch
+of its own; while one trains an epoch the others wait, so that all see the same machine. A ratio is
+the median over epochs, with quartiles. ``busy``: another program keeps one core to itself, as far
+as the system lets it. All results are scored at the end.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ SETTINGS = (
     ("bfloat16", 512, False),
     ("float32", 512, False),
 )
+# ways to train
+WAYS = {
+    "one": {"n_threads": 1, "group": False},
+    "two": {"n_threads": 2, "group": False},
+    "group": {"n_threads": 1, "group": True},
+}
 # epochs in which memory is allocated and loops are compiled
 WARM_UP = 2
 
@@ -44,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--label", default="cell_type")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--settings", type=int, nargs="+", help="numbers from 0; default all")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--task", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -58,6 +66,9 @@ def work(args: argparse.Namespace) -> None:
     import scsystems
 
     torch.set_num_threads(1)
+    if is_group := args.task.pop("group"):
+        torch.distributed.init_process_group("gloo")
+    is_first = not is_group or torch.distributed.get_rank() == 0
     adata = ad.read_h5ad(args.data)
     scsystems.SysVI.setup_anndata(
         adata, batch_key=args.system, categorical_covariate_keys=[args.batch]
@@ -67,21 +78,32 @@ def work(args: argparse.Namespace) -> None:
 
     def turn(epoch: int, *_) -> None:
         nonlocal start
+        if not is_first:
+            return
         print(time.perf_counter() - start, flush=True)
         sys.stdin.readline()
         start = time.perf_counter()
 
     model.train(max_epochs=args.epochs, verbose=False, callbacks=turn, **args.task)
-    np.save(latent, model.get_latent_representation())
+    if is_first:
+        np.save(latent, model.get_latent_representation())
 
 
 def take_turns(args: argparse.Namespace, tasks: list[dict]) -> list[list[float]]:
     """Seconds of every epoch of each task."""
     names = ("data", "system", "batch", "epochs", "seed")
     same = [word for name in names for word in (f"--{name}", str(getattr(args, name)))]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
     workers = [
         subprocess.Popen(
-            [sys.executable, __file__, *same, "--task", json.dumps(task)],
+            [
+                sys.executable,
+                *(torchrun if task["group"] else []),
+                __file__,
+                *same,
+                "--task",
+                json.dumps(task),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -109,35 +131,32 @@ def main() -> None:
         return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for precision, batch_size, busy in SETTINGS:
-            names = [str(Path(folder) / f"{n}.npy") for n in (1, 2)]
+        chosen = range(len(SETTINGS)) if args.settings is None else args.settings
+        for precision, batch_size, busy in (SETTINGS[i] for i in chosen):
+            names = [str(Path(folder) / f"{way}.npy") for way in WAYS]
             tasks = [
-                {"n_threads": n, "precision": precision, "batch_size": batch_size, "latent": name}
-                for n, name in enumerate(names, 1)
+                {"precision": precision, "batch_size": batch_size, "latent": name, **way}
+                for way, name in zip(WAYS.values(), names, strict=True)
             ]
             load = os.getloadavg()[0]
             other = subprocess.Popen([sys.executable, "-c", "while True: pass" if busy else ""])
             try:
-                one, two = take_turns(args, tasks)
+                seconds = dict(zip(WAYS, take_turns(args, tasks), strict=True))
             finally:
                 other.kill()
                 other.wait()
-            low, middle, high = statistics.quantiles(
-                (a / b for a, b in zip(one, two, strict=True)), n=4
-            )
-            found = [scores(args, name) for name in names]
-            rows.append(
-                {"precision": precision, "batch_size": batch_size, "busy": busy, "load": load}
-                | {"ratio": middle, "quartiles": [low, high], "seconds": [one, two]}
-                | {"scores": found}
-            )
-            print(
-                f"{precision}, {batch_size} cells{', busy' if busy else ''}: one / two "
-                f"{middle:.2f} ({low:.2f} to {high:.2f}), medians "
-                f"{statistics.median(one):.3f} and {statistics.median(two):.3f} s per epoch; "
-                + "; ".join(f"{key} {found[0][key]} and {found[1][key]}" for key in found[0]),
-                flush=True,
-            )
+            found = {way: scores(args, name) for way, name in zip(WAYS, names, strict=True)}
+            setting = {"precision": precision, "batch_size": batch_size, "busy": busy, "load": load}
+            rows.append(setting | {"seconds": seconds, "scores": found})
+            print(f"{precision}, {batch_size} cells{', busy' if busy else ''}, load {load:.1f}")
+            for way, taken in seconds.items():
+                ratios = [a / b for a, b in zip(seconds["one"], taken, strict=True)]
+                low, middle, high = statistics.quantiles(ratios, n=4)
+                print(
+                    f"  one / {way} {middle:.2f} ({low:.2f} to {high:.2f}), median "
+                    f"{statistics.median(taken):.3f} s per epoch; {found[way]}",
+                    flush=True,
+                )
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
 

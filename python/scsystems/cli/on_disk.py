@@ -7,11 +7,17 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ScsystemsError
 from .command import Command, path
+from .several import processes_here
 from .sysvi_files import check_logged
+
+if TYPE_CHECKING:
+    from ..train.parallel.distributed import Group
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +40,13 @@ def add_memory(command: Command) -> None:
     )
 
 
-def stays_on_disk(options: argparse.Namespace) -> bool:
-    """Whether the cells are left on disk; tells why."""
+def stays_on_disk(options: argparse.Namespace, group: Group | None = None) -> bool:
+    """Whether the cells are left on disk, by all processes of the group; tells why."""
+    here = _stays_on_disk_here(options)
+    return here if group is None else any(group.tell(here))
+
+
+def _stays_on_disk_here(options: argparse.Namespace) -> bool:
     from ..data.size import available_memory, needed_memory
 
     if options.species:
@@ -59,7 +70,7 @@ def stays_on_disk(options: argparse.Namespace) -> bool:
     if forced or options.in_memory or options.raw or not is_store:
         return forced
     key = "X" if options.layer is None else f"layers/{options.layer}"
-    needed, there = needed_memory(options.input, key), available_memory()
+    needed, there = needed_memory(options.input, key) * processes_here(), available_memory()
     if needed <= there:
         return False
     logger.info(
@@ -139,13 +150,17 @@ def _check_genes_are_chosen(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def prepared_on_disk(cells: CopiedCells, options: argparse.Namespace, choice: dict) -> Iterator:
+def prepared_on_disk(
+    cells: CopiedCells, options: argparse.Namespace, choice: dict, group: Group | None = None
+) -> Iterator:
     """Log-normalized expression of the genes to train on, in a file that is kept if asked for.
 
-    ``choice`` are the arguments of `prepare` that say which genes.
+    ``choice`` are the arguments of `prepare` that say which genes; the first process of the group
+    makes the file for all.
     """
     from ..data.choice import UNLOGGED
     from ..data.matrix import readable
+    from ..data.opened import open_anndata
     from ..data.preprocess import prepare
     from ..data.scale.judge import judge
     from ..data.scale.record import PREPARATION
@@ -169,19 +184,23 @@ def prepared_on_disk(cells: CopiedCells, options: argparse.Namespace, choice: di
     if not kept:
         folder = options.output.absolute().parent
         store = folder / f".{options.output.name}.prepared.h5ad"
+    is_first = group is None or group.is_first
+    make = partial(
+        prepare,
+        options.input,
+        options.system,
+        options.covariates[0] if options.covariates else None,
+        layer=options.layer,
+        fractional=options.fractional,
+        out=store,
+        overwrite=options.overwrite or not kept,
+        **choice,
+    )
     try:
-        yield prepare(
-            options.input,
-            options.system,
-            options.covariates[0] if options.covariates else None,
-            layer=options.layer,
-            fractional=options.fractional,
-            out=store,
-            overwrite=options.overwrite or not kept,
-            **choice,
-        )
+        prepared = make() if group is None else group.first_does(make)
+        yield open_anndata(store) if prepared is None else prepared
         if kept:
             logger.info("What was prepared is in %s", store)
     finally:
-        if not kept:
+        if is_first and not kept:
             store.unlink(missing_ok=True)

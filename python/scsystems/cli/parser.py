@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import ScsystemsError
 from ..words import spoken_by
-from . import evaluate, info, scspecies, sysvi
+from . import evaluate, info, scspecies, several, sysvi
 from .command import Command
 from .progress import Messages
 
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # users cannot change the code it is for
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.showwarning = lambda message, *_: ours.warning("Warning: %s", message)
-            options.run(options)
+            with several.together(options):
+                options.run(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -79,13 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ScsystemsError, OSError) as error:
         if options.debug:
             traceback.print_exc()
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"{several.prefix()}Error: {error}\n", end="", file=sys.stderr)
         return FAILED
     except Exception as error:
         if options.debug:
             traceback.print_exc()
         print(
-            f"Unexpected error: {type(error).__name__}: {error}\nRun again with --debug to see where it came from.",
+            f"{several.prefix()}Unexpected error: {type(error).__name__}: {error}\n"
+            "Run again with --debug to see where it came from.",
             file=sys.stderr,
         )
         return UNEXPECTED

@@ -170,9 +170,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_option(training, SYSVI, "z_distance_cycle_weight", cycle)
     add_option(training, SYSVI, "kl_weight", "weight of the KL divergence")
     add_option(training, SYSVI, "label_weight", "weight of the labels")
-    add_option(training, SYSVI, "batch_size", "cells per step")
+    add_option(training, SYSVI, "batch_size", "cells per step and process")
+    training.add_argument(
+        "--checkpoint",
+        type=path,
+        metavar="FOLDER",
+        help="keep a checkpoint of every epoch there, and go on from the one that is there",
+    )
     add_common(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, several=True)
 
 
 # of what an option is called in `scsystems.words.TERMS`, where that is another word
@@ -196,24 +202,28 @@ def run(options: argparse.Namespace) -> None:
     from contextlib import nullcontext
 
     from ..train.device import choose_device
+    from ..train.parallel.distributed import process_group
 
+    group = process_group()
     options.system = options.system or SYSTEM
     if options.all_genes and options.keep:
         raise ScsystemsError("--all-genes uses every gene. Leave out --keep.")
     check_files(options)
     choose_device(options.device)
-    on_disk = stays_on_disk(options)
+    on_disk = stays_on_disk(options, group)
     if on_disk and not options.embedding_only:
         check_copy(options.input, options.output)
     cells = CopiedCells(options.input) if on_disk else read_cells(options)
     check_columns(cells.adata, options)
     found = (
-        prepared_on_disk(cells, options, _choice(options))
+        prepared_on_disk(cells, options, _choice(options), group)
         if on_disk
         else nullcontext(_prepared(cells.adata, options))
     )
     with found as prepared:
         model = _trained(prepared, options, options.layer if prepared is cells.adata else None)
+        if group is not None and not group.is_first:
+            return
         at = prepared.obs_names.get_indexer(cells.adata.obs_names)
         embedding = model.get_latent_representation()[at]
         write_results(cells, embedding, model, at, options)
@@ -252,6 +262,8 @@ def _trained(prepared, options: argparse.Namespace, layer: str | None):
         "n_threads": options.threads,
         "plan_kwargs": {k: v for k, v in weights.items() if v is not None},
     }
+    if options.checkpoint:
+        chosen |= {"checkpoint_dir": options.checkpoint, "checkpoint_every": 1, "resume": "auto"}
     model.train(
         accelerator=options.device,
         **training_progress(options.quiet),

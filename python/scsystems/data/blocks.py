@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..words import written
 from .disk import DiskMatrix
 from .resident import CPU_DENSE_LIMIT, CellArrays, ResidentCells, Storage
-from .source import BatchSource, Minibatch, steps_and_size
+from .source import WHOLE, BatchSource, Minibatch, Share, steps_and_size
 
 # bytes of dense expression in a block; there are two of them in the computer's memory
 BLOCK_BYTES = 256 * 2**20
@@ -58,6 +58,16 @@ def draw_order(chunks: Chunks, rng: np.random.Generator) -> np.ndarray:
         own = rng.permutation(np.flatnonzero(chunks.system == name))
         place[own] = (np.arange(len(own)) + rng.random(len(own))) / len(own)
     return np.argsort(place, kind="stable")
+
+
+def dealt(chunks: Chunks, order: np.ndarray, own: slice) -> Chunks:
+    """The chunks in an order, but of their cells only those from one place to another; the outer ones may be cut."""
+    start, stop, system = (a[order] for a in chunks)
+    ends = np.cumsum(stop - start)
+    begins = ends - (stop - start)
+    start, stop = (np.clip(start - begins + at, start, stop) for at in (own.start, own.stop))
+    there = start < stop
+    return Chunks(start[there], stop[there], system[there])
 
 
 def cut_blocks(
@@ -131,16 +141,20 @@ class BlockCells:
     def __len__(self) -> int:
         return self.n_cells
 
-    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def epoch(
+        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+    ) -> Iterator[Tensor]:
         """Blocks of chunks in random order; see `draw_order`."""
         self.matrix.check_unchanged()
-        steps, size = steps_and_size(self.n_cells, batch_size)
+        own = share.of_epoch(self.n_cells)
+        steps, size = steps_and_size(own.stop - own.start, batch_size)
         # blocks of as equal a number of minibatches as there can be
         n_blocks = -(-steps // max(1, self.most // size))
         n_steps = [steps // n_blocks + (i < steps % n_blocks) for i in range(n_blocks)]
         seed = torch.randint(2**62, (1,), generator=generator, device=self.device)
         order = draw_order(self.chunks, np.random.default_rng(int(seed)))
-        blocks = cut_blocks(self.chunks, order, [n * size for n in n_steps])
+        chunks = dealt(self.chunks, order, own)
+        blocks = cut_blocks(chunks, np.arange(len(chunks.start)), [n * size for n in n_steps])
         for here, n in zip(n_steps, self._loaded(blocks, n_steps[0] * size), strict=False):
             places = torch.randperm(n, generator=generator, device=self.device)
             # what is missing to a full last minibatch comes from the block's beginning
@@ -148,10 +162,11 @@ class BlockCells:
             yield filled.view(here, size)
         self.matrix.check_unchanged()
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
         """All cells once, as they lie."""
+        own = share.in_order(self.n_cells)
         size = min(self.most, self.n_cells, max(1, IN_ORDER // batch_size) * batch_size)
-        blocks = [[(a, min(a + size, self.n_cells))] for a in range(0, self.n_cells, size)]
+        blocks = [[(a, min(a + size, own.stop))] for a in range(own.start, own.stop, size)]
         for n in self._loaded(blocks, size):
             yield from torch.arange(n, device=self.device).split(batch_size)
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.special import gammaln
 from torch import Tensor
 
-from .source import epoch_schedule
+from .source import WHOLE, Share, epoch_schedule
 
 # cells whose sums are computed at a time, in double precision
 BLOCK = 4096
@@ -94,13 +94,16 @@ class ResidentCounts:
     def __len__(self) -> int:
         return len(self.total)
 
-    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def epoch(
+        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+    ) -> Iterator[Tensor]:
         """One block: see `epoch_schedule`."""
-        yield epoch_schedule(len(self), batch_size, generator, self.device)
+        yield epoch_schedule(len(self), batch_size, generator, self.device, share)
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
         """Indices of all cells once, in their order."""
-        yield from torch.arange(len(self)).split(batch_size)
+        own = share.in_order(len(self))
+        yield from torch.arange(own.start, own.stop).split(batch_size)
 
     def gather(self, indices: Tensor) -> CountBatch:
         """The minibatch of the cells at ``indices``."""

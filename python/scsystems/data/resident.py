@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from .disk import DiskMatrix
-from .source import Minibatch, epoch_schedule
+from .source import WHOLE, Minibatch, Share, epoch_schedule
 
 Storage = Literal["auto", "dense", "sparse", "disk"]
 
@@ -87,13 +87,16 @@ class ResidentCells:
     def __len__(self) -> int:
         return self.n_cells
 
-    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def epoch(
+        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+    ) -> Iterator[Tensor]:
         """One block: see `epoch_schedule`."""
-        yield epoch_schedule(self.n_cells, batch_size, generator, self.device)
+        yield epoch_schedule(self.n_cells, batch_size, generator, self.device, share)
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
         """Indices of all cells once, in their order."""
-        yield from torch.arange(self.n_cells, device=self.device).split(batch_size)
+        own = share.in_order(self.n_cells)
+        yield from torch.arange(own.start, own.stop, device=self.device).split(batch_size)
 
     def gather(self, indices: Tensor) -> Minibatch:
         """The minibatch of the cells at ``indices`` (on the device, without synchronization)."""

@@ -22,11 +22,34 @@ class Minibatch(NamedTuple):
     label: Tensor | None = None
 
 
+class Share(NamedTuple):
+    """What one of ``n`` processes, the ``number``-th from 0, takes of cells that all of them have."""
+
+    number: int = 0
+    n: int = 1
+
+    def of_epoch(self, n_cells: int) -> slice:
+        """Which cells of an epoch's order: as many for every process; some that follow one another overlap by one."""
+        size = -(-n_cells // self.n)
+        start = self.number * (n_cells - size) // max(1, self.n - 1)
+        return slice(start, start + size)
+
+    def in_order(self, n_cells: int) -> slice:
+        """Which cells of all, each in one process."""
+        return slice(*(i * n_cells // self.n for i in (self.number, self.number + 1)))
+
+
+# of a process that trains alone
+WHOLE = Share()
+
+
 class BatchSource(Protocol):
     """Cells to draw minibatches from.
 
     An epoch is one or more blocks of cells; only one of them has to be on the device. While a
-    block is there, `gather` takes the indices that came with it.
+    block is there, `gather` takes the indices that came with it. Of several processes that train
+    together each has all cells and takes its share of an epoch; with a generator in the same state
+    each of them gets as many minibatches, of one size, and all cells come in one of them at least.
     """
 
     device: torch.device
@@ -37,14 +60,16 @@ class BatchSource(Protocol):
     def __len__(self) -> int:
         """Number of cells."""
 
-    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def epoch(
+        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+    ) -> Iterator[Tensor]:
         """Blocks of one epoch in random order, each as the indices of its minibatches, steps x size.
 
         All minibatches of an epoch have the same size, at most ``batch_size`` and never a single
         cell, and every cell is in at least one.
         """
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
         """Indices of all cells once, in their order, at most ``batch_size`` at a time."""
 
     def gather(self, indices: Tensor) -> Any:
@@ -61,13 +86,15 @@ def steps_and_size(n_cells: int, batch_size: int) -> tuple[int, int]:
     return steps, -(-n_cells // steps)
 
 
-def epoch_schedule(n_cells: int, batch_size: int, generator: torch.Generator, device) -> Tensor:
+def epoch_schedule(
+    n_cells: int, batch_size: int, generator: torch.Generator, device, share: Share = WHOLE
+) -> Tensor:
     """Indices of one epoch of cells that are all there: steps x size, every cell at least once.
 
     What is missing to a full last minibatch (fewer cells than there are steps) is filled with
     cells of the epoch's beginning.
     """
-    steps, size = steps_and_size(n_cells, batch_size)
-    order = torch.randperm(n_cells, generator=generator, device=device)
-    filled = torch.cat([order, order[: steps * size - n_cells]])
+    order = torch.randperm(n_cells, generator=generator, device=device)[share.of_epoch(n_cells)]
+    steps, size = steps_and_size(len(order), batch_size)
+    filled = torch.cat([order, order[: steps * size - len(order)]])
     return filled.view(steps, size)

@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
 
+from .. import checks
 from ..durable.steps import full_path
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError, NonFiniteError, WriteError
@@ -68,17 +69,27 @@ def check_checkpoints(folder: str | Path) -> None:
     check_folder(full_path(folder) / NAME, NAME, overwrite=True)
 
 
-def require_folder(folder: str | Path | None) -> Path:
+def resume_choice(value: Any) -> bool | Literal["auto"]:
+    """Whether to go on from a checkpoint: yes, no, or ``"auto"``, if there is one."""
+    return "auto" if checks.plain(value) == "auto" else checks.flag("resume", value)
+
+
+def has_checkpoint(folder: str | Path) -> bool:
+    """Whether there is something to resume from."""
+    return (full_path(folder) / NAME).exists()
+
+
+def require_folder(folder: str | Path | None, resume: bool | str = True) -> Path:
     """The folder to resume from."""
     if folder is None:
         raise InputError(
-            f"{written('resume', True)} needs checkpoint_dir, the folder that an earlier training wrote to."
+            f"{written('resume', resume)} needs checkpoint_dir, the folder that an earlier training wrote to."
         )
     return full_path(folder)
 
 
 def folders_by_name(
-    folder: str | Path | None, names: Sequence[str], resume: bool
+    folder: str | Path | None, names: Sequence[str], resume: bool | Literal["auto"]
 ) -> dict[str, Path]:
     """A folder for the checkpoints of each of several trainings, looked at before the first.
 
@@ -89,7 +100,7 @@ def folders_by_name(
     names
         Names of the trainings, whatever a user calls them.
     resume
-        Whether one of them at least must have a checkpoint.
+        Whether one of them at least must have a checkpoint; with ``"auto"`` none has to.
 
     Raises
     ------
@@ -98,13 +109,13 @@ def folders_by_name(
     """
     if folder is None and not resume:
         return {}
-    folder = require_folder(folder)
+    folder = require_folder(folder, resume)
     # a name is not a path; dots alone would be one, too
     found = {
         name: folder / (quote(name, safe=" +,()[]&") if name.strip(".") else f"_{name}")
         for name in names
     }
-    if resume and not any((path / NAME).exists() for path in found.values()):
+    if resume is True and not any(map(has_checkpoint, found.values())):
         raise _nothing_to_resume(folder)
     for path in found.values():
         check_checkpoints(path)
@@ -157,10 +168,9 @@ def read_checkpoint(
     progress = typed(Progress, record, where)
     if progress.fingerprint != expected_fingerprint:
         raise InputError(
-            f"The checkpoint in {folder} was written by a run with other data, model or training arguments. "
-            f"Expected the same call as before; only {word('max_epochs')} may differ. Resume with the same "
-            "arguments, or "
-            "begin anew in another checkpoint_dir."
+            f"The checkpoint in {folder} was written by a run with other data, model or training arguments, or in "
+            f"another number of processes. Expected the same call as before; only {word('max_epochs')} may differ. "
+            "Resume with the same arguments, or begin anew in another checkpoint_dir."
         )
     for name in ("stopping", "reducing"):
         _check_plateau(getattr(progress, name), f"{where}.{name}")

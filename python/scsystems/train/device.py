@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import torch
 
 from ..errors import InputError
 from ..words import written
+from .parallel.distributed import process_group
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ def choose_device(
         ``"cuda"``, ``"mps"``; an index may follow, as in ``"cuda:1"``.
     devices
         With several GPUs, the index of the one to use: an integer in a list, as in ``[1]``.
-        ``"auto"``, ``-1`` and ``1`` take the first. One model trains on one device.
+        ``"auto"``, ``-1`` and ``1`` take the first, in a process group that of the process's
+        number on its machine (``LOCAL_RANK``). A process trains on one device.
     """
     name, _, index = str(accelerator).partition(":")
     if name == "auto":
@@ -78,12 +81,25 @@ def _index(devices: int | str | list[int]) -> int:
             raise InputError(
                 f"devices={devices!r}: one model trains on one device. Expected 'auto', 1, or a list of one index."
             )
-        chosen = 0
+        chosen = _own_gpu()
     if not 0 <= chosen < torch.cuda.device_count():
         raise InputError(
             f"devices={devices!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
         )
     return chosen
+
+
+def _own_gpu() -> int:
+    """The first GPU; in a process group there is one for each process of a machine."""
+    if process_group() is None:
+        return 0
+    number = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))
+    if number >= torch.cuda.device_count():
+        raise InputError(
+            f"This is process {number + 1} of the group on this machine, which has {torch.cuda.device_count()} GPUs. "
+            f"Expected no more processes a machine (torchrun --nproc-per-node), or {written('accelerator', 'cpu')}."
+        )
+    return number
 
 
 def reduced_precision(precision: str, device: torch.device) -> bool:

@@ -26,6 +26,8 @@ class FlatParameters:
     n_processes
         Where this is more than 1, vector and gradients lie in memory that processes forked from
         this one share.
+    n_beside
+        How many numbers there are to lie behind the first gradient, to be sent along with it.
 
     Attributes
     ----------
@@ -33,16 +35,19 @@ class FlatParameters:
         All parameters.
     gradients
         A gradient of the vector for every process; this process writes the first.
+    beside, sent
+        The numbers behind the first gradient, and both as one vector.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], n_processes: int = 1):
+    def __init__(self, parameters: Sequence[nn.Parameter], n_processes: int = 1, n_beside: int = 0):
         self.parameters, self.places, n = parameters, [], 0
         for p in parameters:
             self.places.append(slice(n, n + p.numel()))
             n += -(-p.numel() // ALIGNMENT) * ALIGNMENT
         like = parameters[0].detach() if parameters else torch.zeros(0)
         new = like.new_zeros if n_processes == 1 else lambda *shape: shared_zeros(shape, like.dtype)
-        self.vector, self.gradients = nn.Parameter(new(n)), new(n_processes, n)
+        self.vector, rows = nn.Parameter(new(n)), new(n_processes, n + n_beside)
+        self.gradients, self.beside, self.sent = rows[:, :n], rows[0, n:], rows[0]
         for p, place in zip(parameters, self.places, strict=True):
             values = self.vector.data[place].view(p.shape)
             values.copy_(p.data)
@@ -73,10 +78,10 @@ class FlatParameters:
 
 @contextmanager
 def flat_parameters(
-    parameters: Sequence[nn.Parameter], n_processes: int = 1
+    parameters: Sequence[nn.Parameter], n_processes: int = 1, n_beside: int = 0
 ) -> Iterator[FlatParameters]:
     """`FlatParameters` for the time of the block."""
-    flat = FlatParameters(parameters, n_processes)
+    flat = FlatParameters(parameters, n_processes, n_beside)
     try:
         yield flat
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -16,25 +15,19 @@ from tqdm.auto import tqdm
 
 from .. import checks
 from ..data.source import BatchSource, Minibatch
-from ..errors import InputError, NonFiniteError
+from ..errors import InputError
 from ..threads import torch_threads
-from ..words import written
-from .checkpoint import (
-    History,
-    Progress,
-    check_checkpoints,
-    fingerprint,
-    read_checkpoint,
-    require_folder,
-    write_checkpoint,
-)
+from .checkpoint import History, check_checkpoints, fingerprint, resume_choice
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
 from .memory import keep_freed_memory
-from .optimizer import make_optimizer, set_learning_rate
+from .optimizer import make_optimizer
+from .parallel.distributed import Group, Replica, joined, process_group
 from .parallel.forked import can_fork
-from .schedules import EarlyStopping, Plateau, ReduceLearningRate
-from .step import Gradients, Steps, named_losses, together
+from .parallel.statistics import learned_beside
+from .run import Run, require_finite
+from .schedules import EarlyStopping, ReduceLearningRate
+from .step import Gradients, Steps, together, validate
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +60,7 @@ class FitSettings:
     n_threads: int | None = None
     checkpoint_dir: str | Path | None = None
     checkpoint_every: int = 10
-    resume: bool = False
+    resume: bool | Literal["auto"] = False
     verbose: bool = True
     description: str = "Training"
 
@@ -83,7 +76,7 @@ class FitSettings:
             "eps": checks.number("eps", self.eps, at_least=0),
             "weight_decay": checks.number("weight_decay", self.weight_decay, at_least=0),
             "optimizer": checks.choice("optimizer", self.optimizer, ("Adam", "AdamW")),
-            "resume": checks.flag("resume", self.resume),
+            "resume": resume_choice(self.resume),
         }
         if self.n_threads is not None:
             given["n_threads"] = checks.count("n_threads", self.n_threads)
@@ -115,14 +108,16 @@ class FitSettings:
             return 1 if small and device.type == "cpu" else None
         return int(self.n_threads)
 
-    def processes(self, cells: BatchSource) -> int:
-        """Processes to train in, where gradients can be computed in several."""
+    def processes(self, cells: BatchSource, group: Group | None) -> int:
+        """Processes to fork, this one counted, where gradients can be computed in several."""
         if self.n_threads is None or cells.device.type != "cpu" or not can_fork():
             return 1
-        if cells.in_blocks and self.n_threads > 1:
+        if self.n_threads > 1 and (cells.in_blocks or group is not None):
+            where = "where cells stay on disk" if group is None else "in a process group"
             logger.warning(
-                "n_threads=%d: cells that stay on disk train in one process; these are torch's own threads.",
+                "n_threads=%d: %s no processes are forked; these are torch's own threads.",
                 self.n_threads,
+                where,
             )
             return 1
         if self.n_threads > MOST_PROCESSES:
@@ -141,16 +136,19 @@ class FitResult:
 
     ``history`` maps ``train_loss``, ``validation_loss`` and ``<part>_train``,
     ``<part>_validation`` to ``[(epoch, value), ...]``, epochs from 0; ``earlier`` is that of the
-    trainings before this one. ``n_threads`` are those, or the processes, that were at work.
+    trainings before this one. ``n_threads`` are those, or the forked processes, that were at work,
+    and ``group_size`` the processes of the group.
     """
 
     history: History = field(default_factory=dict)
     earlier: History = field(default_factory=dict)
     n_epochs: int = 0
     n_threads: int = 1
+    group_size: int = 1
     stopped: Literal["max_epochs", "early_stopping", "interrupted", "callback"] = "max_epochs"
 
 
+@joined()
 def fit(
     net: nn.Module,
     loss: LossFunction,
@@ -169,6 +167,9 @@ def fit(
 
     Losses are added up on the device and read once per epoch, so that a GPU never waits for
     the computer within an epoch.
+
+    In a process group (`scsystems.train.parallel.distributed`) all processes call this with the same
+    arguments and train on minibatches of their own; a callback of any of them ends training.
 
     Parameters
     ----------
@@ -205,37 +206,47 @@ def fit(
     NonFiniteError
         When a loss is NaN or infinite, naming the part and the epoch.
     """
+    group = process_group()
     if settings.checkpoint_dir is not None:
         check_checkpoints(settings.checkpoint_dir)
     device = train_cells.device
     keep_freed_memory(device)
-    result = FitResult(earlier=dict(earlier or {}))
-    n = settings.processes(train_cells) if fixed and closed_form else 1
-    key = fingerprint(settings.identity() | (identity or {}) | ({"processes": n} if n > 1 else {}))
+    result = FitResult(earlier=dict(earlier or {}), group_size=1 if group is None else group.n)
+    n = settings.processes(train_cells, group) if fixed and closed_form else 1
+    facts = settings.identity() | (identity or {})
+    processes = {"processes": n} if n > 1 else {}
+    key = fingerprint(facts | processes | ({} if group is None else {"group": group.n}))
     trainable = [p for p in net.parameters() if p.requires_grad]
+    n_beside = 0 if group is None else sum(t.numel() for t in learned_beside(net))
+    is_first = group is None or group.is_first
     try:
         with (
             torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
-            flat_parameters(trainable, n) as flat,
+            flat_parameters(trainable, n, n_beside) as flat,
         ):
             result.n_threads = n if n > 1 else torch.get_num_threads()
             optimizer = make_optimizer(
                 flat.vector, settings.optimizer, settings.lr, settings.eps, settings.weight_decay
             )
-            run = _Run(net, optimizer, generator, settings, key, result)
+            run = Run(net, optimizer, generator, settings, key, result, group)
+            run.resume()
+            clip, noise, replica = settings.gradient_clip_val, generator, None
+            if group is not None:
+                run.begin(group, facts, train_cells, validation_cells)
+                replica = Replica(group, flat, net, generator, clip)
+                clip, noise = None, replica.noise
             steps = Steps(
                 gradients or _automatic(loss, flat.vector),
                 flat,
                 train_cells,
                 settings.batch_size,
                 optimizer,
-                generator,
-                settings.gradient_clip_val,
+                noise,
+                clip,
+                replica,
             )
             if fixed and can_record(device):
-                steps.step = RecordedStep(steps.step, generator)  # type: ignore[method-assign]
-            if settings.resume:
-                run.resume()
+                steps.record(RecordedStep)
             with (
                 together(steps, net) if n > 1 else nullcontext(),
                 tqdm(
@@ -243,7 +254,7 @@ def fit(
                     initial=result.n_epochs,
                     desc=settings.description,
                     unit="epoch",
-                    disable=not settings.verbose,
+                    disable=not (settings.verbose and is_first),
                 ) as bar,
             ):
                 while result.n_epochs < settings.max_epochs and result.stopped == "max_epochs":
@@ -255,12 +266,16 @@ def fit(
                         validation_cells is not None
                         and (epoch + 1) % settings.check_val_every_n_epoch == 0
                     ):
-                        losses |= _validate(loss, validation_cells, settings, generator, epoch)
-                    _require_finite(losses, epoch, settings)
+                        size = settings.batch_size
+                        losses |= validate(loss, validation_cells, size, noise, epoch, group)
+                    require_finite(losses, epoch, settings)
                     bar.update()
                     bar.set_postfix_str(f"loss {losses['train_loss']:.4g}", refresh=False)
                     run.end_epoch(losses, callbacks)
     except KeyboardInterrupt:
+        if group is not None:
+            # the others may be some steps further, or wait for this process
+            raise
         result.stopped = "interrupted"
         logger.warning(
             "Training was interrupted in epoch %d of %d; the model keeps what it has learned.",
@@ -281,124 +296,3 @@ def _automatic(loss: LossFunction, vector: nn.Parameter) -> Gradients:
         return parts
 
     return step
-
-
-class _Run:
-    """What changes from epoch to epoch, and what is written to checkpoints."""
-
-    def __init__(
-        self, net, optimizer, generator, settings: FitSettings, key: str, result: FitResult
-    ):
-        self.net, self.optimizer, self.generator = net, optimizer, generator
-        self.settings, self.key, self.result = settings, key, result
-        self.stopping, self.reducing = Plateau(), Plateau()
-
-    def resume(self) -> None:
-        progress = read_checkpoint(
-            require_folder(self.settings.checkpoint_dir),
-            self.net,
-            self.optimizer,
-            self.generator,
-            self.key,
-        )
-        self.result.history = progress.history
-        self.result.earlier = progress.earlier
-        self.result.n_epochs = progress.epoch
-        self.stopping, self.reducing = Plateau(**progress.stopping), Plateau(**progress.reducing)
-        logger.info("Training goes on after epoch %d", self.result.n_epochs)
-
-    def end_epoch(self, losses: dict[str, float], callbacks: Sequence[Callback]) -> None:
-        settings, result = self.settings, self.result
-        epoch = result.n_epochs
-        for name, value in losses.items():
-            result.history.setdefault(name, []).append((epoch, value))
-        result.n_epochs = epoch + 1
-        _reduce_learning_rate(self.optimizer, settings, self.reducing, losses)
-        stop = _should_stop(settings, self.stopping, losses, epoch)
-        if settings.checkpoint_dir is not None and (
-            result.n_epochs % settings.checkpoint_every == 0
-            or result.n_epochs == settings.max_epochs
-        ):
-            self._write_checkpoint()
-        # every callback is told of the epoch before any of them ends training
-        answers = [callback(result.n_epochs, settings.max_epochs, losses) for callback in callbacks]
-        if any(answer is False for answer in answers):
-            result.stopped = "callback"
-        elif stop:
-            result.stopped = "early_stopping"
-            logger.info("Stopped early after epoch %d", result.n_epochs)
-
-    def _write_checkpoint(self) -> None:
-        progress = Progress(
-            fingerprint=self.key,
-            epoch=self.result.n_epochs,
-            history=self.result.history,
-            earlier=self.result.earlier,
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
-            stopping=vars(self.stopping),
-            reducing=vars(self.reducing),
-        )
-        write_checkpoint(
-            require_folder(self.settings.checkpoint_dir),
-            self.net,
-            self.optimizer,
-            self.generator,
-            progress,
-        )
-
-
-@torch.no_grad()
-def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
-    sums: Any = 0.0
-    names: Sequence[str] = ()
-    for indices in cells.in_order(settings.batch_size):
-        parts = loss(cells.gather(indices), epoch, generator, False)
-        sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields
-    return named_losses(names, "validation", sums / len(cells))
-
-
-def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings) -> None:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        parts = [n for n in bad if n not in ("train_loss", "validation_loss")] or bad
-        raise NonFiniteError(
-            f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
-            f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
-            f"{settings.lr:g}) or clip gradients ({written('gradient_clip_val', 5)})."
-        )
-
-
-def _monitored(losses: dict[str, float], monitor: str, argument: str) -> float | None:
-    """The monitored value, ``None`` in epochs without validation."""
-    if monitor in losses:
-        return losses[monitor]
-    if monitor in {
-        k.replace("train_loss", "validation_loss").replace("_train", "_validation") for k in losses
-    }:
-        return None
-    raise InputError(
-        f"{argument}={monitor!r} is not in the history. Expected one of {sorted(losses)}."
-    )
-
-
-def _should_stop(
-    settings: FitSettings, state: Plateau, losses: dict[str, float], epoch: int
-) -> bool:
-    rule = settings.early_stopping
-    if rule is None or epoch < rule.warmup_epochs:
-        return False
-    value = _monitored(losses, rule.monitor, "early_stopping_monitor")
-    return value is not None and state.update(value, rule.min_delta, rule.mode) >= rule.patience
-
-
-def _reduce_learning_rate(
-    optimizer, settings: FitSettings, state: Plateau, losses: dict[str, float]
-) -> None:
-    rule = settings.reduce_lr
-    if rule is None:
-        return
-    value = _monitored(losses, rule.monitor, "lr_scheduler_metric")
-    if value is not None and state.update(value, rule.threshold) > rule.patience:
-        state.waited = 0
-        lr = float(optimizer.param_groups[0]["lr"])
-        set_learning_rate(optimizer, max(lr * rule.factor, rule.minimum))

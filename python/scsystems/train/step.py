@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.source import BatchSource
 from .adam import FlatAdam
 from .flat import FlatParameters
+from .parallel.distributed import Group, Replica
 from .parallel.forked import Workers, forked_workers
 from .parallel.shared import shared_zeros
 from .parallel.statistics import SharedStatistics, shared_statistics
@@ -41,6 +42,8 @@ class Steps:
         The only source of randomness.
     clip
         Largest norm of a gradient; longer ones are scaled down to it.
+    replica
+        Where other processes of a group train the same network.
     """
 
     def __init__(
@@ -52,10 +55,11 @@ class Steps:
         optimizer: torch.optim.Optimizer | FlatAdam,
         generator: torch.Generator,
         clip: float | None,
+        replica: Replica | None = None,
     ):
         self.gradients, self.flat, self.cells = gradients, flat, cells
         self.batch_size, self.optimizer = batch_size, optimizer
-        self.generator, self.clip = generator, clip
+        self.generator, self.clip, self.replica = generator, clip, replica
         # where processes that are forked later read it, too
         self.epoch = shared_zeros((1,), torch.int64)
         # losses added up over an epoch, in a place that a recorded step finds again
@@ -73,7 +77,7 @@ class Steps:
         if self.sums is not None:
             self.sums.zero_()
         n_steps = 0
-        for block in self.cells.epoch(self.batch_size, self.generator):
+        for block in self._blocks():
             n_steps += len(block)
             if self.workers is None:
                 for indices in block:
@@ -81,13 +85,26 @@ class Steps:
             else:
                 for minibatches in block.split(len(self.flat.gradients)):
                     self.step_together(minibatches)
-        return named_losses(self.names, "train", self.sums / n_steps)
+        means = self.sums / n_steps
+        if self.replica is not None:
+            means = self.replica.group.add_up(means) / self.replica.group.n
+        return named_losses(self.names, "train", means)
+
+    def _blocks(self) -> Iterator[Tensor]:
+        if self.replica is None:
+            return self.cells.epoch(self.batch_size, self.generator)
+        return self.replica.epoch(self.cells, self.batch_size)
 
     def step(self, indices: Tensor) -> None:
-        """One step of the optimizer on the cells at ``indices``; adds the losses up."""
-        losses = self.gradient(0, indices, self.generator)
+        """One step of the optimizer on the cells at ``indices``, and on those of other processes."""
+        self.learn(indices)
+        if self.replica is not None:
+            self.replica.average()
         self.optimizer.step()
-        self.add(losses)
+
+    def learn(self, indices: Tensor) -> None:
+        """Gradient of the cells at ``indices``; adds the losses up."""
+        self.add(self.gradient(0, indices, self.generator))
 
     def step_together(self, minibatches: Tensor) -> None:
         """One step of the optimizer along each minibatch's gradient, all taken at the same weights."""
@@ -122,6 +139,13 @@ class Steps:
         adam.param_groups[0]["lr"] = lr
         adam.steps(self.flat.gradients[:n_gradients], part, self.flat.part(part))
 
+    def record(self, recorded: Callable[[Callable[[Tensor], None], torch.Generator], Any]) -> None:
+        """Run steps from a recording, but for what other processes take part in."""
+        if self.replica is None:
+            self.step = recorded(self.step, self.generator)  # type: ignore[method-assign]
+        else:
+            self.learn = recorded(self.learn, self.generator)  # type: ignore[method-assign]
+
     def add(self, losses: Tensor) -> None:
         """Add to the losses of the epoch."""
         if self.sums is None:
@@ -142,6 +166,27 @@ def together(steps: Steps, net: nn.Module) -> Iterator[None]:
             yield
         finally:
             steps.workers = None
+
+
+@torch.no_grad()
+def validate(
+    loss: Callable[..., Any],
+    cells: BatchSource,
+    batch_size: int,
+    generator: torch.Generator,
+    epoch: int,
+    group: Group | None = None,
+) -> dict[str, float]:
+    """Mean losses of cells that are not trained on, each of which is in one process of the group."""
+    sums: Any = 0.0
+    names: Sequence[str] = ()
+    share = () if group is None else (group.share,)
+    for indices in cells.in_order(batch_size, *share):
+        parts = loss(cells.gather(indices), epoch, generator, False)
+        sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields
+    if group is not None:
+        group.add_up(sums)
+    return named_losses(names, "validation", sums / len(cells))
 
 
 def named_losses(

@@ -18,10 +18,10 @@ from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
 from ...nn.scspecies.net import Dispersion, EncoderInput, Library, Likelihood
 from ...torch_state import usual_torch_inside
-from ...train.checkpoint import NAME as CHECKPOINT
-from ...train.checkpoint import folders_by_name
+from ...train.checkpoint import folders_by_name, resume_choice
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
+from ...train.parallel.distributed import require_one_process
 from ...words import written
 from ..base import callback_list
 from . import io as files
@@ -255,7 +255,7 @@ class ScSpecies(Comparison):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         checkpoint_dir: str | Path | None = None,
         checkpoint_every: int = 10,
-        resume: bool = False,
+        resume: bool | Literal["auto"] = False,
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         n_threads: int | None = None,
         verbose: bool = True,
@@ -281,7 +281,8 @@ class ScSpecies(Comparison):
         resume
             Go on from the checkpoints in ``checkpoint_dir``: to the identical result where a run was
             cut off. With a larger ``max_epochs`` than a finished run had, the context is trained
-            further too, and its targets go on from their alignment to the earlier context.
+            further too, and its targets go on from their alignment to the earlier context. ``"auto"``
+            begins where there is no checkpoint.
         precision
             Number format of the products over all genes in training, see :meth:`SysVI.train`.
         n_threads
@@ -291,6 +292,7 @@ class ScSpecies(Comparison):
         verbose
             Show progress bars.
         """
+        require_one_process("ScSpecies")
         waiting = [part for part in self._parts() if part.trainings.stopped is None]
         if not waiting:
             raise InputError(
@@ -299,7 +301,7 @@ class ScSpecies(Comparison):
         device = choose_device(accelerator, devices)
         reduced = reduced_precision(precision, device)
         listed = callback_list(callbacks)
-        resume = checks.flag("resume", resume)
+        resume = resume_choice(resume)
         folders = folders_by_name(checkpoint_dir, [part.name for part in waiting], resume)
         for part in waiting:
             cells = part.require_cells("to train")
@@ -315,7 +317,7 @@ class ScSpecies(Comparison):
                 n_threads=n_threads,
                 checkpoint_dir=folders.get(part.name),
                 checkpoint_every=checkpoint_every,
-                resume=resume and (folders[part.name] / CHECKPOINT).exists(),
+                resume="auto" if resume else False,
                 verbose=verbose,
                 description=part.name,
                 **ADAM,

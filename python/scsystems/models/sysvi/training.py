@@ -19,6 +19,7 @@ from ...nn.sysvi.latent_gradients import has_closed_form
 from ...nn.sysvi.net import SysVIWeights
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
+from ...train.parallel.distributed import joined
 from ...train.step import Gradients
 from ...words import word, written
 from ..base import callback_list, split_cells
@@ -26,6 +27,7 @@ from . import presets
 from .labels import LabelsMixin
 from .plan import Plan, read_early_stopping, read_plan
 from .surgery import partly_frozen
+from .together import check_systems
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ def default_epochs(n_cells: int, most: int) -> int:
 class TrainingMixin(LabelsMixin):
     """``train()`` of `SysVI`."""
 
+    @joined()
     def train(
         self,
         max_epochs: int | None = None,
@@ -60,7 +63,7 @@ class TrainingMixin(LabelsMixin):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         checkpoint_dir: str | Path | None = None,
         checkpoint_every: int = 10,
-        resume: bool = False,
+        resume: bool | Literal["auto"] = False,
         storage: Storage = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         n_threads: int | None = None,
@@ -69,6 +72,10 @@ class TrainingMixin(LabelsMixin):
         enable_progress_bar: bool | None = None,
     ) -> None:
         """Train the model.
+
+        In a process group (``torchrun``, or ``torch.distributed.init_process_group``) all processes
+        call this with the same cells and arguments and train one model, each on minibatches of its
+        own; see ``docs/atlas.md``.
 
         Parameters
         ----------
@@ -83,7 +90,8 @@ class TrainingMixin(LabelsMixin):
         shuffle_set_split
             Draw the validation cells at random.
         batch_size
-            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer.
+            Cells per minibatch, at least 2; all cells are one minibatch when there are fewer. In a
+            process group each process has a minibatch of so many.
         early_stopping
             Stop when ``early_stopping_monitor`` has not improved by ``early_stopping_min_delta``
             for ``early_stopping_patience`` checks, at the earliest after
@@ -112,7 +120,8 @@ class TrainingMixin(LabelsMixin):
         checkpoint_dir, checkpoint_every
             Folder to keep a checkpoint in, and epochs between writings.
         resume
-            Go on from the checkpoint in ``checkpoint_dir`` to the identical result.
+            Go on from the checkpoint in ``checkpoint_dir`` to the identical result; ``"auto"``
+            begins where there is none, as programs need that are started again by themselves.
         storage
             How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``. Of
             cells on disk ``"auto"`` reads what takes 512 MiB at most when dense; more stays on
@@ -192,6 +201,7 @@ class TrainingMixin(LabelsMixin):
                 f"early_stopping_monitor={stopping.monitor!r} needs validation cells, but train_size={train_size} "
                 "leaves none. Give train_size=0.9, or monitor 'elbo_train'."
             )
+        check_systems(self.schema.systems, cells.system[train_at])
         device = choose_device(accelerator, devices)
         if settings.batch_size > len(train_at):
             logger.warning(
@@ -264,7 +274,7 @@ class TrainingMixin(LabelsMixin):
             "optimizer": plan.optimizer,
             "precision": "bfloat16" if reduced else "float32",
             "n_threads": result.n_threads,
-        }
+        } | ({"processes": result.group_size} if result.group_size > 1 else {})
         if told is not None and own_labels is not None:
             self._train_facts["labels"] = self._learn_from_labels(own_labels, *told)
 

@@ -29,6 +29,8 @@ class SystemClassifier(nn.Module):
     an ever larger loss where it is not.)
     """
 
+    # parameters and buffers change with every minibatch
+    learns_by_itself = True
     n_steps: Tensor
 
     def __init__(

@@ -6,9 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .shared import shared_zeros
+
+
+def norm_statistics(net: nn.Module) -> list[Tensor]:
+    """Running means and variances of the ``BatchNorm1d`` layers of a network."""
+    return [
+        buffer
+        for layer in net.modules()
+        if isinstance(layer, nn.BatchNorm1d)
+        for buffer in (layer.running_mean, layer.running_var)
+    ]
+
+
+def learned_beside(net: nn.Module) -> list[Tensor]:
+    """All that a minibatch changes in a network, but for what the optimizer does along its gradient."""
+    by_itself = [m for m in net.modules() if getattr(m, "learns_by_itself", False)]
+    others = [t.detach() for m in by_itself for t in (*m.parameters(), *m.buffers())]
+    return norm_statistics(net) + others
 
 
 class SharedStatistics:
@@ -23,12 +40,7 @@ class SharedStatistics:
     """
 
     def __init__(self, net: nn.Module, n_processes: int):
-        self.buffers = [
-            buffer
-            for layer in net.modules()
-            if isinstance(layer, nn.BatchNorm1d)
-            for buffer in (layer.running_mean, layer.running_var)
-        ]
+        self.buffers = norm_statistics(net)
         present = torch.cat([b.flatten() for b in self.buffers] or [torch.zeros(0)])
         self.agreed = shared_zeros(present.shape, present.dtype).copy_(present)
         self.rows = shared_zeros((n_processes, len(present)), present.dtype)
