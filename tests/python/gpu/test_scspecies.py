@@ -64,7 +64,7 @@ def test_a_search_in_every_step_waits(species, request):
 
 def test_what_a_trained_model_is_for(species, request):
     model = model_of(species)
-    context, target = model.species
+    target = model.species[1]
     request.getfixturevalue("seen")
     model.train(max_epochs=1, precision="float32", verbose=False)
     assert model.get_latent_representation(target).shape == (80, 4)
