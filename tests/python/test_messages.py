@@ -12,7 +12,7 @@ ROOT = Path(scsystems.__file__).parent
 
 SAYING = {
     "warn", "warning", "InputError", "MissingExtraError", "ModelFileError", "NonFiniteError",
-    "NotSupportedError", "NotTrainedError", "WorkerError",
+    "NotSupportedError", "NotTrainedError", "WorkerError", "DeviceMemoryError",
 }  # fmt: skip
 
 # what a user of R or of the command line cannot have written, and cannot call

@@ -24,7 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scsystems.nn.kernels import device as kernels
+from scsystems.nn import device as ways
 from scsystems.train import device as devices
 from scsystems.train.step import Steps
 
@@ -176,7 +176,7 @@ def gpu() -> Iterator[Seen]:
 
     with pytest.MonkeyPatch.context() as patch, StandIn():
         everywhere(patch, devices.choose_device, lambda *_: GPU)
-        patch.setattr(kernels, "HAND_WRITTEN", (*kernels.HAND_WRITTEN, GPU.type))
+        patch.setattr(ways, "HAND_WRITTEN", (*ways.HAND_WRITTEN, GPU.type))
         patch.setattr(torch, "Generator", Generator)
         patch.setattr(FakeTensor, "numpy", _numpy, raising=False)
         patch.setattr(FakeTensor, "tolist", lambda t: np.ones(t.shape).tolist(), raising=False)

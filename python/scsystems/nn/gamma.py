@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .kernels.device import on_cpu
+from .device import on_cpu
 
 HALF_LOG_TWO_PI = 0.9189385332046727
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .kernels.device import on_cpu
+from .device import on_cpu
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -84,6 +86,13 @@ def _index(devices: int | str | list[int]) -> int:
             f"devices={devices!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0."
         )
     return chosen
+
+
+@contextmanager
+def current(device: torch.device) -> Iterator[None]:
+    """Within the block a GPU is the current one: streams, events and recordings are of no other."""
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        yield
 
 
 def reduced_precision(precision: str, device: torch.device) -> bool:

@@ -28,6 +28,7 @@ from .checkpoint import (
     require_folder,
     write_checkpoint,
 )
+from .device import current
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
 from .memory import keep_freed_memory
@@ -215,6 +216,7 @@ def fit(
     trainable = [p for p in net.parameters() if p.requires_grad]
     try:
         with (
+            current(device),
             torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
             flat_parameters(trainable, n) as flat,
         ):

@@ -22,6 +22,7 @@ from ...train.checkpoint import NAME as CHECKPOINT
 from ...train.checkpoint import folders_by_name
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
+from ...train.memory import enough_memory
 from ...words import written
 from ..base import callback_list
 from . import io as files
@@ -328,7 +329,8 @@ class ScSpecies(Comparison):
                 len(cells),
                 settings.max_epochs,
             )
-            result = self._fit(part, device, settings, reduced, listed)
+            with enough_memory(device, settings.batch_size):
+                result = self._fit(part, device, settings, reduced, listed)
             part.trainings.add(result)
             part.embedded = Embedded(*training.embed(part.net, cells, device))
             if part is self._context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .device import on_cpu
+from ..device import on_cpu
 
 
 def residual_gradients(

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..device import on_cpu
 from ..layers import HiddenStack
-from .device import on_cpu
 from .layer import Layer, Rows
 
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..kernels.device import on_cpu
+from ..device import on_cpu
 from ..likelihoods import negative_binomial_pairs
 from .net import Expression, Posterior, ScviNet, draw
 

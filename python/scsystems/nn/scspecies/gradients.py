@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.counts import CountBatch, Nonzeros
-from ..kernels.device import on_cpu
+from ..device import on_cpu
 from ..likelihoods import kl_standard_normal
 from .count_head import CountHead
 from .count_input import CountInput, InputProduct

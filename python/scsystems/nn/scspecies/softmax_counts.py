@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..kernels.device import on_cpu
+from ..device import on_cpu
 from ..likelihoods import PositiveCounts, gradient_of_theta
 
 # values of a temporary of which several stay in a processor's cache

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..kernels.device import is_hand_written
+from ..device import is_hand_written
 from ..kernels.layer import Rows
 from ..kernels.product import Product
 from ..kernels.residual import residual_gradients

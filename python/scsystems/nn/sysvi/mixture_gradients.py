@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels.device import on_cpu
+from ..device import on_cpu
 
 
 class MixtureGradients(NamedTuple):
