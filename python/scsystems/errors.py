@@ -50,6 +50,10 @@ class WorkerError(ScsystemsError, RuntimeError):
     """A process that trains, or helps to, failed."""
 
 
+class DeviceMemoryError(ScsystemsError, MemoryError):
+    """The memory of a GPU does not suffice."""
+
+
 class MissingExtraError(ScsystemsError, ImportError):
     """An optional dependency is not installed."""
 

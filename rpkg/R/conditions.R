@@ -28,6 +28,7 @@ error_classes <- c(
   NotSupportedError = "scsystems_not_supported_error",
   MissingExtraError = "scsystems_missing_extra_error",
   WorkerError = "scsystems_worker_error",
+  DeviceMemoryError = "scsystems_device_memory_error",
   ScsystemsError = "scsystems_python_error"
 )
 

@@ -1,17 +1,18 @@
-"""Cells that stay on disk: one block of them at a time is where training runs.
+"""Cells that stay elsewhere: one block of them at a time is where training runs.
 
-An epoch is a random order of many small chunks of the store, drawn from every system in
-proportion, cut into blocks of equal size. A thread reads the next block while the last one
-trains. The blocks lie in buffers that stay the same, so that a step recorded on a GPU stays
-valid.
+An epoch is a random order of many small chunks of a store, drawn from every system in
+proportion, cut into blocks of equal size; or of cells in memory that a GPU has no room for. A
+thread reads the next block while the last one trains. The blocks lie in buffers that stay the
+same, so that a step recorded on a GPU stays valid.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +20,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..words import written
+from .chunks import MemoryCells, StoredCells
 from .disk import DiskMatrix
-from .resident import CPU_DENSE_LIMIT, CellArrays, ResidentCells, Storage
+from .resident import CellArrays, ResidentCells, Storage, csr_if_sparse
+from .room import CPU_DENSE_LIMIT, choose_storage, in_words, needed_memory
 from .source import WHOLE, BatchSource, Minibatch, Share, steps_and_size
+
+logger = logging.getLogger(__name__)
 
 # bytes of dense expression in a block; there are two of them in the computer's memory
 BLOCK_BYTES = 256 * 2**20
@@ -29,64 +34,6 @@ BLOCK_BYTES = 256 * 2**20
 CHUNK = 64
 # cells of a block where they come in their order, which need not mix
 IN_ORDER = 8192
-
-
-class Chunks(NamedTuple):
-    """Chunks of a store: where each begins and ends, and which system most of its cells have."""
-
-    start: np.ndarray
-    stop: np.ndarray
-    system: np.ndarray
-
-
-def cut(system: np.ndarray, chunk: int) -> Chunks:
-    """Cut cells into chunks of at most ``chunk``, ``system`` being their codes in the order of the store."""
-    start = np.arange(0, len(system), chunk)
-    stop = np.minimum(start + chunk, len(system))
-    most = [np.bincount(system[a:b]).argmax() for a, b in zip(start, stop, strict=True)]
-    return Chunks(start, stop, np.asarray(most))
-
-
-def draw_order(chunks: Chunks, rng: np.random.Generator) -> np.ndarray:
-    """A random order of chunks in which every stretch has those of all systems in proportion.
-
-    The i-th of a system's m chunks, which are shuffled, comes at (i + u) / m of the way, with u
-    uniform in [0, 1).
-    """
-    place = np.empty(len(chunks.start))
-    for name in np.unique(chunks.system):
-        own = rng.permutation(np.flatnonzero(chunks.system == name))
-        place[own] = (np.arange(len(own)) + rng.random(len(own))) / len(own)
-    return np.argsort(place, kind="stable")
-
-
-def dealt(chunks: Chunks, order: np.ndarray, own: slice) -> Chunks:
-    """The chunks in an order, but of their cells only those from one place to another; the outer ones may be cut."""
-    start, stop, system = (a[order] for a in chunks)
-    ends = np.cumsum(stop - start)
-    begins = ends - (stop - start)
-    start, stop = (np.clip(start - begins + at, start, stop) for at in (own.start, own.stop))
-    there = start < stop
-    return Chunks(start[there], stop[there], system[there])
-
-
-def cut_blocks(
-    chunks: Chunks, order: np.ndarray, n_cells: Sequence[int]
-) -> list[list[tuple[int, int]]]:
-    """Blocks of so many cells each as ranges of cells; the last may have fewer, chunks may be cut in two."""
-    blocks: list[list[tuple[int, int]]] = [[]]
-    room = n_cells[0]
-    for i in order:
-        start, stop = int(chunks.start[i]), int(chunks.stop[i])
-        while start < stop:
-            if room == 0:
-                room = n_cells[len(blocks)]
-                blocks.append([])
-            end = min(stop, start + room)
-            blocks[-1].append((start, end))
-            room -= end - start
-            start = end
-    return blocks
 
 
 class _Buffer(NamedTuple):
@@ -97,18 +44,18 @@ class _Buffer(NamedTuple):
 
 
 class BlockCells:
-    """Cells on disk as the trainer sees them; see `scsystems.data.source.BatchSource`.
+    """Cells that come in blocks as the trainer sees them; see `scsystems.data.source.BatchSource`.
 
     Parameters
     ----------
     cells
-        The cells; their ``x`` is a `DiskMatrix`, everything else is in memory.
+        The cells; their ``x`` may be a `DiskMatrix`, everything else is in memory.
     device
         Where training runs.
     block_bytes
         Size of a block.
     chunk
-        Cells that are read together.
+        Cells on disk that are read together.
     """
 
     in_blocks = True
@@ -120,11 +67,15 @@ class BlockCells:
         block_bytes: int | None = None,
         chunk: int | None = None,
     ):
-        if not isinstance(cells.x, DiskMatrix):
-            raise TypeError(f"cells.x is {type(cells.x).__name__}, not on disk")
-        self.matrix, self.device = cells.x, device
+        self.source: StoredCells | MemoryCells
+        if isinstance(cells.x, DiskMatrix):
+            self.source = StoredCells(cells.x, cells.system, CHUNK if chunk is None else chunk)
+        else:
+            self.source = MemoryCells(csr_if_sparse(cells.x))
+        self.device = device
+        self.n_cells: int
+        self.n_genes: int
         self.n_cells, self.n_genes = cells.x.shape
-        self.chunks = cut(cells.system, CHUNK if chunk is None else chunk)
         block_bytes = BLOCK_BYTES if block_bytes is None else block_bytes
         self.most = max(2, min(self.n_cells, block_bytes // (4 * self.n_genes)))
         # all cells' codes are a few bytes each and stay on the device
@@ -144,29 +95,31 @@ class BlockCells:
     def epoch(
         self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
     ) -> Iterator[Tensor]:
-        """Blocks of chunks in random order; see `draw_order`."""
-        self.matrix.check_unchanged()
+        """Blocks of cells in random order."""
+        self.source.check_unchanged()
         own = share.of_epoch(self.n_cells)
         steps, size = steps_and_size(own.stop - own.start, batch_size)
         # blocks of as equal a number of minibatches as there can be
         n_blocks = -(-steps // max(1, self.most // size))
         n_steps = [steps // n_blocks + (i < steps % n_blocks) for i in range(n_blocks)]
         seed = torch.randint(2**62, (1,), generator=generator, device=self.device)
-        order = draw_order(self.chunks, np.random.default_rng(int(seed)))
-        chunks = dealt(self.chunks, order, own)
-        blocks = cut_blocks(chunks, np.arange(len(chunks.start)), [n * size for n in n_steps])
+        rng = np.random.default_rng(int(seed))
+        blocks = self.source.draw(rng, own, [n * size for n in n_steps])
         for here, n in zip(n_steps, self._loaded(blocks, n_steps[0] * size), strict=False):
             places = torch.randperm(n, generator=generator, device=self.device)
             # what is missing to a full last minibatch comes from the block's beginning
             filled = places.repeat(-(-here * size // n))[: here * size]
             yield filled.view(here, size)
-        self.matrix.check_unchanged()
+        self.source.check_unchanged()
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
         """All cells once, as they lie."""
         own = share.in_order(self.n_cells)
         size = min(self.most, self.n_cells, max(1, IN_ORDER // batch_size) * batch_size)
-        blocks = [[(a, min(a + size, own.stop))] for a in range(own.start, own.stop, size)]
+        blocks = [
+            self.source.stretch(a, min(a + size, own.stop))
+            for a in range(own.start, own.stop, size)
+        ]
         for n in self._loaded(blocks, size):
             yield from torch.arange(n, device=self.device).split(batch_size)
 
@@ -188,7 +141,7 @@ class BlockCells:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def _loaded(self, blocks: Sequence[list[tuple[int, int]]], size: int) -> Iterator[int]:
+    def _loaded(self, blocks: Sequence[Any], size: int) -> Iterator[int]:
         """Number of cells of each block, once it is on the device; the next is read meanwhile."""
         self._make_buffers(size)
         with ThreadPoolExecutor(1, thread_name_prefix="scsystems-read") as reader:
@@ -216,20 +169,13 @@ class BlockCells:
                 *(torch.empty_like(t, device=self.device) for t in self._host[0])
             )
 
-    def _read(self, ranges: list[tuple[int, int]], which: int) -> int:
+    def _read(self, block: Any, which: int) -> int:
         """Read cells into one of the buffers; returns how many."""
         event = self._copied[which]
         if event is not None:
             # the copy from this buffer to the device may not have ended
             event.synchronize()
-        x, position = (t.numpy() for t in self._host[which])
-        at = 0
-        for start, stop in sorted(ranges):
-            here = slice(at, at + stop - start)
-            position[here] = np.arange(start, stop)
-            self.matrix.read(start, stop).toarray(out=x[here])
-            at = here.stop
-        return at
+        return self.source.read(block, *(t.numpy() for t in self._host[which]))
 
     def _show(self, which: int) -> None:
         """Make a buffer the present block."""
@@ -266,8 +212,18 @@ def stored(cells: CellArrays, storage: Storage) -> CellArrays:
 def batch_source(
     cells: CellArrays, at: np.ndarray, device: torch.device, storage: Storage
 ) -> BatchSource:
-    """Some of the cells as the trainer takes them: all on the device, or in blocks where they are on disk."""
+    """Some of the cells as the trainer takes them.
+
+    All on the device; in blocks where they are on disk, or where ``"auto"`` finds no room for them.
+    """
     if isinstance(cells.x, DiskMatrix):
         # as they lie on disk
         return BlockCells(cells.take(np.sort(at)) if len(at) < len(cells) else cells, device)
-    return ResidentCells(cells.take(at) if len(at) < len(cells) else cells, device, storage)
+    cells = cells.take(at) if len(at) < len(cells) else cells
+    if storage == "auto" and choose_storage(cells.x, device) == "blocks":
+        logger.info(
+            "The GPU has no room for %s of expression: the cells stay in the computer's memory and come in blocks.",
+            in_words(needed_memory(cells.x, "sparse")),
+        )
+        return BlockCells(cells, device)
+    return ResidentCells(cells, device, storage)

@@ -12,12 +12,13 @@ from scipy import sparse
 from torch import Tensor
 
 from .disk import DiskMatrix
+from .room import choose_storage, require_room, too_large
 from .source import WHOLE, Minibatch, Share, epoch_schedule
 
 Storage = Literal["auto", "dense", "sparse", "disk"]
 
-# dense expression above this many bytes stays sparse in the computer's memory
-CPU_DENSE_LIMIT = 512 * 2**20
+# rows that are made dense in the computer's memory at a time, on their way to a GPU
+ON_THE_WAY = 2**16
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class CellArrays:
         }
         if isinstance(self.x, DiskMatrix):
             return replace(self, x=self.x.take_rows(indices), **pick)
-        return replace(self, x=_csr_if_sparse(self.x)[indices], **pick)
+        return replace(self, x=csr_if_sparse(self.x)[indices], **pick)
 
 
 class ResidentCells:
@@ -61,6 +62,11 @@ class ResidentCells:
     storage
         ``"dense"``, ``"sparse"`` (CSR), or ``"auto"``: dense when it fits comfortably
         (half of the free GPU memory; 512 MiB on the CPU), else sparse.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If a GPU has no room for them.
     """
 
     # processes that are forked from this one see all cells
@@ -71,16 +77,20 @@ class ResidentCells:
         self.n_cells: int
         self.n_genes: int
         self.n_cells, self.n_genes = cells.x.shape
+        if storage == "auto":
+            place = choose_storage(cells.x, device)
+            if place == "blocks":
+                raise too_large(cells.x, device)
+            storage = place
+        self.storage = storage
+        require_room(cells.x, "dense" if storage == "dense" else "sparse", device)
         self.system = torch.as_tensor(cells.system, device=device)
         self.categorical = _to(cells.categorical, device)
         self.continuous = _to(cells.continuous, device)
         self.weight = _to(cells.weight, device)
         self.label = _to(cells.label, device)
-        if storage == "auto":
-            storage = _choose_storage(cells.x, device)
-        self.storage = storage
         if storage == "dense":
-            self._dense = _dense_tensor(cells.x, device)
+            self._dense = _all_dense(cells.x, device)
         else:
             self._sparse = _SparseRows(cells.x, device)
 
@@ -145,7 +155,8 @@ class _SparseRows:
         return out.scatter_add_(1, self.columns[position].long(), values)
 
 
-def _csr_if_sparse(x: Any) -> Any:
+def csr_if_sparse(x: Any) -> Any:
+    """A matrix whose rows can be picked fast, if it is sparse."""
     return x.tocsr() if sparse.issparse(x) and x.format != "csr" else x
 
 
@@ -159,7 +170,7 @@ def iterate(
 
     Sparse expression becomes dense, or what ``wrap`` makes of it.
     """
-    x = _csr_if_sparse(cells.x)
+    x = csr_if_sparse(cells.x)
     for start in range(0, len(cells), chunk_size):
         part = slice(start, start + chunk_size)
         rows = x[part]
@@ -176,19 +187,20 @@ def _to(array: np.ndarray | None, device: torch.device, part: slice = slice(None
     return None if array is None else torch.as_tensor(array[part], device=device)
 
 
+def _all_dense(x, device: torch.device) -> Tensor:
+    """Expression on a device; on the way to a GPU only some of it is in memory a second time."""
+    if device.type == "cpu" or x.shape[0] <= ON_THE_WAY:
+        return _dense_tensor(x, device)
+    x, out = csr_if_sparse(x), torch.empty(x.shape, device=device)
+    for start in range(0, len(out), ON_THE_WAY):
+        part = slice(start, start + ON_THE_WAY)
+        out[part] = _dense_tensor(x[part], device)
+    return out
+
+
 def _dense_tensor(x, device: torch.device) -> Tensor:
     if not sparse.issparse(x):
         return torch.as_tensor(np.array(x, dtype=np.float32), device=device)
     return torch.as_tensor(
         np.ascontiguousarray(x.astype(np.float32, copy=False).toarray()), device=device
     )
-
-
-def _choose_storage(x, device: torch.device) -> Literal["dense", "sparse"]:
-    dense_bytes = 4 * x.shape[0] * x.shape[1]
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return "dense" if dense_bytes < free / 2 else "sparse"
-    if not sparse.issparse(x):
-        return "dense"
-    return "dense" if dense_bytes < CPU_DENSE_LIMIT else "sparse"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .device import on_cpu
+
 HALF_LOG_TWO_PI = 0.9189385332046727
 
 
@@ -15,7 +17,7 @@ def lgamma_digamma(z: Tensor) -> tuple[Tensor, Tensor]:
     recurrence lead to z + 4, where the first terms left out of the asymptotic series are below
     1e-8. With ``t = z (z + 3)`` the product of the four steps is ``t (t + 2)``.
     """
-    if z.dtype != torch.float32 or z.device.type != "cpu":
+    if z.dtype != torch.float32 or not on_cpu(z):
         return torch.lgamma(z), torch.digamma(z)
     w = z + 4
     t = (w - 1).mul_(z)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import on_cpu
+
 
 def gaussian_nll(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """Gaussian negative log-likelihood per cell, without the constant G/2 log(2 pi).
@@ -104,7 +106,7 @@ def negative_binomial_pairs(
     value = torch.empty(among.shape, dtype=rho.dtype, device=rho.device)
     one = rho.new_ones(())
     # the pairs of one cell are few enough for a processor's cache, those of all cells are not
-    size = 1 if rho.device.type == "cpu" else max(1, len(x))
+    size = 1 if on_cpu(rho) else max(1, len(x))
     for start in range(0, len(x), size):
         at = slice(start, start + size)
         pairs = rho.index_select(0, among[at].flatten()).view(-1, among.shape[1], rho.shape[1])
@@ -168,10 +170,6 @@ def gradient_of_theta(
     return onehot.scatter_(1, batch[:, None], grad[:, None]).t() @ to_theta
 
 
-def _gamma_is_slow(device: torch.device) -> bool:
-    return device.type == "cpu"
-
-
 class PositiveCounts:
     """What is added where x > 0 only, as all terms with gamma functions are.
 
@@ -182,7 +180,7 @@ class PositiveCounts:
     def __init__(self, x: Tensor, log_theta: Tensor):
         self.shape = x.shape
         self.flat = None
-        if _gamma_is_slow(x.device):
+        if on_cpu(x):
             # numpy finds them in a third of torch's time
             self.flat = torch.from_numpy(np.flatnonzero((x > 0).numpy()))
             self.rows = torch.div(self.flat, x.shape[1], rounding_mode="floor")
@@ -201,7 +199,9 @@ class PositiveCounts:
     def of_groups(self, values: Tensor, sizes: list[int]) -> Tensor:
         """Of B x groups values those of the entries' cells and groups of neighboring columns."""
         if self.flat is None:
-            return values.repeat_interleave(torch.tensor(sizes, device=values.device), 1)
+            # repeat_interleave would have to know the sizes on the device
+            columns = values.split(1, 1)
+            return torch.cat([c.expand(-1, n) for c, n in zip(columns, sizes, strict=True)], 1)
         ends = torch.tensor(sizes).cumsum(0)[:-1]
         group = torch.bucketize(self.flat - self.rows * self.shape[1], ends, right=True)
         return values[self.rows, group]
@@ -236,7 +236,7 @@ def _digamma(z: Tensor) -> Tensor:
     Six steps of the recurrence, then the asymptotic series, whose first term left out is below
     1e-9 there.
     """
-    if z.dtype != torch.float32 or not _gamma_is_slow(z.device):
+    if z.dtype != torch.float32 or not on_cpu(z):
         return torch.digamma(z)
     # pairs of steps share a division: 1/z + 1/(z + 1) = (2z + 1) / (z (z + 1))
     shift = sum((2 * z + (2 * i + 1)).div_((z + i) * (z + (i + 1))) for i in (0, 2, 4))

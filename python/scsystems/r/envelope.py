@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scsystems.collected import collected
 from scsystems.errors import InputError
-from scsystems.messages import collected
 from scsystems.words import argument, spoken_by
 
 # arguments that mean nothing in R, or that R gives itself

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -100,6 +102,13 @@ def _own_gpu() -> int:
             f"Expected no more processes a machine (torchrun --nproc-per-node), or {written('accelerator', 'cpu')}."
         )
     return number
+
+
+@contextmanager
+def current(device: torch.device) -> Iterator[None]:
+    """Within the block a GPU is the current one: streams, events and recordings are of no other."""
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        yield
 
 
 def reduced_precision(precision: str, device: torch.device) -> bool:

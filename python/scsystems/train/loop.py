@@ -18,6 +18,7 @@ from ..data.source import BatchSource, Minibatch
 from ..errors import InputError
 from ..threads import torch_threads
 from .checkpoint import History, check_checkpoints, fingerprint, resume_choice
+from .device import current
 from .flat import flat_parameters
 from .graph import RecordedStep, can_record
 from .memory import keep_freed_memory
@@ -221,6 +222,7 @@ def fit(
     is_first = group is None or group.is_first
     try:
         with (
+            current(device),
             torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
             flat_parameters(trainable, n, n_beside) as flat,
         ):

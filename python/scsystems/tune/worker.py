@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from scsystems.collected import collected
 from scsystems.durable.steps import writing
-from scsystems.messages import collected
 from scsystems.words import spoken_by
 
 from .cells import NO_ROOM, read_cells

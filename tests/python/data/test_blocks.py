@@ -7,7 +7,8 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from scsystems.data.blocks import BlockCells, cut, cut_blocks, draw_order
+from scsystems.data.blocks import BlockCells
+from scsystems.data.chunks import cut, cut_blocks, draw_order
 from scsystems.data.disk import DiskMatrix
 from scsystems.data.resident import CellArrays
 from scsystems.errors import StoreError

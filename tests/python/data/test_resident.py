@@ -4,6 +4,7 @@ import torch
 from scipy import sparse
 
 from scsystems.data import resident as minibatches
+from scsystems.data import room
 from scsystems.data.resident import CellArrays, ResidentCells, iterate
 from scsystems.data.source import epoch_schedule
 
@@ -68,7 +69,7 @@ def test_index_arithmetic_of_the_gpu_gather_on_the_cpu():
 def test_auto_storage_stays_sparse_when_dense_would_be_large(monkeypatch):
     arrays, _ = cells()
     assert ResidentCells(arrays, CPU).storage == "dense"
-    monkeypatch.setattr(minibatches, "CPU_DENSE_LIMIT", 10)
+    monkeypatch.setattr(room, "CPU_DENSE_LIMIT", 10)
     assert ResidentCells(arrays, CPU).storage == "sparse"
 
 

@@ -21,6 +21,7 @@ from ...torch_state import usual_torch_inside
 from ...train.checkpoint import folders_by_name, resume_choice
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
+from ...train.memory import enough_memory
 from ...train.parallel.distributed import require_one_process
 from ...words import written
 from ..base import callback_list
@@ -329,7 +330,8 @@ class ScSpecies(Comparison):
                 len(cells),
                 settings.max_epochs,
             )
-            result = self._fit(part, device, settings, reduced, listed)
+            with enough_memory(device, settings.batch_size):
+                result = self._fit(part, device, settings, reduced, listed)
             part.trainings.add(result)
             part.embedded = Embedded(*training.embed(part.net, cells, device))
             if part is self._context:

@@ -24,6 +24,7 @@ from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
 from ...nn.layers import CovariateSizes
 from ...nn.sysvi.imported import ImportedSysVINet
 from ...nn.sysvi.net import SysVINet, SysVISizes
+from ...train.memory import enough_memory
 from ...words import word
 from ..base import BaseModel, resolve_indices
 from ..trainings import Trainings
@@ -237,5 +238,6 @@ class SysVICore(BaseModel):
         fast = type(self.net) is SysVINet and self.device.type == "cpu"
         wrap = sparse_rows if fast and is_sparse_enough(cells.x) else None
         for batch in iterate(cells, self.device, size, wrap):
-            mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
+            with enough_memory(self.device, size):
+                mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
             yield batch, mean, var

@@ -17,6 +17,7 @@ from ...checks import head
 from ...data.levels import level_name, texts
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
+from ...train.memory import enough_memory
 from ...words import word, written
 from ..base import resolve_indices
 from .core import SysVICore
@@ -196,8 +197,9 @@ class ExpressionMixin(SysVICore):
             for code in tqdm(systems, desc="Decoding", disable=silent):
                 system = batch.system if code is None else torch.full_like(batch.system, code)
                 terms = net.covariates(system, categorical, batch.continuous)
-                hidden = net.decoder.hidden(z, repeat_covariates(terms, repeats), False, None)
-                total = total + F.linear(hidden, weight, bias)
+                with enough_memory(z.device, len(mean)):
+                    hidden = net.decoder.hidden(z, repeat_covariates(terms, repeats), False, None)
+                    total = total + F.linear(hidden, weight, bias)
             decoded = (total / len(systems)).view(repeats, len(mean), len(genes))
             chunks.append((decoded.mean(0) if mean_over_samples else decoded).cpu().numpy())
         if not chunks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -19,6 +20,7 @@ from ...nn.sysvi.latent_gradients import has_closed_form
 from ...nn.sysvi.net import SysVIWeights
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
+from ...train.memory import enough_memory
 from ...train.parallel.distributed import joined
 from ...train.step import Gradients
 from ...words import word, written
@@ -125,7 +127,9 @@ class TrainingMixin(LabelsMixin):
         storage
             How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``. Of
             cells on disk ``"auto"`` reads what takes 512 MiB at most when dense; more stays on
-            disk, as with ``"disk"``, and comes in blocks. The other two read all.
+            disk, as with ``"disk"``, and comes in blocks. The other two read all. On a GPU
+            ``"auto"`` is dense where half of the free memory suffices, else sparse, else in
+            blocks from the computer's memory.
         precision
             Number format of the products over all genes in training: ``"float32"``,
             ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
@@ -212,16 +216,19 @@ class TrainingMixin(LabelsMixin):
         logger.info(
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
-        self.net.to(device)
+        enough = partial(enough_memory, device, settings.batch_size)
+        with enough():
+            self.net.to(device)
         own_labels, told = cells.label, None
         if weights.label > 0:
             cells, *told = self._told(cells, validation_at, seed)
         storage = cast(Storage, checks.choice("storage", storage, get_args(Storage)))
         cells = stored(cells, storage)
-        train_cells = batch_source(cells, train_at, device, storage)
-        validation = (
-            batch_source(cells, validation_at, device, storage) if len(validation_at) else None
-        )
+        with enough():
+            train_cells = batch_source(cells, train_at, device, storage)
+            validation = (
+                batch_source(cells, validation_at, device, storage) if len(validation_at) else None
+            )
         generator = torch.Generator(device).manual_seed(seed)
 
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
@@ -239,7 +246,7 @@ class TrainingMixin(LabelsMixin):
             "reduced": reduced,
             "query": None if self._query is None else asdict(self._query),
         } | ({"in_blocks": True} if train_cells.in_blocks else {})
-        with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
+        with enough(), self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
             fast_step: Gradients | None = None
             if has_fast_gradients(self.net, weights):
                 gradients = SysVIGradients(self.net, weights)

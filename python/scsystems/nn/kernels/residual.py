@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .device import compiles_loops
+from ..device import on_cpu
 
 
 def residual_gradients(
@@ -31,7 +31,7 @@ def residual_gradients(
     Sum of squares and sum of the gradient over cells, G each.
     """
     residual = mean[:, : x.shape[1]].to(x.dtype, copy=True)
-    if compiles_loops(x):
+    if on_cpu(x):
         from .residual_cpu import residual_pass
 
         squares, total = torch.zeros_like(inverse_std), torch.zeros_like(inverse_std)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..device import on_cpu
 from ..layers import HiddenStack
-from .device import compiles_loops
 from .layer import Layer, Rows
 
 
@@ -42,7 +42,7 @@ class Stack:
         layers: list[Any] = list(stack.layers)
         weight = layers[0].weight
         kind = Layer
-        if compiles_loops(weight):
+        if on_cpu(weight):
             from .layer_cpu import CompiledLayer as kind
         taken = [torch.bfloat16 if layer.reduced else weight.dtype for layer in layers[1:]]
         # covariates, and 1 for the bias

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..device import on_cpu
 from ..likelihoods import negative_binomial_pairs
 from .net import Encoding, Expression, ScviNet, draw
 
@@ -291,7 +292,7 @@ class AlignedNet(nn.Module):
         chosen = self.chosen[index]
         if self.options.search_every == 0:
             # cells that are not aligned need no search; a GPU would have to wait for their number
-            rows = kept.nonzero()[:, 0] if x.device.type == "cpu" else slice(None)
+            rows = kept.nonzero()[:, 0] if on_cpu(x) else slice(None)
             log_library = self.net.log_library(x[rows], batch[rows])
             chosen[rows] = self.choose(x[rows], batch[rows], index[rows], log_library, generator)
             self.chosen[index] = chosen

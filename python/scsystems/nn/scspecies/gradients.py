@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.counts import CountBatch, Nonzeros
+from ..device import on_cpu
 from ..likelihoods import kl_standard_normal
 from .count_head import CountHead
 from .count_input import CountInput, InputProduct
@@ -28,7 +29,7 @@ def has_fast_forward(net: ScviNet, device: torch.device) -> bool:
         # a subclass may compute something else
         type(net) is ScviNet
         # a GPU would wait for what depends on the number of nonzero counts
-        and device.type == "cpu"
+        and on_cpu(device)
         and net.sizes.likelihood == "nb"
         and net.sizes.dispersion != "cell"
         and all(p.requires_grad for layer in layers for p in layer.parameters())

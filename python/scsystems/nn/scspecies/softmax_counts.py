@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..device import on_cpu
 from ..likelihoods import PositiveCounts, gradient_of_theta
 
 # values of a temporary of which several stay in a processor's cache
@@ -113,7 +114,7 @@ def _softmax_negative_binomial(
 
 def _row_blocks(x: Tensor) -> list[slice]:
     """Blocks of rows: on the CPU temporaries of a block stay in the cache, which is much faster."""
-    size = max(1, CACHED // x.shape[1]) if x.device.type == "cpu" else len(x)
+    size = max(1, CACHED // x.shape[1]) if on_cpu(x) else len(x)
     return [slice(start, start + size) for start in range(0, len(x), size)]
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..device import is_hand_written
 from ..kernels.layer import Rows
 from ..kernels.product import Product
 from ..kernels.residual import residual_gradients
@@ -45,7 +46,7 @@ def has_fast_gradients(net: SysVINet, weights: SysVIWeights) -> bool:
         and sizes.covariates.n_total <= MOST_LEVELS
         # a subclass may compute something else
         and type(net) is SysVINet
-        and net.decoder.mean.weight.device.type in ("cpu", "cuda")
+        and is_hand_written(net.decoder.mean.weight)
         and not any(layer.norm_frozen for layer in layers)
         and all(free)
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels.device import compiles_loops
+from ..device import on_cpu
 
 
 class MixtureGradients(NamedTuple):
@@ -42,7 +42,7 @@ def mixture_gradients(
     With responsibilities r of the components, ``d log p / dz = sum_k r_k (m_k - z) / v_k``, and
     the like for means, log-variances and logits.
     """
-    if compiles_loops(z):
+    if on_cpu(z):
         return _compiled(z, mean, log_var, component_mean, component_log_var, log_w, scale)
     m, inverse = component_mean, torch.exp(-component_log_var)
     distance = (z[:, None] - m).square_().mul_(inverse).sum(-1)  # B x K

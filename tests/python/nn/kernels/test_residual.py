@@ -9,7 +9,7 @@ from scsystems.nn.kernels import residual
 @pytest.mark.parametrize("compiles", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_squares_and_gradient(monkeypatch, compiles, dtype):
-    monkeypatch.setattr(residual, "compiles_loops", lambda tensor: compiles)
+    monkeypatch.setattr(residual, "on_cpu", lambda tensor: compiles)
     n, n_genes, factor = 6, 5, -0.2
     g = torch.Generator().manual_seed(2)
     x = torch.randn(n, n_genes, generator=g).double()

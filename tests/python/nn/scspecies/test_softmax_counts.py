@@ -23,7 +23,7 @@ def counts(n=5, g=7):
 @pytest.mark.parametrize("sizes", [(7,), (3, 4)])
 def test_softmax_and_likelihood_in_one(slow, dispersion, sizes, monkeypatch):
     """Value and gradients of the formula by autograd, in double precision."""
-    monkeypatch.setattr(likelihoods, "_gamma_is_slow", lambda device: slow)
+    monkeypatch.setattr(likelihoods, "on_cpu", lambda tensor: slow)
     monkeypatch.setattr(softmax_counts, "CACHED", 14)
     x, logits, log_theta, per_cell = counts()
     batch = torch.tensor([2, 0, 0, 1, 2])

@@ -72,7 +72,7 @@ def run(net, weights, batches, fast, reduced=False):
 def loops(request, monkeypatch):
     """The ways of the CPU and of a GPU, both on the CPU."""
     for module in (mixture, residual, stack):
-        monkeypatch.setattr(module, "compiles_loops", lambda tensor: request.param == "compiled")
+        monkeypatch.setattr(module, "on_cpu", lambda tensor: request.param == "compiled")
 
 
 @pytest.mark.usefixtures("double", "loops")

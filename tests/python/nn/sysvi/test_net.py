@@ -133,7 +133,10 @@ def test_loss_against_float64(train, vamp, out_var_mode, cycle_covariates):
     if vamp:
         rng = np.random.default_rng(5)
         net.prior = VampPrior(
-            torch.tensor(rng.gamma(1, 1, (4, G))).float(), torch.rand(4, 6), True, "joint"
+            torch.tensor(rng.gamma(1, 1, (4, G))).float(),
+            torch.tensor(rng.random((4, 6))).float(),
+            True,
+            "joint",
         )
         net.prior.logits.data = torch.tensor([0.1, -0.3, 0.5, 0.0])
     batch = make_batch(weight=torch.linspace(0.5, 1.5, B))
