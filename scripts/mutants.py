@@ -44,7 +44,7 @@ USERS = {
 FELT = {
     "data": ("sysvi", "scspecies", "datasets_and_tools"),
     "nn": ("sysvi", "scspecies"),
-    "train": ("sysvi", "scspecies"),
+    "train": ("training", "sysvi", "scspecies"),
     "models": ("sysvi", "scspecies"),
     "tools": ("datasets_and_tools", "scspecies"),
     "tune": ("datasets_and_tools",),

@@ -66,7 +66,7 @@ BatchStrength <- function(object, system, labels, batch, reduction = NULL, featu
 }
 
 #' @param x What `BatchStrength()` returned.
-#' @param ... Ignored.
+#' @param ... Must be empty in `plot()`; ignored elsewhere.
 #' @rdname BatchStrength
 #' @export
 print.batch_strength <- function(x, ...) {
@@ -83,6 +83,7 @@ print.batch_strength <- function(x, ...) {
 #' @rdname BatchStrength
 #' @export
 plot.batch_strength <- function(x, palette = c(within = "#33658a", between = "#f26419"), ...) {
+  rlang::check_dots_empty()
   rlang::check_installed("ggplot2", reason = "to draw distances")
   table <- x$distances
   if (!nrow(table)) {

@@ -174,6 +174,7 @@ send_cells <- function(data, source, columns, call = caller_env()) {
 #' @rdname EvaluateIntegration
 #' @export
 summary.scsystems_evaluation <- function(object, level = c("overall", "micro", "macro"), ...) {
+  rlang::check_dots_empty()
   level <- rlang::arg_match(level)
   table <- as.data.frame(object)
   table <- table[table$level == level, , drop = FALSE]
@@ -190,12 +191,13 @@ summary.scsystems_evaluation <- function(object, level = c("overall", "micro", "
 #'   a dot, the average over cell types, where there is one, as a ring joined to it.
 #' @param metric Metric to draw by cell type, such as `"jaccard"`, `"ilisi"` or `"label_transfer"`.
 #' @param palette Colors of the reductions, by name or in order; `NULL` for ggplot2's.
-#' @param ... Ignored.
+#' @param ... Must be empty in `plot()` and `summary()`; ignored elsewhere.
 #' @rdname EvaluateIntegration
 #' @export
 plot.scsystems_evaluation <- function(x, type = c("tradeoff", "types"), batch.metric = NULL,
                                       biology.metric = NULL, metric = "jaccard", palette = NULL,
                                       ...) {
+  rlang::check_dots_empty()
   rlang::check_installed("ggplot2", reason = "to draw metrics")
   type <- rlang::arg_match(type)
   table <- as.data.frame(x)

@@ -204,7 +204,7 @@ new_tuning <- function(found, cells, labels, control) {
 }
 
 #' @param x What `TuneSysVI()` returned.
-#' @param ... Ignored.
+#' @param ... Must be empty in `plot()`; ignored elsewhere.
 #' @rdname TuneSysVI
 #' @export
 print.sysvi_tuning <- function(x, ...) {
@@ -223,6 +223,7 @@ print.sysvi_tuning <- function(x, ...) {
 #' @rdname TuneSysVI
 #' @export
 plot.sysvi_tuning <- function(x, batch.metric = NULL, biology.metric = NULL, palette = NULL, ...) {
+  rlang::check_dots_empty()
   rlang::check_installed("ggplot2", reason = "to draw settings")
   batch.metric <- batch.metric %||% x$scored$batch[[1]]
   biology.metric <- biology.metric %||% x$scored$biology[[1]]

@@ -22,7 +22,7 @@ new_history <- function(facts, seconds, seed, cells) {
 #' @param row.names,optional Ignored; for compatibility with the generic.
 #' @param metrics Names of the quantities to plot; `NULL` for all that are not zero throughout, as
 #'   the parts of the loss that are switched off are.
-#' @param ... Ignored.
+#' @param ... Must be empty in `plot()`; ignored elsewhere.
 #'
 #' @return `as.data.frame()` gives one row per epoch and quantity, with the columns `epoch`,
 #'   `metric` (such as `"reconstruction_loss"`), `set` (`"train"` or `"validation"`) and `value`.
@@ -76,5 +76,6 @@ as.data.frame.sysvi_history <- function(x, row.names = NULL, optional = FALSE, .
 #' @rdname sysvi_history
 #' @export
 plot.sysvi_history <- function(x, metrics = NULL, ...) {
+  rlang::check_dots_empty()
   plot_losses(as.data.frame(x), color = "set", metrics = metrics)
 }

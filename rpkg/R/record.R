@@ -7,7 +7,6 @@
 #'   [RunSysVI()] has written to, or what [RunScSpecies()] returned or has written to.
 #' @param name Name of the reduction; `NULL` for the only one that was made here, or the one that
 #'   was made last.
-#' @param ... Passed on to methods.
 #'
 #' @return `TrainingHistory()`: a [sysvi_history], or a [scspecies_history]. `ModelPath()`: a path.
 #' @export
@@ -17,13 +16,13 @@
 #' object <- RunSysVI(simulated_cells(), system = "species", covariates = "donor", max.epochs = 2)
 #' TrainingHistory(object)
 #' ModelPath(object, "sysvi")
-TrainingHistory <- function(object, name = NULL, ...) {
+TrainingHistory <- function(object, name = NULL) {
   find_record(model_records(object), name)$history
 }
 
 #' @rdname TrainingHistory
 #' @export
-ModelPath <- function(object, name = NULL, ...) {
+ModelPath <- function(object, name = NULL) {
   find_record(model_records(object), name)$model
 }
 

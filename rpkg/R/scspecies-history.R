@@ -24,7 +24,7 @@ new_species_history <- function(facts, seconds) {
 #' @param row.names,optional Ignored; for compatibility with the generic.
 #' @param metrics Names of the quantities to plot; `NULL` for all that are not zero throughout, as
 #'   the parts of the loss that are switched off are.
-#' @param ... Ignored.
+#' @param ... Must be empty in `plot()`; ignored elsewhere.
 #'
 #' @return `as.data.frame()` gives one row per species, epoch and quantity, with the columns
 #'   `species`, `epoch`, `metric` and `value`. `plot()` gives a ggplot. `x[i]` is the history of
@@ -88,6 +88,7 @@ as.data.frame.scspecies_history <- function(x, row.names = NULL, optional = FALS
 #' @rdname scspecies_history
 #' @export
 plot.scspecies_history <- function(x, metrics = NULL, ...) {
+  rlang::check_dots_empty()
   table <- as.data.frame(x)
   table$species <- factor(table$species, levels = names(x$cells))
   plot_losses(table, color = "species", metrics = metrics)

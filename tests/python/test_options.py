@@ -5,7 +5,7 @@ import re
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
-from documented import ROOT
+from documented import ROOT, usage
 
 from scsystems import ScSpecies, SysVI
 from scsystems.cli import main
@@ -112,6 +112,38 @@ def test_r_offers_the_choices_of_the_table(name, option):
     found = re.search(rf"(?<!\w){option.r}(?: = |, (?:\"{option.r}\", )?)c\(([^)]*)\)", code)
     assert found, option.r
     assert set(re.findall(r'"(\w+)"', found.group(1))) == set(option.choices)
+
+
+# what R calls the functions that take options, and their arguments that are none: data, what is
+# written where, and lists of further arguments
+R_FUNCTIONS = {
+    "SysVI": ("RunSysVI", "RunSysVI.Seurat", "sysvi_options"),
+    "ScSpecies": ("RunScSpecies", "RunScSpecies.Seurat", "scspecies_options"),
+}
+R_OWN = {
+    "SysVI": {
+        *("object", "system", "covariates", "features", "assay", "labels", "unlabeled"),
+        *("reduction.name", "reduction.key", "model.dir", "overwrite", "device", "seed.use", "verbose"),
+        *("control", "preset", "pseudoinputs", "continuous_covariates", "weight_batches"),
+        *("give_mean", "checkpoint_dir", "model", "train", "plan", "features", "..."),
+    },
+    "ScSpecies": {
+        *("context", "target", "labels", "orthologs", "species", "batch", "target.labels"),
+        *("features", "assay", "reduction.name", "reduction.key", "model.dir", "merge", "overwrite"),
+        *("device", "seed.use", "verbose", "control", "preset", "checkpoint_dir", "model", "train"),
+        *("transfer", "novelty", "similarity", "differential", "..."),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_r_has_the_options_that_the_table_says_it_has(name):
+    page, method, control = R_FUNCTIONS[name]
+    man = ROOT / "rpkg" / "man"
+    formals = [*usage(man / f"{page}.Rd", method), *usage(man / f"{control}.Rd", control)]
+    named = [option.r for option in TABLES[name] if option.r is not None]
+    assert len(set(named)) == len(named)
+    assert set(named) == set(formals) - R_OWN[name]
 
 
 def test_every_argument_of_the_constructors_is_in_the_table():

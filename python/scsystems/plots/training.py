@@ -28,8 +28,8 @@ def training_curves(
     history
         ``model.history``: frames with the epoch as index and one column.
     keys
-        Losses to draw, without ``_train`` or ``_validation`` (default: all that vary), such as
-        ``["elbo", "cycle_loss"]``.
+        Losses to draw, without ``_train`` or ``_validation``, such as ``["elbo", "cycle_loss"]``
+        (default: all that vary; of a single epoch all that are not zero).
     n_columns
         Panels in a row.
     skip
@@ -47,9 +47,7 @@ def training_curves(
         curve = pd.DataFrame(frame).iloc[:, 0].astype(float)
         curves.setdefault(name.removesuffix(part), {})[part.strip("_") or name] = curve
     if keys is None:
-        keys = [
-            name for name, parts in curves.items() if any(c.nunique() > 1 for c in parts.values())
-        ]
+        keys = [name for name, parts in curves.items() if any(map(_shows, parts.values()))]
     keys = [keys] if isinstance(keys, str) else list(keys)
     absent = [key for key in keys if key not in curves]
     if absent or not keys:
@@ -60,9 +58,16 @@ def training_curves(
     for ax, key in zip(axes, keys, strict=True):
         for part, curve in curves[key].items():
             curve = curve[curve.index > skip] if skip else curve
-            ax.plot(curve.index, curve.to_numpy(), label=part, linewidth=1.2)
+            # a line needs two epochs
+            marker = "o" if len(curve) == 1 else None
+            ax.plot(curve.index, curve.to_numpy(), label=part, linewidth=1.2, marker=marker)
         ax.set(title=key, xlabel="epoch")
         if len(curves[key]) > 1:
             ax.legend(frameon=False, fontsize="small")
         plain(ax)
     return dict(zip(keys, axes, strict=True))
+
+
+def _shows(curve: pd.Series) -> bool:
+    """Whether there is something to see: values that vary, or a single one that is not zero."""
+    return curve.nunique() > 1 or (len(curve) == 1 and curve.iloc[0] != 0)

@@ -24,6 +24,12 @@ def test_dots_are_runs_and_crosses_their_means(runs, drawn):
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["strong", "weak"]
 
 
+@pytest.mark.parametrize("color", ["setting", "weight"])
+def test_means_stand_out_from_runs(runs, color):
+    dots, crosses = tradeoff(runs, by="setting", color=color).collections[:2]
+    assert (dots.get_sizes().tolist(), crosses.get_sizes().tolist()) == ([16], [90])
+
+
 def test_numbers_get_a_scale(runs, drawn):
     ax = tradeoff(runs, y="moran", by="setting", color="weight", palette="magma")
     assert ax.collections[0].get_array().tolist() == runs["weight"].tolist()
@@ -42,6 +48,7 @@ def test_strips(runs, drawn):
     assert drawn(axes[0])
     assert [ax.get_title() for ax in axes] == ["ilisi", "moran"]
     assert [t.get_text() for t in axes[0].get_yticklabels()] == ["weak", "strong"]
+    assert axes[0].collections[0].get_sizes().tolist() == [18]
     lines = [c for c in axes[1].collections if hasattr(c, "get_segments")]
     assert lines[0].get_segments()[0][0, 0] == pytest.approx(runs.loc[:2, "moran"].mean())
 

@@ -33,6 +33,27 @@ def test_chosen_losses_and_skipped_epochs(history):
     assert axes["cycle_loss"].lines[0].get_xdata().tolist() == [5, 6, 7, 8, 9, 10]
 
 
+def test_a_single_epoch_is_a_point_for_every_loss_that_is_not_zero(drawn):
+    first = pd.RangeIndex(1, 2, name="epoch")
+    values = {"elbo_train": 7.5, "elbo_validation": 8.0, "adversary_loss_train": 0.0}
+    history = {name: pd.DataFrame({name: [value]}, index=first) for name, value in values.items()}
+    axes = training_curves(history)
+    assert set(axes) == {"elbo"}
+    assert [(*line.get_ydata(), line.get_marker()) for line in axes["elbo"].lines] == [
+        (7.5, "o"),
+        (8.0, "o"),
+    ]
+    assert drawn(axes["elbo"])
+    assert training_curves(two_epochs(history))["elbo"].lines[0].get_marker() == "None"
+
+
+def two_epochs(history):
+    return {
+        name: pd.concat([frame, frame + 1]).set_axis(pd.RangeIndex(1, 3))
+        for name, frame in history.items()
+    }
+
+
 def test_unknown_loss(history):
     with pytest.raises(InputError, match=r"no losses \['absent'\]; found"):
         training_curves(history, ["absent"])

@@ -104,6 +104,20 @@ def test_counts_in_an_anndata_are_normalized_by_the_totals_of_all_genes(adata, k
     assert few.uns["preparation"]["settings"]["target_sum"] == 1e4
 
 
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, np.asarray])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float64])
+def test_counts_of_any_type_become_single_precision(adata, kind, dtype):
+    counts = adata.layers["counts"].toarray().astype(np.float64)
+    totals = counts.sum(1, keepdims=True)
+    adata.X = kind(counts.astype(dtype))
+    made = value(bridge.anndata_for_training(adata, None, None))
+    value(bridge.scale_anndata(made, adata, None, np.ones(adata.n_obs, bool), 500.0, 2.0))
+    assert made.X.dtype == np.float32
+    got = made.X.toarray() if sparse.issparse(made.X) else made.X
+    expected = np.log2(1 + counts / np.maximum(totals, 1) * 500)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
 def test_training_takes_r_s_numbers_and_calls_back_each_epoch(adata):
     seen = []
     result = bridge.train_sysvi(

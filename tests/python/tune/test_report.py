@@ -84,6 +84,15 @@ def test_without_cell_types_it_says_so(tmp_path):
     assert "## Cell types" not in text
 
 
+def test_a_search_of_a_single_epoch_is_reported(adata, tmp_path):
+    result = scs.tune.grid(
+        adata, {"n_latent": [2, 3]}, seeds=(0,), biology=["matched_profiles"], max_epochs=1,
+        n_hidden=8, n_jobs=1, verbose=False,
+    )  # fmt: skip
+    text = result.report(tmp_path / "report.html").read_text()
+    assert text.count("data:image/png;base64,") == 3
+
+
 def test_bad_input(adata, tmp_path):
     result = make_result(50)
     with pytest.raises(InputError, match=r"ending .html or .md"):
