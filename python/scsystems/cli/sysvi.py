@@ -13,14 +13,14 @@ from .options import (
     CELLS,
     add_assay,
     add_common,
+    add_embedding,
     add_expression,
     add_option,
     add_training,
-    is_cells,
+    is_result,
 )
-from .outputs import TABLES
 from .progress import training_progress
-from .sysvi_files import check_files, check_logged, read_cells, write_results
+from .sysvi_files import check_files, check_logged, names_of_cells, read_cells, write_results
 
 logger = logging.getLogger(__name__)
 
@@ -148,16 +148,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="take counts with fractions, as ambient-RNA correctors leave them",
     )
     genes.add_argument("--all-genes", action="store_true", help="use every gene of the file")
-    command.add_argument(
-        "--name",
-        type=name_of_embedding,
-        help="name of the embedding (default: X_sysvi, sysvi in Seurat, SYSVI in SCE)",
-    )
-    command.add_argument(
-        "--embedding-only",
-        action="store_true",
-        help="write the embedding alone: with the cells' columns (.h5ad), or as a table (.parquet, .csv)",
-    )
+    add_embedding(command, "X_sysvi, sysvi in Seurat, SYSVI in SCE")
     add_memory(command)
     training = add_training(
         command,
@@ -181,14 +172,7 @@ _TERMS = {"labels": "cell labels"}
 
 def _is_file(value: str) -> bool:
     """Whether a value looks like a file of cells, or like one with their embedding alone."""
-    return "=" not in value and (is_cells(value) or value.lower().endswith(TABLES))
-
-
-def name_of_embedding(text: str) -> str:
-    """What turns the value of an option into a name."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"{text!r}. Expected a name.")
-    return text
+    return "=" not in value and is_result(value)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -216,7 +200,8 @@ def run(options: argparse.Namespace) -> None:
         model = _trained(prepared, options, options.layer if prepared is cells.adata else None)
         at = prepared.obs_names.get_indexer(cells.adata.obs_names)
         embedding = model.get_latent_representation()[at]
-        write_results(cells, embedding, model, at, options)
+        name, columns = options.name or cells.default_name, names_of_cells(model, at)
+        write_results(cells, name, embedding, columns, model, options.model, options)
     if model.interrupted:
         raise KeyboardInterrupt
 
@@ -234,12 +219,12 @@ def _trained(prepared, options: argparse.Namespace, layer: str | None):
         labels_key=options.labels,
         unlabeled_category=options.unlabeled,
     )
+    sizes = {"prior": options.prior, "n_latent": options.dims}
     model = SysVI(
         prepared,
-        prior=options.prior,
-        n_latent=options.dims,
         preset=options.preset,
         seed=options.seed,
+        **{k: v for k, v in sizes.items() if v is not None},
     )
     weights = {
         "z_distance_cycle_weight": options.cycle_weight,
