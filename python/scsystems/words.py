@@ -66,6 +66,7 @@ TERMS: dict[str, dict[Door, str]] = {
         "cli": "moran_min_cells",
     },
     "seed": {"python": "seed", "r": "seed.use", "cli": "--seed"},
+    "part": {"python": "part", "r": "part", "cli": "--part"},
     "n_jobs": {"python": "n_jobs", "r": "n.jobs", "cli": "--jobs"},
     # of training
     "accelerator": {"python": "accelerator", "r": "device", "cli": "--device"},

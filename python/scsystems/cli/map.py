@@ -264,9 +264,9 @@ def _map_samples(model, options: argparse.Namespace) -> None:
         check_copy(options.input, options.output)
     with ExitStack() as stack:
         if options.reference is not None:
-            there = is_left_on_disk(options.reference, options)
+            labeled_on_disk = is_left_on_disk(options.reference, options)
             _, reference = stack.enter_context(
-                fitted(options.reference, there, model, options, options.labels)
+                fitted(options.reference, labeled_on_disk, model, options, options.labels)
             )
             _check_labeled(reference, options)
         cells, query = stack.enter_context(fitted(options.input, on_disk, model, options))

@@ -178,7 +178,9 @@ def prepared_on_disk(cells: CopiedCells, options: argparse.Namespace, choice: di
     kept = store is not None
     if not kept:
         folder = options.output.absolute().parent
-        store = folder / f".{options.output.name}.prepared.h5ad"
+        # several parts of a search may be at it
+        part = "" if (of := getattr(options, "part", None)) is None else f".{of[0]}"
+        store = folder / f".{options.output.name}{part}.prepared.h5ad"
     try:
         yield prepare(
             options.input,

@@ -1,4 +1,4 @@
-"""The command line: ``scsystems sysvi | map | scspecies | evaluate | info``."""
+"""The command line: ``scsystems sysvi | map | scspecies | tune | evaluate | info``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import ScsystemsError
 from ..words import spoken_by
-from . import evaluate, info, map, scspecies, sysvi
+from . import evaluate, info, map, scspecies, sysvi, tune
 from .command import Command
 from .progress import Messages
 
 OK, FAILED, USAGE, UNEXPECTED, INTERRUPTED = 0, 1, 2, 3, 130
 
-COMMANDS = (sysvi, map, scspecies, evaluate, info)
+COMMANDS = (sysvi, map, scspecies, tune, evaluate, info)
 
 _EXAMPLES = """\
 examples:
@@ -27,6 +27,7 @@ examples:
   scsystems map new.h5ad mapped.h5ad --model model
   scsystems scspecies aligned --context mouse=mouse.h5ad --targets human=human.h5ad \\
     --labels cell_type --orthologues human_mouse.tsv
+  scsystems tune cells.h5ad search --system species --covariates donor --labels cell_type
   scsystems evaluate integrated.h5ad --embeddings X_pca X_sysvi --system species --labels cell_type
   scsystems info integrated.h5ad
 
