@@ -7,9 +7,10 @@ the command line say which door it is with `spoken_by`; everything else is Pytho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Literal
 
 from .options import SCSPECIES, SYSVI
@@ -17,6 +18,8 @@ from .options import SCSPECIES, SYSVI
 Door = Literal["python", "r", "cli"]
 
 _door: ContextVar[Door] = ContextVar("door", default="python")
+# terms that a command calls otherwise
+_instead: ContextVar[Mapping[str, str]] = ContextVar("instead", default=MappingProxyType({}))
 
 # what is meant -> how it is written in each door
 TERMS: dict[str, dict[Door, str]] = {
@@ -63,6 +66,7 @@ TERMS: dict[str, dict[Door, str]] = {
         "cli": "moran_min_cells",
     },
     "seed": {"python": "seed", "r": "seed.use", "cli": "--seed"},
+    "part": {"python": "part", "r": "part", "cli": "--part"},
     "n_jobs": {"python": "n_jobs", "r": "n.jobs", "cli": "--jobs"},
     # of training
     "accelerator": {"python": "accelerator", "r": "device", "cli": "--device"},
@@ -85,9 +89,9 @@ TERMS: dict[str, dict[Door, str]] = {
     },
     "overwrite": {"python": "overwrite", "r": "overwrite", "cli": "--overwrite"},
     # of what is done with a trained model
-    "neighbors": {"python": "n_neighbors", "r": "n.neighbors", "cli": "n_neighbors"},
-    "confidence": {"python": "min_confidence", "r": "min.confidence", "cli": "min_confidence"},
-    "missing genes": {"python": "max_missing", "r": "max.missing", "cli": "max_missing"},
+    "neighbors": {"python": "n_neighbors", "r": "n.neighbors", "cli": "--neighbors"},
+    "confidence": {"python": "min_confidence", "r": "min.confidence", "cli": "--min-confidence"},
+    "missing genes": {"python": "max_missing", "r": "max.missing", "cli": "--max-missing"},
     "transferred labels": {"python": "labels_key", "r": "labels", "cli": "--labels"},
     "abundance sample": {"python": "sample_key", "r": "sample", "cli": "sample_key"},
     "groups": {"python": "groupby", "r": "group.by", "cli": "groupby"},
@@ -241,17 +245,17 @@ TERMS: dict[str, dict[Door, str]] = {
     "map genes": {
         "python": "prepare_query_anndata(), which pads missing genes",
         "r": "MapSysVI(), which fills in missing genes",
-        "cli": "prepare_query_anndata() in Python, which pads missing genes",
+        "cli": "scsystems map, which fills in missing genes",
     },
     "map samples": {
         "python": "load_query_data()",
         "r": "MapSysVI()",
-        "cli": "load_query_data() in Python",
+        "cli": "scsystems map",
     },
     "neighbor labels": {
         "python": "transfer_labels()",
         "r": "MapSysVI()",
-        "cli": "transfer_labels() in Python",
+        "cli": "scsystems map with --labels and --reference",
     },
     "other systems": {
         "python": "map the new system with ScSpecies",
@@ -267,13 +271,14 @@ TERMS: dict[str, dict[Door, str]] = {
 
 
 @contextmanager
-def spoken_by(door: Door) -> Iterator[None]:
-    """For the time of the block, messages use the terms of a door."""
-    token = _door.set(door)
+def spoken_by(door: Door, instead: Mapping[str, str] | None = None) -> Iterator[None]:
+    """For the time of the block, messages use the terms of a door; of some the words ``instead``."""
+    token, other = _door.set(door), _instead.set(instead or {})
     try:
         yield
     finally:
         _door.reset(token)
+        _instead.reset(other)
 
 
 def door() -> Door:
@@ -290,7 +295,7 @@ _OPTIONS: dict[str, dict[Door, str]] = {
 
 def word(term: str) -> str:
     """What the user calls a term of `TERMS`, or an option of `scsystems.options`."""
-    return (TERMS.get(term) or _OPTIONS[term])[_door.get()]
+    return _instead.get().get(term) or (TERMS.get(term) or _OPTIONS[term])[_door.get()]
 
 
 def argument(name: str) -> str:

@@ -27,6 +27,15 @@ def test_the_door_closes_after_an_error():
     assert word("system") == "batch_key"
 
 
+def test_a_command_may_call_some_things_otherwise():
+    with spoken_by("cli", {"system": "the model's --system"}):
+        assert word("system") == "the model's --system"
+        assert word("covariates") == "--covariates"
+        with spoken_by("r"):
+            assert word("system") == "system"
+    assert word("system") == "batch_key"
+
+
 def test_options_are_called_as_every_door_calls_them():
     assert argument("n_latent") == "n_latent"
     with spoken_by("r"):

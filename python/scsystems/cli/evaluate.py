@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
     check_source(options.input)
     if options.output:
         _check_output(options)
-    _check_metrics(options)
+    check_metrics(options.metrics, options.labels)
     adata = open_cells(
         options.input, options.assay, options.layer, raw=options.raw, wanted="logs"
     ).adata
@@ -127,18 +127,19 @@ def _check_output(options: argparse.Namespace) -> None:
         raise ScsystemsError(f"--output: {error}") from error
 
 
-def _check_metrics(options: argparse.Namespace) -> None:
+def check_metrics(names: list[str] | None, labels: str | None, option: str = "--metrics") -> None:
+    """Refuse metrics that there are not, or that need labels; ``option`` names them."""
     from ..metrics import METRICS
 
-    names = options.metrics or []
+    names = names or []
     if unknown := [name for name in names if name not in METRICS]:
         raise ScsystemsError(
-            f"--metrics {' '.join(unknown)}: expected some of {', '.join(METRICS)}."
+            f"{option} {' '.join(unknown)}: expected some of {', '.join(METRICS)}."
         )
     needed = [name for name in names if METRICS[name].labels == "needed"]
-    if needed and options.labels is None:
+    if needed and labels is None:
         raise ScsystemsError(
-            f"--metrics {' '.join(needed)}: cell types are needed. Name their column with --labels."
+            f"{option} {' '.join(needed)}: cell types are needed. Name their column with --labels."
         )
 
 

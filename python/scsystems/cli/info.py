@@ -59,15 +59,20 @@ def _print_cells(path: Path) -> None:
 
 
 def _print_model(path: Path) -> None:
+    from ..models.sysvi.scvi_import import holds_scvi_model
+
+    print(read_model(path))
+    if holds_scvi_model(path):
+        print("saved by scvi-tools")
+
+
+def read_model(path: Path):
+    """The model in a folder, of whichever class, also one that scvi-tools saved."""
     from ..models.base import load
     from ..models.sysvi.model import SysVI
     from ..models.sysvi.scvi_import import holds_scvi_model
 
-    foreign = holds_scvi_model(path)
-    model = SysVI.load(path) if foreign else load(path)
-    print(model)
-    if foreign:
-        print("saved by scvi-tools")
+    return SysVI.load(path) if holds_scvi_model(path) else load(path)
 
 
 def _print_installation() -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def add_memory(command: Command) -> None:
-    """Options for files that are larger than memory."""
+def add_memory(command: Command, keeps: bool = True) -> None:
+    """Options for files that are larger than memory; ``keeps``: what is prepared may be kept."""
     group = command.add_argument_group("large files")
     which = group.add_mutually_exclusive_group()
     which.add_argument(
@@ -32,6 +32,8 @@ def add_memory(command: Command) -> None:
         help="leave the cells on disk (default: if they would take more memory than there is)",
     )
     which.add_argument("--in-memory", action="store_true", help="read all cells")
+    if not keeps:
+        return
     group.add_argument(
         "--store",
         type=path,
@@ -47,30 +49,35 @@ def stays_on_disk(options: argparse.Namespace, group: Group | None = None) -> bo
 
 
 def _stays_on_disk_here(options: argparse.Namespace) -> bool:
-    from ..data.size import available_memory, needed_memory
-
     if options.species:
         if options.on_disk or options.store is not None:
             raise ScsystemsError(
                 "--on-disk: species with a file each are put together in memory. Give one file with all cells."
             )
         return False
-    is_store = options.input.suffix.lower() in (".h5ad", ".zarr")
-    forced = options.on_disk or options.store is not None
-    if forced and not is_store:
-        raise ScsystemsError(
-            f"--on-disk: {options.input} is no .h5ad or .zarr, which cells can be read from piece by piece."
-        )
     if options.in_memory and options.store is not None:
         raise ScsystemsError(
             "--store is for cells on disk, and --in-memory reads them. Leave one out."
+        )
+    return is_left_on_disk(options.input, options, options.store is not None)
+
+
+def is_left_on_disk(file: Path, options: argparse.Namespace, forced: bool = False) -> bool:
+    """Whether the cells of a file are left on disk, which ``forced`` asks for besides the options; tells why."""
+    from ..data.size import available_memory, needed_memory
+
+    is_store = file.suffix.lower() in (".h5ad", ".zarr")
+    forced = forced or options.on_disk
+    if forced and not is_store:
+        raise ScsystemsError(
+            f"--on-disk: {file} is no .h5ad or .zarr, which cells can be read from piece by piece."
         )
     if forced and options.raw:
         raise ScsystemsError("--raw needs --in-memory. Name a layer with --layer instead.")
     if forced or options.in_memory or options.raw or not is_store:
         return forced
     key = "X" if options.layer is None else f"layers/{options.layer}"
-    needed, there = needed_memory(options.input, key) * processes_here(), available_memory()
+    needed, there = needed_memory(file, key) * processes_here(), available_memory()
     if needed <= there:
         return False
     logger.info(
@@ -84,6 +91,7 @@ def _stays_on_disk_here(options: argparse.Namespace) -> bool:
 class CopiedCells:
     """A file of cells, to be written with what was added: the file is copied, its matrices unread."""
 
+    kind = "AnnData"
     default_name = "X_sysvi"
 
     def __init__(self, source: Path):
@@ -94,8 +102,10 @@ class CopiedCells:
         self._columns: dict = {}
 
     def add_column(self, name: str, values) -> None:
-        """Add a column to ``obs``."""
-        self._columns[name] = values
+        """Add a column to ``obs``; text becomes categories."""
+        import pandas as pd
+
+        self._columns[name] = pd.Categorical(values) if values.dtype == object else values
 
     def add_embedding(self, name: str, values) -> None:
         """Add an embedding to ``obsm``."""
@@ -183,7 +193,9 @@ def prepared_on_disk(
     kept = store is not None
     if not kept:
         folder = options.output.absolute().parent
-        store = folder / f".{options.output.name}.prepared.h5ad"
+        # several parts of a search may be at it
+        part = "" if (of := getattr(options, "part", None)) is None else f".{of[0]}"
+        store = folder / f".{options.output.name}{part}.prepared.h5ad"
     is_first = group is None or group.is_first
     make = partial(
         prepare,

@@ -11,6 +11,9 @@ from .command import LARGEST_SEED, Command, path, weight, whole
 # as in scsystems.data.containers, which takes long to import
 SUFFIXES = (".h5ad", ".zarr", ".rds")
 
+# files of an embedding alone
+TABLES = (".h5ad", ".parquet", ".csv", ".csv.gz")
+
 CELLS = ".h5ad, .zarr, or an .rds with a Seurat or SingleCellExperiment"
 
 
@@ -69,9 +72,8 @@ def add_option(group: Any, table: tuple[Option, ...], name: str, help: str) -> N
     stated = f"default: {_shown(option.default)}"
     if option.by_preset:
         stated += f", with --preset paper {_shown(option.paper)}"
-    # what presets or the labels decide is left to the model
-    left = option.by_preset or option.where == "plan"
-    kind["default"] = None if left else option.default
+    # what is not given is left to the method itself
+    kind["default"] = option.default if option.where == "prepare" and not option.by_preset else None
     group.add_argument(str(option.cli), help=f"{help} ({stated})", **kind)
 
 
@@ -86,13 +88,25 @@ def add_training(command: Command, epochs: str) -> argparse._ArgumentGroup:
     )
     add_overwrite(command)
     training = command.add_argument_group("training")
+    add_preset(training)
+    training.add_argument("--epochs", type=whole(1), metavar="N", help=epochs)
+    add_machine(training)
+    add_seed(training)
+    return training
+
+
+def add_preset(training: argparse._ActionsContainer) -> None:
+    """Which defaults."""
     training.add_argument(
         "--preset",
         choices=("default", "paper"),
         default="default",
         help="set of defaults (default: default)",
     )
-    training.add_argument("--epochs", type=whole(1), metavar="N", help=epochs)
+
+
+def add_machine(training: argparse._ActionsContainer) -> None:
+    """What is trained on."""
     training.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)"
     )
@@ -102,8 +116,28 @@ def add_training(command: Command, epochs: str) -> argparse._ArgumentGroup:
         metavar="N",
         help="cores of the CPU to train on (default: one for small steps)",
     )
-    add_seed(training)
-    return training
+
+
+def add_embedding(command: Command, default: str) -> None:
+    """What the embedding is called, and whether it goes alone into a file."""
+    command.add_argument("--name", type=_name, help=f"name of the embedding (default: {default})")
+    command.add_argument(
+        "--embedding-only",
+        action="store_true",
+        help="write the embedding alone: with the cells' columns (.h5ad), or as a table (.parquet, .csv)",
+    )
+
+
+def _name(text: str) -> str:
+    """What turns the value of an option into a name."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r}. Expected a name.")
+    return text
+
+
+def is_result(value: str) -> bool:
+    """Whether a value looks like a file of cells, or like one with their embedding alone."""
+    return is_cells(value) or value.lower().endswith(TABLES)
 
 
 def is_cells(value: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelFileError, ScsystemsError, WriteError
+from .options import TABLES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def check_model(path: Path | None, overwrite: bool, others: Collection[Path]) -> None:
+def check_model(
+    path: Path | None, overwrite: bool, others: Collection[Path], option: str = "--model"
+) -> None:
     """Refuse a folder that a model must not replace, and warn of one that cannot be made.
 
     Parameters
@@ -28,24 +31,22 @@ def check_model(path: Path | None, overwrite: bool, others: Collection[Path]) ->
         Whether a model there may be replaced.
     others
         What else will be read and written.
+    option
+        What the folder is called on the command line.
     """
     from ..files import check_folder
 
     if path is None:
         return
     if path.absolute() in [other.absolute() for other in others]:
-        raise ScsystemsError(f"--model {path} is where the cells are. Give another folder.")
+        raise ScsystemsError(f"{option} {path} is where the cells are. Give another folder.")
     try:
         check_folder(path, overwrite=overwrite)
     except WriteError as error:
         # no reason to go without the embedding
-        logger.warning("Warning: --model: %s It will be saved elsewhere.", error)
+        logger.warning("Warning: %s: %s It will be saved elsewhere.", option, error)
     except ModelFileError as error:
-        raise ScsystemsError(f"--model: {error}") from error
-
-
-# files of an embedding alone
-TABLES = (".h5ad", ".parquet", ".csv", ".csv.gz")
+        raise ScsystemsError(f"{option}: {error}") from error
 
 
 def check_table(path: Path, overwrite: bool, *sources: Path) -> None:
@@ -85,6 +86,7 @@ def write_table(
     from ..data.writing import write_anndata
     from ..durable.replace import replace_file
 
+    columns = {k: pd.Categorical(v) if v.dtype == object else v for k, v in columns.items()}
     table = pd.DataFrame(values, index=obs.index).add_prefix(f"{name}_").assign(**columns)
     writers = {
         ".h5ad": lambda p: write_anndata(

@@ -1,4 +1,4 @@
-"""The command line: ``scsystems sysvi | scspecies | evaluate | info``."""
+"""The command line: ``scsystems sysvi | map | scspecies | tune | evaluate | info``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import ScsystemsError
 from ..words import spoken_by
-from . import evaluate, info, scspecies, several, sysvi
+from . import evaluate, info, map, scspecies, several, sysvi, tune
 from .command import Command
 from .progress import Messages
 
 OK, FAILED, USAGE, UNEXPECTED, INTERRUPTED = 0, 1, 2, 3, 130
 
-COMMANDS = (sysvi, scspecies, evaluate, info)
+COMMANDS = (sysvi, map, scspecies, tune, evaluate, info)
 
 _EXAMPLES = """\
 examples:
   scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor
   scsystems sysvi seurat.rds integrated.rds --system species --covariates donor
+  scsystems map new.h5ad mapped.h5ad --model model
   scsystems scspecies aligned --context mouse=mouse.h5ad --targets human=human.h5ad \\
     --labels cell_type --orthologs human_mouse.tsv
+  scsystems tune cells.h5ad search --system species --covariates donor --labels cell_type
   scsystems evaluate integrated.h5ad --embeddings X_pca X_sysvi --system species --labels cell_type
   scsystems info integrated.h5ad
 

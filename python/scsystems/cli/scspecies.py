@@ -17,6 +17,7 @@ from .outputs import Results, check_model
 from .progress import training_progress
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 logger = logging.getLogger(__name__)
@@ -139,17 +140,17 @@ def run(options: argparse.Namespace) -> None:
             column(part.adata, options.labels, "context labels", owner=file)
         if options.batch is not None:
             column(part.adata, options.batch, "species batch", owner=file)
+    sizes = {"n_latent": options.dims, "n_neighbors": options.neighbors}
     model = ScSpecies(
         context={name: cells[name].adata for name in context},
         targets={name: cells[name].adata for name in targets},
         context_labels=options.labels,
-        orthologs=_read_tables(tables, next(iter(context)), targets, options.genes),
+        orthologs=read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
         n_top_genes=options.n_top_genes,
         preset=options.preset,
-        n_latent=options.dims,
-        n_neighbors=options.neighbors,
         seed=options.seed,
+        **{k: v for k, v in sizes.items() if v is not None},
     )
     model.train(
         options.epochs,
@@ -198,26 +199,31 @@ def _check_outputs(
     check_model(options.model, options.overwrite, others)
 
 
-def _add_results(part, model, name: str, labels: str | None) -> pd.DataFrame:
-    """Add a species' embedding and, to a target, its labels; returns what was added."""
-    import pandas as pd
-
-    key = EMBEDDING[part.kind]
+def results_of(model, name: str, labels: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A species' embedding and, of a target, columns with the labels it gets by the column ``labels``."""
     embedding = model.get_latent_representation(name)
-    part.add_embedding(key, embedding)
-    table = pd.DataFrame(embedding, index=part.adata.obs_names).add_prefix(f"{key}_")
     if labels is None:
-        return table
+        return embedding, {}
     found, novelty = model.transfer_labels(name), model.novelty(name)
     column = f"predicted.{labels}"
-    columns = {
+    return embedding, {
         column: found["label"].to_numpy(object),
         f"{column}.confidence": found["confidence"].to_numpy(float),
         f"{column}.novelty": novelty["score"].to_numpy(float),
         f"{column}.novel": novelty["novel"].to_numpy(bool),
     }
+
+
+def _add_results(part, model, name: str, labels: str | None) -> pd.DataFrame:
+    """Add a species' embedding and, to a target, its labels; returns what was added."""
+    import pandas as pd
+
+    key = EMBEDDING[part.kind]
+    embedding, columns = results_of(model, name, labels)
+    part.add_embedding(key, embedding)
     for added, values in columns.items():
         part.add_column(added, values)
+    table = pd.DataFrame(embedding, index=part.adata.obs_names).add_prefix(f"{key}_")
     return table.assign(**columns)
 
 
@@ -252,7 +258,7 @@ def _tables(given: list[str], targets: dict[str, Path]) -> Path | dict[str, Path
     return tables.get("", tables)
 
 
-def _read_tables(tables: Path | dict[str, Path], context: str, targets: Iterable[str], gene: str):
+def read_tables(tables: Path | dict[str, Path], context: str, targets: Iterable[str], gene: str):
     """The tables with one kind of gene names; of files the model takes the kind that fits."""
     from ..data.orthologs.tables import read
 

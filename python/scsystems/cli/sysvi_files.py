@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import ScsystemsError
 from .command import named_files, path
@@ -109,17 +111,21 @@ def check_logged(options: argparse.Namespace) -> None:
         )
 
 
-def write_results(cells, embedding, model, at, options: argparse.Namespace) -> None:
-    """The embedding, and the model if asked for, into files.
-
-    ``at`` are the cells of the file among those of the model.
-    """
+def write_results(
+    cells,
+    name: str,
+    embedding,
+    columns: Mapping[str, Any],
+    model,
+    folder: Path | None,
+    options: argparse.Namespace,
+) -> None:
+    """The embedding, new columns of cells, and the model if a folder is named, into files."""
     import pandas as pd
 
     from ..data.containers import write_cells
 
-    name, obs = options.name or cells.default_name, cells.adata.obs
-    columns = names_of_cells(model, options.labels, at) if options.labels else {}
+    obs = cells.adata.obs
     table = pd.DataFrame(embedding, index=obs.index).add_prefix(f"{name}_").assign(**columns)
 
     def write(place) -> None:
@@ -140,18 +146,21 @@ def write_results(cells, embedding, model, at, options: argparse.Namespace) -> N
         table.to_csv,
     ):
         logger.info("The embedding %r of %d cells is in %s", name, len(table), options.output)
-    if options.model and results.keep(
+    if folder and results.keep(
         "The model",
-        options.model,
+        folder,
         lambda place: model.save(place, overwrite=options.overwrite),
         options.output.with_name(f"{options.output.stem}-model"),
     ):
-        logger.info("The model is in %s", options.model)
+        logger.info("The model is in %s", folder)
     results.report()
 
 
-def names_of_cells(model, labels: str, at) -> dict:
-    """Columns with what the model names the cells by the labels that it was told."""
+def names_of_cells(model, at) -> dict:
+    """Columns with what the model names its own cells, at some positions, by the labels that it was told."""
+    labels = model.schema.setup.labels_key
+    if labels is None:
+        return {}
     p, novelty = model.predict(soft=True).iloc[at], model.novelty().iloc[at]
     column = f"predicted.{labels}"
     return {

@@ -137,6 +137,12 @@ class DiskMatrix:
         part.rows = rows if self.rows is None else self.rows[rows]
         return part
 
+    def normalized(self, factors: np.ndarray) -> DiskMatrix:
+        """Counts of all cells of the store, multiplied with ``factors`` (n) before log1p is taken."""
+        part = copy.copy(self)
+        part.factors = factors
+        return part
+
     def __len__(self) -> int:
         return self.shape[0]
 

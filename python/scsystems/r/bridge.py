@@ -21,6 +21,7 @@ from scipy import sparse
 
 import scsystems as scs
 from scsystems.data.matrix import expression, layer_names
+from scsystems.data.scale.normalize import normalize
 from scsystems.data.scale.record import PREPARATION
 from scsystems.errors import InputError, ModelFileError
 from scsystems.files import check_folder
@@ -29,7 +30,7 @@ from scsystems.r import boot, values
 from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.evaluation import batch_strength, evaluate, tune  # noqa: F401
 from scsystems.r.examples import pancreas, pancreas_by_species  # noqa: F401
-from scsystems.r.expression import judge_anndata, judge_expression, normalize  # noqa: F401
+from scsystems.r.expression import judge_anndata, judge_expression  # noqa: F401
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.saved import (  # noqa: F401
     decode,
@@ -88,7 +89,7 @@ def make_anndata(
         Names.
     totals
         Where cells hold counts: their totals over all genes, NaN for the others; these are
-        normalized here, see :func:`scsystems.r.expression.normalize`.
+        normalized here, see :func:`scsystems.data.scale.normalize.normalize`.
     target_sum, base
         The scale of all cells then; NaN where it is not known.
     """

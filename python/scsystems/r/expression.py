@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from scsystems.data.matrix import expression
 from scsystems.data.scale.judge import Groups, judge
-from scsystems.data.scale.kinds import Base
+from scsystems.data.scale.normalize import base_number
 from scsystems.data.scale.record import measure
 from scsystems.data.scale.rows import by_rows, scan
 from scsystems.r import values
@@ -101,13 +100,6 @@ def _scale(matrix: Any, at: np.ndarray, base: Any = None) -> tuple[float, float]
     return total, base_number(found.base)
 
 
-def base_number(base: Base | None) -> float:
-    """A base of logarithms as R has it."""
-    if base is None:
-        return np.nan
-    return np.e if base == "e" else float(base)
-
-
 def _scales(groups: list[tuple[float, float]], together: tuple[float, float]) -> dict[str, Any]:
     return {
         "target_sum": [total for total, _ in groups],
@@ -115,36 +107,3 @@ def _scales(groups: list[tuple[float, float]], together: tuple[float, float]) ->
         "log_target_sum": together[0],
         "log_base": together[1],
     }
-
-
-def normalize(x: Any, totals: np.ndarray, target_sum: float, base: float) -> None:
-    """Scale counts and take logarithms, in place.
-
-    Parameters
-    ----------
-    x
-        Cells x genes, float32.
-    totals
-        Every cell's total over all its genes; NaN for cells that stay as they are.
-    target_sum
-        The total that every cell is scaled to.
-    base
-        Of the logarithms.
-    """
-    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-    scale = scale.astype(np.float32)
-    rows = np.isfinite(totals)
-    at = slice(None) if rows.all() else rows
-    if sparse.issparse(x):
-        scale = np.repeat(scale, np.diff(x.indptr))
-        if not rows.all():
-            at = np.repeat(rows, np.diff(x.indptr))
-        part, scale = x.data[at], scale[at]
-    else:
-        part, scale = x[at], scale[at, None]
-    part *= scale
-    np.log1p(part, out=part)
-    if abs(base - np.e) > 1e-9:
-        part /= np.float32(np.log(base))
-    if not rows.all():
-        (x.data if sparse.issparse(x) else x)[at] = part

@@ -83,7 +83,7 @@ class RdsFile:
         r = self._r.rinterface
         text = values.dtype == object
         if text:
-            sent = r.StrSexpVector(list(values))
+            sent = r.StrSexpVector([r.NA_Character if v is None else v for v in values])
         elif values.dtype == bool:
             sent = r.BoolSexpVector(values.tolist())
         else:

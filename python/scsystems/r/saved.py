@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 import scsystems as scs
+from scsystems.data.scale.normalize import base_number
 from scsystems.durable.typed import typed
 from scsystems.r import values
 from scsystems.r.envelope import guarded, keyword_arguments
-from scsystems.r.expression import base_number
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.training import for_r
 

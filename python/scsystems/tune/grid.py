@@ -20,6 +20,7 @@ from scsystems.metrics.evaluate import check_metrics
 from scsystems.models.sysvi import presets
 from scsystems.models.sysvi.own_cells import OwnCells
 from scsystems.train.device import choose_device
+from scsystems.words import written
 
 from .result import TuneResult
 from .run import Evaluation, Kept, Record, train_one
@@ -54,6 +55,7 @@ def grid(
     moran_min_cells: int = 500,
     max_cells: int | None = 100_000,
     n_jobs: int | None = None,
+    part: tuple[int, int] | None = None,
     callback: Callable[[int, int, dict[str, Any]], Any] | None = None,
     verbose: bool = True,
     **train,
@@ -103,6 +105,9 @@ def grid(
         Results are those of one run after the other. Default: on the CPU as many as there are
         cores, since a run of minibatches of the usual size keeps a single core busy; on a GPU
         one, for all processes would share it, each with the cells in its memory.
+    part
+        Train and compare only a part of the runs: ``(2, 8)`` is the second of eight. For several
+        machines that share ``folder``; the same call without it then compares all.
     callback
         Called as ``callback(n_done, n_runs, record)`` after every run.
     verbose
@@ -168,6 +173,7 @@ def grid(
         for seed in seeds:
             run = run_id(identity | {"defaults": preset, "seed": seed})
             plan[run] = (setting, seed)
+    plan = _part_of(plan, part)
     done: dict[str, tuple[dict[str, Any], np.ndarray]] = {}
     left_out: dict[str, str] = {}
     failed: dict[str, str] = {}
@@ -221,6 +227,21 @@ def grid(
         labeled=label_key is not None,
         cell_names=own.names,
     )
+
+
+def _part_of(
+    plan: dict[str, tuple[Setting, int]], part: tuple[int, int] | None
+) -> dict[str, tuple[Setting, int]]:
+    """A part of the runs, such that every setting's seeds are spread over the parts."""
+    if part is None:
+        return plan
+    n = checks.count("parts", part[1])
+    i = checks.count("part", part[0])
+    if i > n or i > len(plan):
+        raise InputError(
+            f"{written('part', f'{i}/{n}')} of {len(plan)} runs has none. Expected at most {min(n, len(plan))} parts."
+        )
+    return dict(list(plan.items())[i - 1 :: n])
 
 
 def _train(

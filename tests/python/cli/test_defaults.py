@@ -17,7 +17,9 @@ from scsystems.models.sysvi import presets
 from scsystems.models.sysvi.training import default_epochs
 from scsystems.r.rds import DEFAULT_NAMES
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf8")
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf8")
+PAGES = [page.read_text(encoding="utf8") for page in sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = build_parser()._subparsers._group_actions[0].choices
 TABLES = {"sysvi": options.SYSVI, "scspecies": options.SCSPECIES}
 ACTIONS = [
@@ -123,17 +125,19 @@ def shown(text: str) -> list[str]:
 
 
 def commands_shown() -> list[str]:
-    texts = [README, build_parser().epilog]
-    texts += [command.epilog or "" for command in COMMANDS.values()]
-    blocks = [*re.findall(r"```sh\n(.*?)```", texts[0], re.S), *texts[1:]]
+    helps = [build_parser().epilog, *(command.epilog or "" for command in COMMANDS.values())]
+    written = [b for page in (README, *PAGES) for b in re.findall(r"```sh\n(.*?)```", page, re.S)]
+    blocks = [*written, *helps]
     return [command for block in blocks for command in shown(block)]
 
 
 def test_commands_that_are_shown_are_understood():
     found = commands_shown()
     assert len(found) > 8
+    assert sum("$SLURM_ARRAY_TASK_ID" in command for command in found) == 1
     for command in found:
-        build_parser().parse_args(shlex.split(command)[1:])
+        words = shlex.split(command.replace("$SLURM_ARRAY_TASK_ID", "3"))
+        build_parser().parse_args(words[1:])
 
 
 def test_options_that_the_readme_names_exist():

@@ -1,33 +1,13 @@
 """What is wrong with files is said in the words of the command line, in one message."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
+from said import check
 from scipy import sparse
 
 import scsystems as scs
 from scsystems.data.writing import write_anndata
-
-# what nobody can write, or call, in a shell
-PYTHON = re.compile(
-    r"\badata\b|\bobs\b|\bobsm\b|\bvar_names|\bobs_names|\bscanpy\b|\bnumpy\b|\bsc\.|\bscs\.|scsystems\.\w"
-    r"|_keys?\b|_kwargs\b|\b\w+=|\bNone\b|\bTrue\b|\bFalse\b|\w\(\)|\bAnnData\(|dictionary"
-    r"|Traceback|Unexpected|\bn_\w+|\bmax_\w+|\bmin_\w+|\bbatch_\w+"
-)
-
-
-def check(said: str, *expected: str) -> None:
-    lines = [line for line in said.splitlines() if "UserWarning" not in line]
-    assert sum(line.startswith("Error: ") for line in lines) == 1, said
-    message = said[said.index("Error: ") :]
-    # what other programs say of a damaged file is theirs
-    message = re.sub(r"could not be read \(.*\)\. ", "could not be read. ", message, flags=re.S)
-    assert not PYTHON.findall(re.sub(r"/\S+", "", message)), message
-    for part in expected:
-        assert part in message
-
 
 # --- sysvi -----------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ def test_usage_help_and_version(run, capsys):
     assert capsys.readouterr().out.startswith("scsystems ")
 
 
-@pytest.mark.parametrize("name", ["sysvi", "scspecies", "evaluate", "info"])
+@pytest.mark.parametrize("name", ["sysvi", "map", "scspecies", "tune", "evaluate", "info"])
 def test_every_option_says_what_it_is(run, name, capsys):
     assert run(name, "--help") == 0
     assert len(capsys.readouterr().out) > 200

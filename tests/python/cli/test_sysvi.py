@@ -156,6 +156,7 @@ FELT = {
 }
 # what other tests look at
 ELSEWHERE = {
+    "--settings",  # test_tune.py
     "--fractional",  # test_counts_with_fractions_are_taken_if_that_is_said
     *("--on-disk", "--in-memory", "--store", "--embedding-only"),  # test_on_disk.py
     "--help",

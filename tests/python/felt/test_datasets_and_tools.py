@@ -250,7 +250,7 @@ def trials(folder) -> dict[str, Trial]:
             "batch": (("ilisi",), ("kbet",)), "weights": ((0.6, 0.4), (0.1, 0.9)),
             "min_cells": (5, 40), "moran_min_cells": (20, 40, {"biology": ["moran"]}),
             "max_cells": (None, 150),
-            "n_jobs": (1, 2), "callback": (None, True), "verbose": (False, True),
+            "n_jobs": (1, 2), "part": (None, (2, 3)), "callback": (None, True), "verbose": (False, True),
             "train": ({}, {"max_epochs": 3}),
         }, told),
         "TuneResult.embedding": Trial({"run": (run[0], run[1])}, search().embedding),

@@ -226,6 +226,7 @@ def trials(folder) -> dict[str, Trial]:
     own = {"validation_size": None, "train_size": 0.5}
     stopping = {"early_stopping": True, "max_epochs": 4, "early_stopping_patience": 1}
     never = {**stopping, "early_stopping_min_delta": 1e9}
+    on_disk = "models/sysvi/test_on_disk.py::"
     return {
         "SysVI": Trial({
             "adata": (adata, other), "prior": ("vamp", "gmm"), "n_prior_components": (4, 5),
@@ -331,6 +332,8 @@ def trials(folder) -> dict[str, Trial]:
             "adata": (half(adata), half(other)), "reference_model": (first, of_other_genes(second)),
             "return_reference_var_names": (False, True), "inplace": (True, False),
             "max_missing": (0.5, 0.1), "fill": ("mean", "zero"),
+            "out": f"{on_disk}test_a_query_on_disk_gets_the_genes_of_the_model",
+            "overwrite": f"{on_disk}test_a_query_on_disk_gets_the_genes_of_the_model",
         }, prepared),
         "load_query_data": Trial({
             "adata": (new, new[:80].copy()), "reference_model": (first, second),

@@ -10,26 +10,25 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from ... import checks, words
 from ...checks import head
+from ...data.disk import DiskMatrix
 from ...data.levels import check_text, coded, level_name
-from ...data.matrix import expression, layer_names, plain
-from ...data.opened import opened
+from ...data.matrix import readable
+from ...data.opened import is_path, opened
+from ...data.stores import check_output
 from ...errors import InputError, warn
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
 from ..base import load_weights
 from .io import FilesMixin
 from .prior import empty_prior
+from .query_genes import copied, fill_values, find_missing, with_genes, write_with_genes
 from .surgery import QueryTraining, grow, new_rows, new_vectors
 
 logger = logging.getLogger(__name__)
-
-# missing more of the model's genes than this is warned of
-MANY_MISSING = 0.2
 
 
 class QueryMixin(FilesMixin):
@@ -38,13 +37,15 @@ class QueryMixin(FilesMixin):
     @classmethod
     def prepare_query_anndata(
         cls,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         reference_model: Any,
         return_reference_var_names: bool = False,
         inplace: bool = True,
         *,
         max_missing: float = 0.5,
         fill: Literal["mean", "zero"] = "mean",
+        out: str | Path | None = None,
+        overwrite: bool = False,
     ) -> AnnData | pd.Index | None:
         """Give a query the genes of the reference model, in its order.
 
@@ -55,7 +56,8 @@ class QueryMixin(FilesMixin):
         Parameters
         ----------
         adata
-            Query: n cells, log-normalized as the reference was, genes under the same names.
+            Query: n cells, log-normalized as the reference was, genes under the same names; or its
+            path, with ``out``.
         reference_model
             Trained model, or the folder of one.
         return_reference_var_names
@@ -70,10 +72,15 @@ class QueryMixin(FilesMixin):
             recall of cell types transferred to that donor was 0.91 with all genes; with a
             tenth, three tenths and half of them missing it was 0.89, 0.89 and 0.80 with means,
             0.87, 0.81 and 0.64 with zeros.
+        out
+            Of cells on disk (a path, or what :func:`scsystems.open_anndata` gives): the ``.h5ad``
+            file to write them into with the model's genes, a block at a time.
+        overwrite
+            Whether ``out`` may be replaced.
 
         Returns
         -------
-        ``None``, the new object, or the names.
+        ``None``, the new object, the names, or the cells in ``out``, opened.
 
         Raises
         ------
@@ -87,43 +94,28 @@ class QueryMixin(FilesMixin):
             return genes
         checks.choice("fill", fill, ("mean", "zero"))
         max_missing = checks.fraction("missing genes", max_missing)
-        check_text(
-            checks.anndata("adata", adata).var_names,
-            words.word("gene names"),
-            words.word("unique genes"),
-        )
-        expression(adata, model.schema.setup.layer)
-        missing = genes.difference(adata.var_names, sort=False)
-        fraction = len(missing) / len(genes)
-        facts = (
-            f"The query lacks {len(missing)} of the model's {len(genes)} genes ({fraction:.1%}): "
-            f"{head(missing)}."
-        )
-        if fraction > max_missing or fraction == 1:
+        if is_path(adata) and out is None:
             raise InputError(
-                f"{facts} Expected at most {max_missing:.0%}. Check that both use the same gene names (symbols or "
-                f"identifiers, orthologs of one species): the query has {head(adata.var_names, 3)}. Pass all genes "
-                f"of the query rather than a selection of its own, or set {words.word('missing genes')} higher."
+                f"adata={str(adata)!r} is a path. Give out, the .h5ad file to write the cells into with the model's "
+                "genes, or read them: anndata.read_h5ad(path)."
             )
-        if fraction > MANY_MISSING:
-            warn(f"{facts} The mapping may be poor.")
-        elif len(missing):
-            logger.info(
-                "%s They are filled with %s.", facts, "their means" if fill == "mean" else "zeros"
+        adata = opened(adata)
+        check_text(adata.var_names, words.word("gene names"), words.word("unique genes"))
+        matrix = readable(adata, model.schema.setup.layer)
+        if out is not None:
+            check_output(out, overwrite)
+        if out is not None and not isinstance(matrix, DiskMatrix):
+            raise InputError(
+                "out is for cells on disk: give a path, or write what this returns with inplace=False."
             )
-        else:
-            logger.info("The query has all %d genes of the model.", len(genes))
+        missing = find_missing(genes, adata.var_names, max_missing, fill)
         model.schema.check_expression(adata)
-        if adata.var_names.equals(genes):
-            return None if inplace else _copy(adata)
-        means = model.schema.gene_means if fill == "mean" else ()
-        if len(missing) and fill == "mean" and not means:
-            logger.warning(
-                "The model does not know the genes' means (it was read from scvi-tools without cells): zeros are "
-                "filled in. Load it with its cells to have means."
-            )
-        values = np.asarray(means or np.zeros(len(genes)), dtype=np.float32)
-        prepared = _with_genes(adata, genes, model.schema.setup.layer, values)
+        if out is None and adata.var_names.equals(genes):
+            return None if inplace else copied(adata)
+        values = fill_values(model.schema, missing, fill)
+        if out is not None and isinstance(matrix, DiskMatrix):
+            return write_with_genes(adata, matrix, model.schema, values, out, overwrite)
+        prepared = with_genes(adata, genes, model.schema.setup.layer, values)
         if not inplace:
             return prepared
         adata._init_as_actual(prepared)
@@ -323,55 +315,6 @@ def nearest_labels(
     found = transfer(at, labels)
     found["distance"] = distance.mean(1) / max(usual, 1e-30)
     return found
-
-
-def _copy(adata: AnnData) -> AnnData:
-    """A copy in memory."""
-    return adata.to_memory() if adata.isbacked else adata.copy()
-
-
-def _with_genes(adata: AnnData, genes: pd.Index, layer: str | None, values: np.ndarray) -> AnnData:
-    """A copy of the cells with exactly ``genes``; missing ones get ``values`` in the model's matrix."""
-    at = adata.var_names.get_indexer(genes)
-
-    def arrange(matrix, fill):
-        if matrix is None:
-            return None
-        matrix = plain(matrix, "a matrix of the query")
-        if not sparse.issparse(matrix):
-            arranged = np.asarray(matrix)[:, at]
-            if not np.issubdtype(arranged.dtype, np.floating) and fill.any():
-                arranged = arranged.astype(np.float32)
-            arranged[:, at < 0] = fill[at < 0]
-            return arranged
-        n = matrix.shape[0]
-        added = sparse.csr_matrix(np.tile(fill[at < 0], (n, 1)))
-        joined = sparse.hstack(
-            [matrix, added], format="csr", dtype=added.dtype if fill.any() else matrix.dtype
-        )
-        order = at.copy()
-        order[at < 0] = matrix.shape[1] + np.arange((at < 0).sum())
-        return joined[:, order]
-
-    zeros = np.zeros(len(genes), np.float32)
-    var = adata.var.reindex(genes)
-    var["padded"] = at < 0
-    prepared = AnnData(
-        X=arrange(adata.X, values if layer is None else zeros),
-        obs=adata.obs.copy(),
-        var=var,
-        uns=dict(adata.uns),
-        obsm=dict(adata.obsm),
-        layers={
-            name: arrange(adata.layers[name], values if name == layer else zeros)
-            for name in layer_names(adata)
-        },
-        obsp=dict(adata.obsp),
-        shape=None if adata.X is not None else (adata.n_obs, len(genes)),
-    )
-    if adata.raw is not None:
-        prepared.raw = adata.raw.to_adata()
-    return prepared
 
 
 def _report_new_levels(old, new) -> None:

@@ -13,6 +13,7 @@ from scsystems import SysVI, load, open_anndata
 from scsystems.data import blocks, disk, schema, spread
 from scsystems.data.scale import judge, record, rows
 from scsystems.errors import InputError, StoreError
+from scsystems.models.sysvi import query_genes
 
 SETUP = {"categorical_covariate_keys": ["donor"], "continuous_covariate_keys": ["score"]}
 SMALL = {"n_hidden": 16, "n_latent": 4}
@@ -194,6 +195,52 @@ def test_new_samples_are_mapped_from_disk(make, tmp_path, small_blocks):
     assert not np.array_equal(mapped.get_latent_representation(), before)
     named = mapped.transfer_labels("cell_type", reference, tmp_path / "new.h5ad", n_neighbors=5)
     assert list(named.index) == list(new.obs_names)
+
+
+@pytest.mark.parametrize("fill", ["mean", "zero"])
+@pytest.mark.parametrize("layer", [None, "logs"])
+def test_a_query_on_disk_gets_the_genes_of_the_model(
+    adata, path, small_blocks, tmp_path, monkeypatch, fill, layer
+):
+    adata.layers["logs"] = adata.X * 0.9
+    model = fitted(adata, SETUP | {"layer": layer}, max_epochs=1)
+    # lacks some genes, has others, in another order
+    query = adata[:70, ["g7", "g3", *adata.var_names[10:], "g1"]].copy()
+    query.var_names = [f"x{name}" if name == "g12" else name for name in query.var_names]
+    if layer is None:
+        del query.layers["logs"]
+    monkeypatch.setattr(query_genes, "ROWS", 20)
+    place, out = tmp_path / f"query{path.suffix}", tmp_path / "out.h5ad"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Writing zarr v2")
+        (query.write_zarr if path.suffix == ".zarr" else query.write_h5ad)(place)
+    expected = SysVI.prepare_query_anndata(query, model, inplace=False, fill=fill)
+    found = SysVI.prepare_query_anndata(place, model, fill=fill, out=out)
+    held = found.to_memory()
+    x, wanted = (a.X if layer is None else a.layers[layer] for a in (held, expected))
+    np.testing.assert_allclose(x.toarray(), wanted.toarray(), rtol=1e-6)
+    assert list(held.var_names) == list(expected.var_names)
+    assert held.var["padded"].tolist() == expected.var["padded"].tolist()
+    assert list(held.obs_names) == list(expected.obs_names)
+    np.testing.assert_allclose(
+        model.get_latent_representation(out), model.get_latent_representation(expected), atol=1e-5
+    )
+    with pytest.raises(InputError, match="exists already"):
+        SysVI.prepare_query_anndata(place, model, out=out)
+    SysVI.prepare_query_anndata(place, model, out=out, overwrite=True, fill=fill)
+    with pytest.raises(InputError, match="is a path"):
+        SysVI.prepare_query_anndata(place, model)
+    with pytest.raises(InputError, match="out is for cells on disk"):
+        SysVI.prepare_query_anndata(query, model, out=tmp_path / "other.h5ad")
+
+
+def test_a_disk_without_room_for_a_query_is_refused(adata, h5ad, tmp_path, monkeypatch):
+    model = fitted(adata, max_epochs=1)
+    usage = query_genes.shutil._ntuple_diskusage(9, 9, 0)
+    monkeypatch.setattr(query_genes.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(StoreError, match="GiB left"):
+        SysVI.prepare_query_anndata(h5ad, model, out=tmp_path / "out.h5ad")
+    assert {p.name for p in tmp_path.iterdir()} == {"cells.h5ad"}
 
 
 def test_backed_and_opened_cells_stay_on_disk(h5ad, small_blocks, monkeypatch):
