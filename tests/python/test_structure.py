@@ -14,7 +14,7 @@ ROOT = Path(scsystems.__file__).parent
 # from the ground up: a module imports from its own floor or one below
 FLOORS = (
     ("_version", "errors", "options", "words"),
-    ("durable", "files", "threads", "torch_state", "checks"),
+    ("durable", "files", "collected", "threads", "torch_state", "checks"),
     ("data",),
     ("nn",),
     ("train",),
