@@ -37,8 +37,8 @@ nitpicky = False
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 # notebooks are run, with the code as it stands; an error ends the build
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(ROOT / "build" / "docs-cache")
+nb_execution_mode = "force"
+nb_execution_show_tb = True
 nb_execution_timeout = 240
 nb_execution_raise_on_error = True
 nb_merge_streams = True

@@ -1,8 +1,8 @@
 """The account that the repository lives under: said in pyproject.toml, written everywhere else.
 
-    python scripts/owner.py            # says whose it is, and what is left to fill in
-    python scripts/owner.py NAME       # writes NAME into every address
-    python scripts/owner.py --check    # fails where an address names another account
+python scripts/owner.py            # says whose it is, and what is left to fill in
+python scripts/owner.py NAME       # writes NAME into every address
+python scripts/owner.py --check    # fails where an address names another account
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ _LAZY = {
     "SysVI": ("scsystems.models.sysvi.model", "SysVI"),
     "ScSpecies": ("scsystems.models.scspecies.model", "ScSpecies"),
     "load": ("scsystems.models.base", "load"),
+    "report": ("scsystems.reports.integration", "report"),
     "data": ("scsystems.data", None),
     "datasets": ("scsystems.data.datasets", None),
     "metrics": ("scsystems.metrics", None),

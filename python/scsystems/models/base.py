@@ -118,6 +118,22 @@ class TrainedState:
         """Move the weights."""
         self.net.to(device)
 
+    def report(self, path: str | Path, adata: AnnData | None = None, **options: Any) -> Path:
+        """Write a report of this model, see :func:`scsystems.report`.
+
+        Parameters
+        ----------
+        path
+            File ending in ``.html`` (one file) or ``.md`` (figures in a folder beside it).
+        adata
+            Cells; default the model's own.
+        **options
+            Of :func:`scsystems.report`, such as ``label_key``.
+        """
+        from ..reports.integration import report
+
+        return report(self, path, adata, **options)
+
     def _keep(self, result: FitResult) -> None:
         self._history = joined_history(result.earlier, result.history)
         self._stopped = result.stopped
