@@ -81,6 +81,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=name_of_embedding,
         help="name of the embedding (default: X_sysvi, sysvi in Seurat, SYSVI in SCE)",
     )
+    command.add_argument(
+        "--report", type=path, metavar="FILE", help="write a report there, ending in .html or .md"
+    )
+    command.add_argument(
+        "--labels", metavar="COLUMN", help="cell column with cell types, for the report alone"
+    )
     training = add_training(
         command,
         "passes over the cells (default: 8,000,000 divided by the number of cells, but at most 250, with "
@@ -134,6 +140,7 @@ def run(options: argparse.Namespace) -> None:
         options.input, options.output, options.overwrite, [options.name] if options.name else []
     )
     check_model(options.model, options.overwrite, (options.input, options.output))
+    check_report(options)
     choose_device(options.device)
     cells = open_cells(options.input, options.assay, options.layer, raw=options.raw)
     name = options.name or cells.default_name
@@ -184,14 +191,54 @@ def run(options: argparse.Namespace) -> None:
         options.output.with_name(f"{options.output.stem}-model"),
     ):
         logger.info("The model is in %s", options.model)
+    if options.report:
+        write_report(model, options)
     results.report()
     if model.interrupted:
         raise KeyboardInterrupt
 
 
+def check_report(options: argparse.Namespace) -> None:
+    """Refuse a report that could not be written, before anything is trained."""
+    from ..durable.steps import check_writable
+
+    report = options.report
+    if report is None:
+        if options.labels is not None:
+            raise ScsystemsError(
+                f"--labels {options.labels} is for the report, and there is no --report. Give --report FILE.html, or "
+                "leave --labels out."
+            )
+        return
+    if report.suffix not in (".html", ".md"):
+        raise ScsystemsError(f"--report {report}: expected a file ending in .html or .md.")
+    if report.exists() and not options.overwrite:
+        raise ScsystemsError(
+            f"--report {report} exists already. Give another name, or --overwrite to replace it."
+        )
+    if not report.absolute().parent.is_dir():
+        raise ScsystemsError(f"--report {report}: there is no such folder. Make it first.")
+    check_writable(report.absolute().parent)
+
+
+def write_report(model, options: argparse.Namespace) -> None:
+    """Write the report; the results of the training are not lost where that fails."""
+    from ..reports.integration import report
+
+    try:
+        report(model, options.report, label_key=options.labels, seed=options.seed)
+    except (ScsystemsError, OSError) as error:
+        logger.warning("Warning: the report could not be written: %s", error)
+    else:
+        logger.info("The report is in %s", options.report)
+
+
 def check_columns(adata, options: argparse.Namespace) -> None:
     """Refuse columns that the cells do not have, or that are named twice."""
     from ..checks import column
+
+    if options.labels is not None:
+        column(adata, options.labels, "labels", complete=False)
 
     given = {
         "system": [options.system],
