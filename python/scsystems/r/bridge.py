@@ -37,6 +37,7 @@ from scsystems.r.saved import (  # noqa: F401
     differential_expression,
     load_model,
     map_query,
+    report,
     transfer_labels,
 )
 from scsystems.r.scspecies import (  # noqa: F401
