@@ -57,9 +57,7 @@ def test_the_owner_is_all_that_is_left_to_fill_in(root, scripts, tmp_path):
     assert kept[0].stderr == kept[1].stderr
     readme = clone / "README.md"
     foreign = "/".join(["https://github.com", "other", "scsystems"])
-    readme.write_text(f"{readme.read_text()}
-{foreign} {'TO' + 'DO'}
-")
+    readme.write_text("\n".join([readme.read_text(), foreign, "TO" + "DO", ""]))
     assert len(owner.check(clone)) == 2
 
 
