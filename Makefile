@@ -12,8 +12,8 @@ export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE := 1
 R_ENV = R_LIBS=$(ROOT)/.rlib RETICULATE_PYTHON=$(PYTHON_BIN)
 
-.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 check-installed docs \
-	build clean
+.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 test-versions \
+	check-installed docs build clean
 help:
 	@head -n 4 Makefile | cut -c3-
 
@@ -34,6 +34,7 @@ test: lint test-python test-interop test-r check-r
 lint: setup
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
+	$(PYTHON_BIN) -m mypy
 
 test-python test-interop test-r check-r: export OMP_NUM_THREADS ?= 1
 
@@ -53,6 +54,11 @@ check-r: setup
 # not part of test: unpacks a Debian 13 to have Seurat v5
 test-seurat5: setup
 	scripts/test_seurat5.sh
+
+# not part of test: the Python tests on the newest releases and on the lower bounds (some gigabytes);
+# test itself runs on what requirements/ pins, on Python 3.11 or 3.12
+test-versions: setup
+	OMP_NUM_THREADS=1 $(PYTHON_BIN) scripts/test_versions.py
 
 # the tests of the Python package by a Python that has it, as the workflows set it up
 check-installed:

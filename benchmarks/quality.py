@@ -116,7 +116,10 @@ def read(options) -> ad.AnnData:
     adata = ad.read_h5ad(options.data)
     if scs.pp.looks_like_counts(adata.X):
         genes = options.n_top_genes or PAPER_GENES
-        adata = scs.pp.prepare(adata, options.system, options.batch, n_top_genes=genes)
+        merge = getattr(options, "hvg_merge", "intersection")
+        adata = scs.pp.prepare(
+            adata, options.system, options.batch, n_top_genes=genes, hvg_merge=merge
+        )
     elif options.n_top_genes is not None:
         sys.exit(f"--n-top-genes: the genes of {options.data} are chosen already.")
     if "counts" not in adata.layers:

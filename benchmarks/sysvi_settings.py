@@ -31,6 +31,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--label", default="cell_type")
     parser.add_argument("--batch", help="column with samples")
     parser.add_argument("--n-top-genes", type=int, help="of counts (default: the paper's 3000)")
+    parser.add_argument(
+        "--hvg-merge", choices=("intersection", "joint"), default="intersection",
+        help="how genes of counts are put together",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--model", type=json.loads, default={}, help="arguments of SysVI, as JSON")
     parser.add_argument("--plan", type=json.loads, default={}, help="plan_kwargs, as JSON")

@@ -4,9 +4,10 @@
 
 A mutant is a copy of the package in which one call has lost an argument that it can do without
 (a keyword argument, or the last positional one), or has two neighboring positional arguments
-swapped. The tests nearest to it run first, then those of the rooms that use it, and the whole
-suite last, until one fails. Mutants that survive are shown as a difference: each is an option
-that nothing feels, or a change that changes nothing (the person who reads it decides).
+swapped. The tests nearest to it run first, then those in ``tests/python/felt/``, then those of the
+rooms that use it, and the rest of the suite last, until one fails; ``--far`` says how many of
+these stages to run. Mutants that survive are shown as a difference: each is an option that
+nothing feels, or a change that changes nothing (the person who reads it decides).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +39,17 @@ USERS = {
     "models": ("r", "cli", "tune"),
     "metrics": ("tune", "cli"),
     "plots": ("tune",),
+}
+# tests that feel every argument of what a room is seen through
+FELT = {
+    "data": ("sysvi", "scspecies", "datasets_and_tools"),
+    "nn": ("sysvi", "scspecies"),
+    "train": ("sysvi", "scspecies"),
+    "models": ("sysvi", "scspecies"),
+    "tools": ("datasets_and_tools", "scspecies"),
+    "tune": ("datasets_and_tools",),
+    "metrics": ("metrics",),
+    "plots": ("plots",),
 }
 # what such calls say is for people: no test has to notice each word
 SPOKEN = {"print", "warn", "warning", "info", "debug", "format", "join"}
@@ -119,19 +132,25 @@ def swapped(text: str, first, second) -> str:
 
 
 def stages(file: Path) -> list[list[str]]:
-    """Tests to run for a file, stage after stage."""
+    """Tests to run for a file, stage after stage; what has run is not run again."""
     inside = file.relative_to(PACKAGE)
-    mirror = TESTS / inside.parent / f"test_{inside.name}"
     room = inside.parts[0].removesuffix(".py")
-    nearest = [mirror] if mirror.exists() else []
-    near = [TESTS / inside.parent] if inside.parent != Path(".") else []
-    users = [TESTS / name for name in USERS.get(room, ())]
-    order = [nearest, near, users, [TESTS]]
-    return [[str(p.relative_to(ROOT)) for p in stage if p.exists()] for stage in order if stage]
+    felt = [f"test_{name}.py" for name in FELT.get(room, ())]
+    # a model's own parts are not in the other model
+    own = [f"test_{part}.py" for part in inside.parts if f"test_{part}.py" in felt]
+    order = [
+        [TESTS / inside.parent / f"test_{inside.name}"],
+        [TESTS / inside.parent] if inside.parent != Path(".") else [],
+        [TESTS / "felt" / name for name in own or felt],
+        [TESTS / name for name in USERS.get(room, ())],
+    ]
+    found = [[str(p.relative_to(ROOT)) for p in stage if p.exists()] for stage in order]
+    done = [f"--ignore={name}" for stage in found for name in stage]
+    return [*found, [str(TESTS.relative_to(ROOT)), *done]]
 
 
-def noticed(mutant: Mutant) -> str | None:
-    """The stage of tests that failed, or ``None`` if the mutant survived all."""
+def noticed(mutant: Mutant, far: int) -> str | None:
+    """The stage of tests that failed, or ``None`` if the mutant survived the first ``far``."""
     with tempfile.TemporaryDirectory(prefix="scsystems-mutant-") as folder:
         copy = Path(folder)
         skip = shutil.ignore_patterns("__pycache__", ".*")
@@ -148,7 +167,7 @@ def noticed(mutant: Mutant) -> str | None:
             # compiled loops of one mutant must not serve another
             "NUMBA_CACHE_DIR": str(copy / "numba"),
         }
-        for stage in stages(mutant.file):
+        for stage in filter(None, stages(mutant.file)[:far]):
             command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *stage]
             try:
                 done = subprocess.run(
@@ -167,6 +186,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=40, help="mutants to try (default 40)")
     parser.add_argument("--seed", type=int, default=0, help="decides which (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time (default 1)")
+    parser.add_argument("--far", type=int, default=5, help="stages of tests (default 5: all)")
     parser.add_argument("--only", default="", help="only files whose path holds this text")
     options = parser.parse_args()
     files = [f for f in sorted(PACKAGE.rglob("*.py")) if options.only in str(f)]
@@ -177,10 +197,10 @@ def main() -> None:
     with ThreadPoolExecutor(options.jobs) as pool:
         started = time.time()
         for i, (mutant, stage) in enumerate(
-            zip(chosen, pool.map(noticed, chosen), strict=True), start=1
+            zip(chosen, pool.map(partial(noticed, far=options.far), chosen), strict=True), start=1
         ):
             where = f"{mutant.file.relative_to(PACKAGE)}, {mutant.what}"
-            said = "SURVIVED" if stage is None else f"noticed by {stage}"
+            said = "SURVIVED" if stage is None else f"noticed by {stage.split(' --ignore')[0]}"
             print(f"{i:3d} {time.time() - started:6.0f} s  {where}: {said}", flush=True)
             if stage is None:
                 survived.append(mutant)

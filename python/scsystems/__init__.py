@@ -18,6 +18,7 @@ _LAZY = {
     "SysVI": ("scsystems.models.sysvi.model", "SysVI"),
     "ScSpecies": ("scsystems.models.scspecies.model", "ScSpecies"),
     "load": ("scsystems.models.base", "load"),
+    "open_anndata": ("scsystems.data.opened", "open_anndata"),
     "report": ("scsystems.reports.integration", "report"),
     "data": ("scsystems.data", None),
     "datasets": ("scsystems.data.datasets", None),

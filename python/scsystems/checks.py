@@ -29,6 +29,10 @@ def head(values: Sequence, n: int = 5) -> str:
     return shown + (f", ... ({len(values)} in all)" if len(values) > n else "")
 
 
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def plain(value: Any) -> Any:
     """A scalar of numpy, or an array of no dimension, as Python's own; all else as it is."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
@@ -86,7 +90,7 @@ def number(
 ) -> float:
     """A number within bounds, and finite unless it may be infinite."""
     found = plain(value)
-    right = isinstance(found, Real) and not isinstance(found, bool) and not np.isnan(found)
+    right = _is_real(found) and not np.isnan(found)
     right = right and (np.isfinite(found) or not finite)
     bounds = [
         (at_least, "of at least", lambda bound: found >= bound),
@@ -105,7 +109,7 @@ def number(
 def fraction(name: str, value: Any, *, zero: bool = True, one: bool = True) -> float:
     """A number from 0 to 1, with the ends or without."""
     found = plain(value)
-    right = isinstance(found, Real) and not isinstance(found, bool) and 0 <= found <= 1
+    right = _is_real(found) and 0 <= found <= 1
     if not right or (found == 0 and not zero) or (found == 1 and not one):
         least = "from 0" if zero else "above 0"
         most = "to 1" if one else "and below 1"

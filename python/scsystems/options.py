@@ -183,6 +183,14 @@ SYSVI: tuple[Option, ...] = (
     ),
     _weight("reconstruction_weight", 1.0, "weight of the reconstruction", where="plan"),
     _weight("adversary_weight", 0.0, "weight of the system classifier", where="plan"),
+    _weight(
+        "label_weight",
+        2.0,
+        "weight of the labels, where cells have some",
+        where="plan",
+        r="label_weight",
+        cli="--label-weight",
+    ),
     Option("optimizer", "Adam", "optimizer", where="plan", choices=("Adam", "AdamW")),
     _weight("lr", 2e-3, "learning rate", paper=1e-3, where="plan", r="lr"),
     _weight("eps", 1e-4, "Adam's eps", paper=0.01, where="plan"),
@@ -240,7 +248,7 @@ SYSVI: tuple[Option, ...] = (
         "auto",
         "how expression lies on the training device",
         where="train",
-        choices=("auto", "dense", "sparse"),
+        choices=("auto", "dense", "sparse", "disk"),
     ),
     _weight("gradient_clip_val", None, "largest norm of the gradient; none", where="train"),
     _count("early_stopping_patience", 45, "checks without improvement", where="train"),
@@ -254,6 +262,18 @@ SYSVI: tuple[Option, ...] = (
         where="prepare",
         r="n_top_genes",
         cli="--genes",
+    ),
+    Option(
+        "hvg_merge",
+        "intersection",
+        "genes variable in every system, or those of the best rank over all systems together",
+        where="prepare",
+        choices=("intersection", "joint"),
+        r="hvg_merge",
+        cli="--hvg-merge",
+    ),
+    Option(
+        "keep", None, "genes that are used in any case", where="prepare", r="keep", cli="--keep"
     ),
     Option(
         "min_cells",
@@ -271,6 +291,15 @@ SYSVI: tuple[Option, ...] = (
 )
 
 SCSPECIES: tuple[Option, ...] = (
+    _count(
+        "n_top_genes",
+        4000,
+        "most variable genes of each species; orthologues are taken among them",
+        optional=True,
+        r="n_top_genes",
+        cli="--n-top-genes",
+    ),
+    _count("min_cells", 3, "genes in at least so many cells of a species", r="min_cells"),
     Option(
         "alignment",
         "intermediate",

@@ -32,6 +32,8 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "continuous_covariates",
         "cli": "--continuous",
     },
+    "cell labels": {"python": "labels_key", "r": "labels", "cli": "--labels"},
+    "unlabeled": {"python": "unlabeled_category", "r": "unlabeled", "cli": "--unlabeled"},
     # the same things in scsystems.pp.prepare and select_features
     "prepared system": {"python": "system_key", "r": "system", "cli": "--system"},
     "sample": {"python": "batch_key", "r": "covariates", "cli": "--covariates"},
@@ -40,11 +42,19 @@ TERMS: dict[str, dict[Door, str]] = {
     "labels": {"python": "labels", "r": "labels", "cli": "--labels"},
     "context labels": {"python": "context_labels", "r": "labels", "cli": "--labels"},
     "target labels": {"python": "target_labels", "r": "target.labels", "cli": "--target-labels"},
+    "n_top_genes of species": {
+        "python": "n_top_genes",
+        "r": "scspecies_options(n_top_genes = )",
+        "cli": "--n-top-genes",
+    },
     "layer": {"python": "layer", "r": "assay", "cli": "--layer"},
     "raw": {"python": "raw", "r": "raw", "cli": "--raw"},
+    "fractional": {"python": "fractional", "r": "fractional", "cli": "--fractional"},
     # of metrics.evaluate, batch_strength and tune.grid
     "evaluated labels": {"python": "label_key", "r": "labels", "cli": "--labels"},
     "evaluated sample": {"python": "batch_key", "r": "batch", "cli": "--batch"},
+    "report labels": {"python": "label_key", "r": "labels", "cli": "--report-labels"},
+    "report sample": {"python": "batch_key", "r": "batch", "cli": "--covariates"},
     "strength sample": {"python": "sample_key", "r": "batch", "cli": "--batch"},
     "embeddings": {"python": "embeddings", "r": "reductions", "cli": "--embeddings"},
     "voting neighbors": {"python": "k", "r": "n.neighbors", "cli": "k"},
@@ -167,14 +177,26 @@ TERMS: dict[str, dict[Door, str]] = {
     "share genes": {
         "python": "Species with their own names are put together by scsystems.pp.prepare() with "
         "orthologues=.",
-        "r": "Give genes of all species the names of one, by a table of one-to-one orthologues, before "
-        "the objects are merged; or use RunScSpecies(), where every species keeps its own.",
-        "cli": "Species with their own names are integrated by scsystems scspecies.",
+        "r": "Species with their own gene names go in as they are, an object each: "
+        "RunSysVI(list(human = h, mouse = m), orthologs = table); or use RunScSpecies().",
+        "cli": "Species with their own names go in as they are, a file each, by --input and --orthologs; "
+        "or use scsystems scspecies.",
     },
     "pair genes": {
         "python": "give orthologues= for species with their own gene names",
-        "r": "give genes of all species the names of one",
-        "cli": "integrate species with their own gene names by scsystems scspecies",
+        "r": "give species with their own gene names as a list, with orthologs",
+        "cli": "give species with their own gene names by --input and --orthologs, or to scsystems scspecies",
+    },
+    "orthology": {"python": "orthology", "r": "orthology", "cli": "--orthology"},
+    "species by name": {
+        "python": "{species: AnnData}, each with its own genes",
+        "r": "a list of objects, each with its own genes, named by species",
+        "cli": "SPECIES=FILE ..., each with its own genes",
+    },
+    "give table": {
+        "python": "Give a table of orthologues=; that of human and mouse comes with the package.",
+        "r": "Give a table as `orthologs`; that of human and mouse comes with the package.",
+        "cli": "Give a table as --orthologs; that of human and mouse comes with the package.",
     },
     "fewer cells": {
         "python": "Lower min_cells",
@@ -227,6 +249,11 @@ TERMS: dict[str, dict[Door, str]] = {
         "python": "load_query_data()",
         "r": "MapSysVI()",
         "cli": "load_query_data() in Python",
+    },
+    "neighbor labels": {
+        "python": "transfer_labels()",
+        "r": "MapSysVI()",
+        "cli": "transfer_labels() in Python",
     },
     "other systems": {
         "python": "map the new system with ScSpecies",

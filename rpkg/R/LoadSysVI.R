@@ -58,6 +58,7 @@ print.sysvi_model <- function(x, ...) {
   line(x$system, some(x$systems))
   for (column in names(x$covariates)) line(column, some(x$covariates[[column]]))
   for (column in x$continuous_covariates) line(column, "(continuous)")
+  if (!is.null(x$labels)) line("labels", x$labels)
   if (!is.null(x$reduction)) line("reduction", x$reduction)
   if (!is.null(x$input)) line("input", input_text(x$input))
   line("epochs", nrow(x$history$metrics))
@@ -91,7 +92,8 @@ open_model <- function(model, name = NULL, device = "cpu", verbose = FALSE, call
     path = normalizePath(path), genes = text(facts$genes), system = facts$system,
     systems = text(facts$systems),
     covariates = stats::setNames(lapply(facts$levels, text), columns),
-    continuous_covariates = text(facts$continuous), dims = facts$dims, prior = facts$prior,
+    continuous_covariates = text(facts$continuous),
+    labels = if (nzchar(facts$labels)) facts$labels, dims = facts$dims, prior = facts$prior,
     cells = facts$cells, input = as_input(facts$notes$input), reduction = record$name,
     history = history
   ), class = "sysvi_model"))

@@ -18,8 +18,8 @@
 #' @param name,dimred Name of the reduction whose model is taken, where `model` is an object with
 #'   several; `NULL` for the one made last. In the method for a SingleCellExperiment `name` is the
 #'   new reducedDim's and `dimred` chooses the model.
-#' @param labels Column of the reference's metadata with labels to hand over, such as `"cell_type"`;
-#'   needs `reference`.
+#' @param labels Column of the reference's metadata with labels to hand over by neighbors, such as
+#'   `"cell_type"`; needs `reference`. A model that was told labels by [RunSysVI()] needs neither.
 #' @param reference A Seurat object or a SingleCellExperiment with the labeled cells, which fit the
 #'   model. The assay that the model was trained on is read, or else the default assay (Seurat) or
 #'   `"logcounts"`.
@@ -47,6 +47,7 @@
 #'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.confidence` (the share of the
 #'   neighbors with that label) and `predicted.<labels>.distance` (to the neighbors, in units of
 #'   what is usual within the reference: values well above one tell of cells unlike any in it).
+#'   Without, and where the model was told labels, it names the cells: see [RunSysVI()].
 #' @export
 #' @examplesIf scsystems_ready()
 #' \dontshow{options(scsystems.model.dir = tempfile("models"))}
@@ -87,12 +88,7 @@ MapSysVI.Seurat <- function(query, model, labels = NULL, reference = NULL, n.nei
   result <- map_cells(query, model, reference, assay, settings)
   assay <- result$record$input$assay
   query[[reduction.name]] <- make_reduction(result, assay, key)
-  if (!is.null(result$predictions)) {
-    # cells that the assay does not have are NA
-    predictions <- result$predictions[colnames(query), , drop = FALSE]
-    rownames(predictions) <- colnames(query)
-    query <- SeuratObject::AddMetaData(query, predictions)
-  }
+  query <- add_predictions(query, result$predictions)
   model <- result$reference
   log_command(query, "MapSysVI")
 }
@@ -116,11 +112,7 @@ MapSysVI.SingleCellExperiment <- function(query, model, labels = NULL, reference
   check_map_settings(settings, reference, colnames(SummarizedExperiment::colData(query)))
   check_sce_name(query, name, overwrite)
   result <- map_cells(query, model, reference, assay.type, settings)
-  query <- add_reduced_dim(query, name, result)
-  for (column in names(result$predictions)) {
-    SummarizedExperiment::colData(query)[[column]] <- result$predictions[[column]]
-  }
-  query
+  add_reduced_dim(query, name, result)
 }
 
 prediction_columns <- function(labels) {
@@ -148,12 +140,7 @@ check_map_settings <- function(settings, reference, columns, call = caller_env()
   if (!holds_cells(reference)) {
     abort_class(reference, "reference", call = call)
   }
-  taken <- intersect(prediction_columns(settings$labels), columns)
-  if (length(taken) && !settings$overwrite) {
-    abort_input(c("{.arg labels}: the query has column{?s} {.val {taken}} already.",
-                  i = "Use {.code overwrite = TRUE} to replace {cli::qty(length(taken))}{?it/them}."),
-                call = call)
-  }
+  check_free(prediction_columns(settings$labels), columns, settings$overwrite, "the query", call = call)
 }
 
 # What every MapSysVI method does: embedding and record as fit_anndata() gives them, and with
@@ -165,6 +152,9 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
   facts <- opened$facts
   target_sum <- settings$control$target_sum
   source <- cells_source(query, assay, facts$input, call = call)
+  if (is.null(reference) && length(facts$labels)) {
+    check_free(told_columns(facts$labels), colnames(source$obs), settings$overwrite, "the query", call = call)
+  }
   if (!is.null(reference)) {
     there <- cells_source(reference, NULL, facts$input, argument = "reference", call = call)
     check_fits(facts, there$genes, there$obs, there$where, call = call)
@@ -197,6 +187,8 @@ map_cells <- function(query, model, reference, assay, settings, call = caller_en
   rownames(embedding) <- cells
   predictions <- if (!is.null(reference)) {
     predict_labels(mapped, labeled, cells, settings, call = call)
+  } else if (length(facts$labels)) {
+    told_labels(mapped, facts$labels, cells, call = call)
   }
   described <- reticulate::py_to_r(call_bridge("describe", mapped, .call = call))
   history <- new_history(described, seconds = seconds, seed = seed, cells = length(cells))

@@ -6,12 +6,14 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
                                            dims = 15, cycle.weight = NULL, max.epochs = NULL,
                                            device = "auto", seed.use = 42, model.dir = NULL,
                                            overwrite = FALSE, verbose = TRUE,
-                                           control = sysvi_options(), ...) {
+                                           control = sysvi_options(), labels = NULL,
+                                           unlabeled = NULL, ...) {
   rlang::check_dots_empty()
   settings <- list(
     system = system, covariates = covariates, features = features, name = name, dims = dims,
     cycle.weight = cycle.weight, max.epochs = max.epochs, device = device, seed.use = seed.use,
-    model.dir = model.dir, overwrite = overwrite, verbose = verbose, control = control
+    model.dir = model.dir, overwrite = overwrite, verbose = verbose, control = control,
+    labels = labels, unlabeled = unlabeled
   )
   check_settings(settings)
   check_string(name, "name")
@@ -25,9 +27,10 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
     abort_input(c("{.arg name}: the AnnData has {.code obsm[{.val {name}}]} already.",
                   i = "Choose another name, or use {.code overwrite = TRUE}."))
   }
-  obs <- anndata_obs(object, c(system, covariates, control$continuous_covariates), facts)
+  obs <- anndata_obs(object, c(system, covariates, control$continuous_covariates, labels), facts)
   check_system(system, obs, "the AnnData's obs")
   check_covariates(covariates, control$continuous_covariates, system, obs, "the AnnData's obs")
+  check_labels(settings, obs, "the AnnData's obs")
   source <- anndata_source(object, layer, facts)
   logs <- judge_anndata(source, object, layer, c(system, covariates))
   plan <- decide_scale(logs, logs, source, control$target_sum, NULL, verbose)
@@ -41,7 +44,7 @@ RunSysVI.python.builtin.object <- function(object, system = "system", covariates
     history = lapply(record$history$metrics, buffer),
     facts = record$history[setdiff(names(record$history), "metrics")],
     input = drop_null(record$input), made = as.double(record$made)
-  ))
+  ), predictions = if (!is.null(result$predictions)) frame_to_parts(result$predictions))
   object
 }
 

@@ -8,7 +8,8 @@ RunSysVI.Seurat <- function(object, system = "system", covariates = NULL, featur
                             assay = NULL, reduction.name = "sysvi", reduction.key = NULL,
                             dims = 15, cycle.weight = NULL, max.epochs = NULL, device = "auto",
                             seed.use = 42, model.dir = NULL, overwrite = FALSE, verbose = TRUE,
-                            control = sysvi_options(), ...) {
+                            control = sysvi_options(), labels = NULL,
+                            unlabeled = NULL, ...) {
   rlang::check_dots_empty()
   rlang::check_installed("SeuratObject")
   reduction.name <- seurat_name(reduction.name, "reduction.name", verbose)
@@ -16,7 +17,7 @@ RunSysVI.Seurat <- function(object, system = "system", covariates = NULL, featur
     system = system, covariates = covariates, features = features, name = reduction.name,
     dims = dims, cycle.weight = cycle.weight, max.epochs = max.epochs, device = device,
     seed.use = seed.use, model.dir = model.dir, overwrite = overwrite, verbose = verbose,
-    control = control
+    control = control, labels = labels, unlabeled = unlabeled
   )
   check_settings(settings)
   check_reduction_name(object, reduction.name, overwrite)
@@ -25,6 +26,7 @@ RunSysVI.Seurat <- function(object, system = "system", covariates = NULL, featur
   result <- fit_sysvi(source, settings)
   assay <- source$assay
   object[[reduction.name]] <- make_reduction(result, assay, reduction.key)
+  object <- add_predictions(object, result$predictions)
   log_command(object, "RunSysVI")
 }
 
@@ -44,6 +46,14 @@ seurat_name <- function(name, argument, verbose, call = caller_env()) {
   made <- make.names(name)
   if (made != name) inform(verbose, c("!" = "{.arg {argument}}: in Seurat {.val {name}} is called {.val {made}}."))
   made
+}
+
+# Columns of predictions; cells that the assay does not have are NA.
+add_predictions <- function(object, predictions) {
+  if (is.null(predictions)) return(object)
+  predictions <- predictions[colnames(object), , drop = FALSE]
+  rownames(predictions) <- colnames(object)
+  SeuratObject::AddMetaData(object, predictions)
 }
 
 check_reduction_name <- function(object, name, overwrite, call = caller_env()) {

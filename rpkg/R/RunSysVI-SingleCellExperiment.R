@@ -9,14 +9,16 @@ RunSysVI.SingleCellExperiment <- function(object, system = "system", covariates 
                                           assay.type = NULL, subset_row = NULL, dims = 15,
                                           cycle.weight = NULL, max.epochs = NULL, device = "auto",
                                           seed.use = 42, model.dir = NULL, overwrite = FALSE,
-                                          verbose = TRUE, control = sysvi_options(), ...) {
+                                          verbose = TRUE, control = sysvi_options(), labels = NULL,
+                                          unlabeled = NULL, ...) {
   rlang::check_dots_empty()
   rlang::check_installed("SingleCellExperiment")
   settings <- list(
     system = system, covariates = covariates,
     features = sce_features(object, features, subset_row), name = name, dims = dims,
     cycle.weight = cycle.weight, max.epochs = max.epochs, device = device, seed.use = seed.use,
-    model.dir = model.dir, overwrite = overwrite, verbose = verbose, control = control
+    model.dir = model.dir, overwrite = overwrite, verbose = verbose, control = control,
+    labels = labels, unlabeled = unlabeled
   )
   check_settings(settings)
   check_sce_name(object, name, overwrite)
@@ -38,6 +40,9 @@ add_reduced_dim <- function(object, name, result) {
   dimnames(embedding) <- list(colnames(object), paste0(name, seq_len(ncol(embedding))))
   SingleCellExperiment::reducedDim(object, name) <- embedding
   S4Vectors::metadata(object)$scsystems[[name]] <- result$record
+  for (column in names(result$predictions)) {
+    SummarizedExperiment::colData(object)[[column]] <- result$predictions[[column]]
+  }
   object
 }
 

@@ -4,7 +4,10 @@
 #' latent space with sysVI: a conditional variational autoencoder with a VampPrior and latent
 #' cycle-consistency (Hrovatin et al. 2025).
 #'
-#' Systems need shared gene names: map orthologues first. Expression has to be size-factor
+#' Systems need shared gene names. Species with their own go in as a list, an object each, named by
+#' species: `RunSysVI(list(human = h, mouse = m), covariates = "donor")` puts them together as
+#' [JoinSpecies()] does, and returns one object; further arguments are those for its class.
+#' Expression has to be size-factor
 #' normalized and log-transformed. What every cell holds is judged: where an object has only counts,
 #' they are normalized for the training, and where some samples are normalized and others are not,
 #' these are brought to the scale of those; a message says so, and the object is left as it is.
@@ -41,11 +44,19 @@
 #'   be replaced.
 #' @param verbose Whether to show progress and messages.
 #' @param control Further settings: see [sysvi_options()].
+#' @param labels Column with labels, such as cell types, that the model is told and names the other
+#'   cells by; `NULL` for none. Cells without a label are `NA`, and may be all those of a system.
+#'   How much labels weigh is `sysvi_options(label_weight = )`.
+#' @param unlabeled What that column holds for cells without a label, if they are not `NA`, for
+#'   example `"Unknown"`.
 #' @param ... Passed on to methods.
 #'
-#' @return `object`, with the embedding: a DimReduc called `reduction.name` (Seurat), a reducedDim
+#' @return `object` (of a list the joint object), with the embedding: a DimReduc called `reduction.name` (Seurat), a reducedDim
 #'   called `name` (SingleCellExperiment), or `obsm[name]` (AnnData, which is also changed in
-#'   place). See [TrainingHistory()] and [ModelPath()] for the rest.
+#'   place). See [TrainingHistory()] and [ModelPath()] for the rest. With `labels`, the metadata have
+#'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.probability` (of that label,
+#'   calibrated on labels that training was not told), `predicted.<labels>.novelty` (a score that is
+#'   high in cells of a type without a label) and `predicted.<labels>.novel` (whether it is above 2.5).
 #'
 #' @references Hrovatin K, et al. (2025). Integrating single-cell RNA-seq datasets with substantial
 #'   batch effects. BMC Genomics.
@@ -60,10 +71,30 @@
 #' sce <- simulated_cells("SingleCellExperiment")
 #' sce <- RunSysVI(sce, system = "species", covariates = "donor", max.epochs = 2)
 #' SingleCellExperiment::reducedDim(sce, "SYSVI")[1:3, 1:4]
+#'
+#' # species with genes of their own
+#' cells <- simulated_species()
+#' RunSysVI(cells[c("mouse", "human")], orthologs = cells$orthologues, covariates = "donor",
+#'          max.epochs = 2)
 RunSysVI <- function(object, ...) UseMethod("RunSysVI")
 
 #' @rdname RunSysVI
 #' @export
 RunSysVI.default <- function(object, ...) {
   abort_class(object, "object", "an AnnData from reticulate")
+}
+
+#' @rdname RunSysVI
+#' @inheritParams JoinSpecies
+#' @export
+RunSysVI.list <- function(object, system = "system", orthologs = NULL,
+                          orthology = c("one2one", "groups"), assay = NULL, assay.type = NULL,
+                          verbose = TRUE, control = sysvi_options(), ...) {
+  orthology <- rlang::arg_match(orthology)
+  check_string(system, "system")
+  check_flag(verbose, "verbose")
+  check_options(control)
+  joint <- join_species(object, orthologs, orthology, system, assay %||% assay.type,
+                        control$target_sum %||% 1e4, verbose)
+  RunSysVI(joint, system = system, verbose = verbose, control = control, ...)
 }

@@ -91,7 +91,8 @@ TuneSysVI <- function(object, system, covariates = NULL, grid = NULL, seeds = 0:
   runs <- tuning_runs(settings, seeds)
   inform(verbose, c(i = "Training and measuring {runs} run{?s}."))
   found <- reticulate::py_to_r(call_bridge(
-    "tune", adata, setup = setup_arguments(system, covariates, control), grid = settings,
+    "tune", adata, setup = setup_arguments(list(system = system, covariates = covariates), control),
+    grid = settings,
     arguments = drop_null(list(
       seeds = as.list(as.integer(seeds)), label_key = labels, batch_key = batch,
       folder = if (!is.null(folder)) path.expand(folder),
@@ -145,8 +146,8 @@ python_names <- function(setting) {
 # What all runs share, by Python's names: the settings of sysvi_options() that are not its defaults.
 tuning_shared <- function(control, max.epochs, call = caller_env()) {
   # how the cells are prepared is not part of a run
-  apart <- c("n_top_genes", "min_cells", "target_sum", "features", "continuous_covariates",
-             "weight_batches", "model", "train", "plan", "give_mean", "pseudoinputs")
+  apart <- c("n_top_genes", "min_cells", "hvg_merge", "keep", "target_sum", "features",
+             "continuous_covariates", "weight_batches", "model", "train", "plan", "give_mean", "pseudoinputs")
   defaults <- sysvi_options()
   for (name in c("give_mean", "pseudoinputs")) {
     if (identical(control[[name]], defaults[[name]])) next

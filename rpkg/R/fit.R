@@ -13,6 +13,7 @@ training_data <- function(source, settings, where, call = caller_env()) {
   continuous <- settings$control$continuous_covariates
   check_system(settings$system, source$obs, where, call = call)
   check_covariates(settings$covariates, continuous, settings$system, source$obs, where, call = call)
+  check_labels(settings, source$obs, where, call = call)
   check_names(source$genes, "gene", "Give every gene a name of its own.", call = call)
   check_features(settings$features, source$genes, call = call)
   data <- read_expression(source, settings$features, by = c(settings$system, settings$covariates),
@@ -48,7 +49,8 @@ check_settings <- function(settings, call = caller_env()) {
 # Check what a method took out of its object, and build Python's AnnData from it.
 send_expression <- function(data, settings, call = caller_env()) {
   control <- settings$control
-  columns <- c(settings$system, settings$covariates, control$continuous_covariates)
+  columns <- c(settings$system, settings$covariates, control$continuous_covariates,
+               settings$labels)
   matrix <- plain_matrix(data$matrix, call = call)
   check_names(rownames(matrix), "gene", "Give every gene a name of its own.", call = call)
   check_names(colnames(matrix), "cell", "Give every cell a name of its own.", call = call)
@@ -66,7 +68,7 @@ send_expression <- function(data, settings, call = caller_env()) {
   )
 }
 
-# Systems and covariates as factors without unused levels, in the order of their levels.
+# Systems, covariates and labels as factors without unused levels, in the order of their levels.
 as_categories <- function(frame, except = NULL) {
   for (column in setdiff(colnames(frame), except)) {
     frame[[column]] <- category(frame[[column]])
@@ -78,7 +80,9 @@ as_categories <- function(frame, except = NULL) {
 choose_features <- function(adata, settings, call = caller_env()) {
   control <- settings$control
   arguments <- list(system_key = settings$system, min_cells = as.integer(control$min_cells))
+  arguments$hvg_merge <- control$hvg_merge
   if (!is.null(control$n_top_genes)) arguments$n_top_genes <- as.integer(control$n_top_genes)
+  if (!is.null(control$keep)) arguments$keep <- as.list(control$keep)
   if (length(settings$covariates)) arguments$batch_key <- settings$covariates[[1]]
   call_bridge("select_features", adata, utils::modifyList(arguments, control$features),
               preset = control$preset, .call = call)
@@ -95,7 +99,7 @@ fit_anndata <- function(adata, cells, settings, folder, input, call = caller_env
   started <- Sys.time()
   model <- call_bridge(
     "train_sysvi", adata,
-    setup = setup_arguments(settings$system, settings$covariates, control),
+    setup = setup_arguments(settings, control),
     model = model_arguments(settings$dims, seed, control, cells, call = call),
     train = train_arguments(settings$max.epochs, settings$cycle.weight, seed, control),
     device = settings$device,
@@ -107,13 +111,16 @@ fit_anndata <- function(adata, cells, settings, folder, input, call = caller_env
     call_bridge("latent", model, give_mean = control$give_mean, .call = call)
   )
   rownames(embedding) <- cells
+  predictions <- if (!is.null(settings$labels)) {
+    told_labels(model, settings$labels, cells, call = call)
+  }
   facts <- reticulate::py_to_r(call_bridge("describe", model, .call = call))
   history <- new_history(facts, seconds = seconds, seed = seed, cells = length(cells))
   inform(verbose, c(
     v = "{if (history$interrupted) 'Interrupted after' else 'Trained'} {nrow(history$metrics)} epoch{?s} on {.val {history$device}} in {prettyunits(seconds)}."
   ))
   kept <- keep_model(model, folder, input, verbose, call = call)
-  list(embedding = embedding,
+  list(embedding = embedding, predictions = predictions,
        record = new_record(kept, history, as.character(facts$genes), input))
 }
 

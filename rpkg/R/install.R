@@ -65,12 +65,12 @@ install_scsystems <- function(method = c("virtualenv", "conda"), envname = "r-sc
 # Everything but torch, with a numpy this reticulate can use.
 environment_packages <- function() {
   packages <- grep("^torch", python_packages(), value = TRUE, invert = TRUE)
-  if (!reticulate_is_new()) packages[grepl("^numpy", packages)] <- "numpy>=1.24,<2"
+  if (!reticulate_is_new()) packages[grepl("^numpy", packages)] <- "numpy>=1.26,<2"
   packages
 }
 
 extra_packages <- function(extras) {
-  known <- list(metrics = c("scib-metrics>=0.5", "igraph>=0.10"), plots = "matplotlib>=3.6",
+  known <- list(metrics = c("scib-metrics>=0.5.1", "igraph>=0.11.2"), plots = "matplotlib>=3.8",
                 relevance = "captum>=0.7")
   unknown <- setdiff(extras, names(known))
   if (length(unknown)) {

@@ -43,12 +43,21 @@ line_reporter <- function(title) {
 }
 
 # An R function for Python to call, with its arguments turned into R values. R must not take an
-# interrupt while it runs: jumping out of Python's call would lose the training (and end Rscript).
-# It stays pending until Python asks for it.
+# interrupt on its way back to Python: jumping out of Python's call would lose the training (and end
+# Rscript). Where one is pending when `f` is done, Python is told, and raises it.
 python_callback <- function(f) {
   force(f)
-  reticulate::r_to_py(function(...) suspendInterrupts(f(...)), convert = TRUE)
+  reticulate::r_to_py(function(...) {
+    tryCatch({
+      value <- suspendInterrupts(f(...))
+      Sys.sleep(0) # takes an interrupt that is pending
+      value
+    }, interrupt = function(e) interrupted_by_user)
+  }, convert = TRUE)
 }
+
+# as in r/interrupts.py
+interrupted_by_user <- "scsystems: interrupted by the user"
 
 # One function or a list of them, as Python functions.
 python_callbacks <- function(callbacks, call = caller_env()) {

@@ -4,8 +4,9 @@
 # What our Python code imports. The same list as in pyproject.toml; lower bounds, so that uv and
 # pip find what fits the machine.
 python_packages <- function() {
-  c("anndata>=0.10", "numba>=0.57", "numpy>=1.24", "pandas>=2.0", "safetensors>=0.4",
-    "scanpy>=1.10", "scikit-learn>=1.3", "scipy>=1.10,<1.17", "torch>=2.2", "tqdm>=4.60")
+  c("anndata>=0.11", "numba>=0.59", "numpy>=1.26", "pandas>=2.1", "safetensors>=0.4",
+    "scanpy>=1.10", "scikit-learn>=1.3", "scipy>=1.11.1,<1.17;python_version<'3.12'",
+    "scipy>=1.11.1;python_version>='3.12'", "torch>=2.6", "tqdm>=4.60")
 }
 
 # The names these are imported under.
@@ -280,7 +281,7 @@ check_version <- function(call = caller_env()) {
 packages_of <- function(modules) names(python_modules())[match(modules, python_modules())]
 
 pip_command <- function(python, packages, options = NULL) {
-  requirements <- python_packages()[match(packages, sub("[<>=].*", "", python_packages()))]
+  requirements <- python_packages()[sub("[<>=].*", "", python_packages()) %in% packages]
   paste(c(python, "-m pip install", options, shQuote(requirements)), collapse = " ")
 }
 

@@ -183,15 +183,15 @@ species_tables <- function(orthologues, species, options, call = caller_env()) {
   stats::setNames(tables, targets)
 }
 
-table_source <- function(table, call = caller_env()) {
+table_source <- function(table, argument = "orthologues", call = caller_env()) {
   if (inherits(table, "python.builtin.object")) return(table)
   if (is.character(table) && length(table) == 1 && !is.na(table)) return(path.expand(table))
   if (!is.data.frame(table)) {
-    abort_input(c("{.arg orthologues} must be the path of a table, or a data frame.",
+    abort_input(c("{.arg {argument}} must be the path of a table, or a data frame.",
                   x = "Found {.obj_type_friendly {table}}."), call = call)
   }
   if (!nrow(table) || ncol(table) < 2) {
-    abort_input(c("{.arg orthologues} must have a row per pair of genes and a column per species.",
+    abort_input(c("{.arg {argument}} must have a row per pair of genes and a column per species.",
                   x = "Found {nrow(table)} row{?s} and {ncol(table)} column{?s}."), call = call)
   }
   # a tibble's columns are taken one by one, names of genes as text

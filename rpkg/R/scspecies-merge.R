@@ -40,9 +40,9 @@ species_embedding <- function(object, name) {
   else SingleCellExperiment::reducedDim(object, name)
 }
 
-# log1p of counts scaled to 10,000 per cell.
-normalized <- function(counts, totals) {
-  scale <- ifelse(totals > 0, 1e4 / totals, 0)
+# log1p of counts scaled to a total per cell.
+normalized <- function(counts, totals, target_sum = 1e4) {
+  scale <- ifelse(totals > 0, target_sum / totals, 0)
   counts@x <- log1p(counts@x * rep(scale, diff(counts@p)))
   counts
 }
@@ -73,15 +73,18 @@ bind_columns <- function(frames) {
 }
 
 merged_seurat <- function(counts, data, obs, shared, name) {
-  object <- SeuratObject::CreateSeuratObject(counts, meta.data = obs)
+  object <- set_data(SeuratObject::CreateSeuratObject(counts, meta.data = obs), data)
   assay <- SeuratObject::DefaultAssay(object)
-  if (utils::packageVersion("SeuratObject") >= "5") {
-    object <- SeuratObject::SetAssayData(object, layer = "data", new.data = data)
-  } else {
-    object <- SeuratObject::SetAssayData(object, slot = "data", new.data = data)
-  }
   object[[name]] <- make_reduction(shared, assay, choose_key(object, name, NULL))
   object
+}
+
+# A Seurat object with log-normalized values in its default assay.
+set_data <- function(object, data) {
+  if (utils::packageVersion("SeuratObject") >= "5") {
+    return(SeuratObject::SetAssayData(object, layer = "data", new.data = data))
+  }
+  SeuratObject::SetAssayData(object, slot = "data", new.data = data)
 }
 
 merged_sce <- function(counts, data, obs, shared, name) {

@@ -157,11 +157,17 @@ choose_genes <- function(full, sources, settings, call = caller_env()) {
   Map(function(adata, source, name) {
     genes <- settings$features[[name]]
     if (!is.null(genes)) return(send_species(source, name, genes = genes, call = call))
-    # more genes than any species has: all of them
-    top <- min(control$n_top_genes, .Machine$integer.max)
-    call_bridge("variable_species_genes", adata, name, source$columns$batch, as.integer(top),
-                as.integer(control$min_cells), .call = call)
+    call_bridge("variable_species_genes", adata, name, source$columns$batch,
+                gene_arguments(control), .call = call)
   }, full, sources, names(full))
+}
+
+# What is given of the number of genes; Python's None takes all.
+gene_arguments <- function(control) {
+  given <- list(min_cells = as.integer(control$min_cells))
+  if (is.null(control$n_top_genes)) return(given)
+  all <- is.infinite(control$n_top_genes)
+  c(given, list(n_top_genes = if (!all) as.integer(control$n_top_genes)))
 }
 
 species_text <- function(sent) {

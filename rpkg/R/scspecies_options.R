@@ -34,8 +34,9 @@
 #'   gain little there.
 #' @param lr Learning rate of Adam; `NULL` for 0.001.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
-#'   species, chosen among those found in at least `min_cells` cells; `n_top_genes = Inf` takes all
-#'   genes.
+#'   species (`NULL` for 4,000), chosen among those found in at least `min_cells` cells. Orthologues
+#'   are taken among them. `n_top_genes = Inf` takes all genes, which aligned much worse where it was
+#'   measured.
 #' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
 #' @param model,train Named lists of any further arguments of Python's `ScSpecies(...)` and
 #'   `ScSpecies.train(...)`. Functions in `train = list(callbacks = )` are called after every epoch
@@ -59,7 +60,7 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
                               encoder_input = NULL, homologous_share = NULL, n_features = NULL,
                               n_hidden = NULL, dropout_rate = NULL, batch_size = NULL,
                               n_threads = NULL, lr = NULL,
-                              n_top_genes = 4000, min_cells = 3, checkpoint_dir = NULL,
+                              n_top_genes = NULL, min_cells = 3, checkpoint_dir = NULL,
                               model = list(), train = list(), orthologues = list(),
                               transfer = list(), novelty = list(), similarity = list(),
                               differential = list()) {
@@ -83,7 +84,7 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
   check_number(batch_size, "batch_size", min = 2, whole = TRUE, null = TRUE)
   check_number(n_threads, "n_threads", min = 1, whole = TRUE, null = TRUE)
   if (!identical(n_top_genes, Inf)) {
-    check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE)
+    check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE, null = TRUE)
   }
   check_number(min_cells, "min_cells", min = 1, whole = TRUE)
   check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)

@@ -46,7 +46,7 @@ class_hint <- function(object) {
     return("Make an object of counts and metadata: {.code CreateSeuratObject(counts, meta.data = metadata)}, genes in rows.")
   }
   if (is.list(object)) {
-    return("Put several objects together first: {.fn merge} for Seurat, {.fn cbind} for SingleCellExperiment.")
+    return("Put several objects together first: {.fn merge} for Seurat, {.fn cbind} for SingleCellExperiment; species with their own genes with {.fn JoinSpecies}.")
   }
 }
 

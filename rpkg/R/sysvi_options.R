@@ -38,9 +38,15 @@
 #'   0.001 for `"paper"`) and for a decay of 1e-6.
 #' @param kl_weight Weight of the Kullback-Leibler term; `NULL` for the preset's (0.8; 1 for
 #'   `"paper"`).
-#' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
-#'   system before intersecting (`NULL` for the preset's: 2,000, with `"paper"` 3,000), and the
-#'   smallest number of cells per system a gene has to be found in.
+#' @param label_weight Weight of the labels that [RunSysVI()] is given; `NULL` for the default (2).
+#' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes (`NULL` for
+#'   the preset's: 2,000, with `"paper"` 3,000), and the smallest number of cells per system a gene has
+#'   to be found in.
+#' @param hvg_merge How the systems' variable genes are put together: `"intersection"` takes those among
+#'   the `n_top_genes` of every system, so that fewer remain the more the systems differ; `"joint"` takes
+#'   the `n_top_genes` whose worst rank over the systems is best.
+#' @param keep With `features = NULL`: names of genes that are used besides, whether they vary or not,
+#'   such as the markers of a rare type.
 #' @param give_mean Whether a cell is represented by the mean of its posterior or by one draw.
 #' @param target_sum When counts have to be normalized: the total every cell is scaled to. `NULL` for
 #'   10,000 or, where cells go to a trained model, what its cells were scaled to.
@@ -63,12 +69,14 @@ sysvi_options <- function(preset = c("default", "paper"),
                           embed_categorical_covariates = FALSE, continuous_covariates = NULL,
                           weight_batches = FALSE, batch_size = NULL, n_threads = NULL,
                           train_size = NULL, early_stopping = FALSE, lr = NULL,
-                          weight_decay = NULL, kl_weight = NULL,
-                          n_top_genes = NULL, min_cells = 20, give_mean = TRUE,
+                          weight_decay = NULL, kl_weight = NULL, label_weight = NULL,
+                          n_top_genes = NULL, min_cells = 20,
+                          hvg_merge = c("intersection", "joint"), keep = NULL, give_mean = TRUE,
                           target_sum = NULL, checkpoint_dir = NULL, model = list(),
                           train = list(), plan = list(), features = list()) {
   preset <- rlang::arg_match(preset)
   prior <- rlang::arg_match(prior)
+  hvg_merge <- rlang::arg_match(hvg_merge)
   if (!is.null(out_var_mode)) {
     out_var_mode <- rlang::arg_match(out_var_mode, c("constant", "feature", "sample_feature"))
   }
@@ -87,13 +95,22 @@ sysvi_options <- function(preset = c("default", "paper"),
   check_number(lr, "lr", min = 0, null = TRUE)
   check_number(weight_decay, "weight_decay", min = 0, null = TRUE)
   check_number(kl_weight, "kl_weight", min = 0, null = TRUE)
+  check_number(label_weight, "label_weight", min = 0, null = TRUE)
   check_number(n_top_genes, "n_top_genes", min = 1, whole = TRUE, null = TRUE)
   check_number(min_cells, "min_cells", min = 0, whole = TRUE)
+  check_keep(keep)
   check_flag(give_mean, "give_mean")
   check_number(target_sum, "target_sum", min = 1, null = TRUE)
   check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)
   for (name in c("model", "train", "plan", "features")) check_named_list(get(name), name)
   structure(mget(names(formals())), class = "sysvi_options")
+}
+
+check_keep <- function(keep, call = caller_env()) {
+  if (is.null(keep)) return(invisible())
+  if (is.character(keep) && length(keep) && !anyNA(keep)) return(invisible())
+  abort_input(c("{.arg keep} must be names of genes, or NULL.",
+                x = "Found {.obj_type_friendly {keep}}."), call = call)
 }
 
 check_named_list <- function(value, name, call = caller_env()) {
@@ -109,13 +126,15 @@ check_options <- function(control, call = caller_env()) {
 }
 
 # The arguments of the three Python calls, as lists ready to be sent. Counts go as integers.
-setup_arguments <- function(system, covariates, control) {
+setup_arguments <- function(settings, control) {
   list(
-    batch_key = system,
-    categorical_covariate_keys = if (length(covariates)) as.list(covariates),
+    batch_key = settings$system,
+    categorical_covariate_keys = if (length(settings$covariates)) as.list(settings$covariates),
     continuous_covariate_keys =
       if (length(control$continuous_covariates)) as.list(control$continuous_covariates),
-    weight_batches = control$weight_batches
+    weight_batches = control$weight_batches,
+    labels_key = settings$labels,
+    unlabeled_category = settings$unlabeled
   )
 }
 
@@ -144,6 +163,7 @@ train_arguments <- function(max.epochs, cycle.weight, seed, control) {
     lr = control$lr,
     weight_decay = control$weight_decay,
     kl_weight = if (!is.null(control$kl_weight)) as.double(control$kl_weight),
+    label_weight = if (!is.null(control$label_weight)) as.double(control$label_weight),
     z_distance_cycle_weight = if (!is.null(cycle.weight)) as.double(cycle.weight)
   )), control$plan)
   further <- control$train

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 import scsystems as scs
+from scsystems.data.orthologs import bundled, one_to_one
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def test_species_with_their_own_genes(blocks, tmp_path, monkeypatch, capsys):
     mouse, human = species.values()
     names = {"mouse": "species1", "human": "species2"}
     pairs = table.pairs.rename(columns={there: here for here, there in names.items()})
+    # under names of genes of human and mouse, for which the README needs no table
+    known = one_to_one(bundled.TABLE, ("mouse", "human")).pairs.iloc[: len(pairs)]
+    for name, adata in {"mouse": mouse, "human": human}.items():
+        called = dict(zip(pairs[name], known[name], strict=True))
+        adata.var_names = [called.get(gene, gene) for gene in adata.var_names]
+        pairs[name] = known[name].to_numpy()
     pairs.to_csv(tmp_path / "human_mouse.tsv", sep="\t", index=False)
     monkeypatch.chdir(tmp_path)
     prepared = {"scs": scs, "human": human, "mouse": mouse}

@@ -10,7 +10,7 @@ import scsystems as scs
 from scsystems.metrics import moran, pcs
 from scsystems.models.scspecies import training as scspecies_training
 from scsystems.models.sysvi import presets
-from scsystems.models.sysvi.model import INFERENCE_CHUNK
+from scsystems.models.sysvi.core import INFERENCE_CHUNK
 from scsystems.options import SCSPECIES, SYSVI, defaults
 from scsystems.train.loop import MOST_PROCESSES, SMALL_MINIBATCH
 from scsystems.train.schedules import default_epochs
@@ -74,6 +74,7 @@ FACTS = [
      (SYS["lr"], SYS_PAPER["lr"], SYS["weight_decay"])),
     ("sysvi_options.Rd", rf"Kullback-Leibler term; NULL for the preset's \({N}; {N} for \"paper\"\)",
      (SYS["kl_weight"], SYS_PAPER["kl_weight"])),
+    ("sysvi_options.Rd", rf"label_weight: .*; NULL for the default \({N}\)\.", (SYS["label_weight"],)),
     ("sysvi_options.Rd", rf"NULL for the preset's: {N}, with \"paper\" {N}\)",
      (SYS["n_top_genes"], SYS_PAPER["n_top_genes"])),
     ("sysvi_options.Rd", rf"NULL for {N} or, where cells go to a trained model", (SYS["target_sum"],)),
@@ -83,11 +84,14 @@ FACTS = [
      rf"{N} principal components of standardized", (default(pcs.principal_components, "n_components"),)),
     # scSpecies in R
     ("RunScSpecies.Rd", rf"NULL for the highly variable genes of every species \({N}, see",
-     (R_SPECIES["n_top_genes"],)),
+     (SPEC["n_top_genes"],)),
     ("RunScSpecies.Rd", rf"NULL for the default, {N} up to 10,000 cells and {N} above",
      species_epochs()),
     ("scspecies_options.Rd", r"features through the context's inner encoder \((the default)\)",
      ({"intermediate": "the default"}[SPEC["alignment"]],)),
+    ("scspecies_options.Rd", rf"variable genes per species \(NULL for {N}\), chosen among",
+     (SPEC["n_top_genes"],)),
+    ("scspecies.md", rf"By default there are {N}\.", (SPEC["n_top_genes"],)),
     ("scspecies_options.Rd", rf"n_neighbors: .*; NULL for {N}\.", (SPEC["n_neighbors"],)),
     (r"scspecies_options.Rd|scs.ScSpecies", rf"(?:NULL for|Default) {N} above 10,000 cells(?: and|, else) {N}",
      tuple(scspecies_training.default_quantile(n) for n in (10_001, 10_000))),
@@ -143,7 +147,7 @@ FACTS = [
     ("start-here.Rmd", rf"raise cycle.weight \({N} by default", (SYS["z_distance_cycle_weight"],)),
     ("start-here.Rmd", rf"KL divergence \({N} by default\)", (SYS["kl_weight"],)),
     ("scspecies.Rmd", rf"max.epochs \({N} for so few cells\) and n_top_genes \({N} highly",
-     (species_epochs()[0], R_SPECIES["n_top_genes"])),
+     (species_epochs()[0], SPEC["n_top_genes"])),
     # docstrings
     ("scs.SysVI", rf"n_prior_components .* default {N} \(paper {N}\)",
      (SYS["n_prior_components"], SYS_PAPER["n_prior_components"])),

@@ -5,8 +5,10 @@ import re
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
+from documented import ROOT
 
 from scsystems import ScSpecies, SysVI
+from scsystems.cli import main
 from scsystems.data import preprocess
 from scsystems.models.scspecies import settings
 from scsystems.models.sysvi import arguments, plan, presets
@@ -78,10 +80,38 @@ def test_what_the_plan_does_not_get_is_the_trainers_own_default():
 
 
 def test_choices_are_checked_against_the_table():
-    assert arguments._CHOICES == {
-        k: v for k, v in choices(SYSVI).items() if k not in ("optimizer", "precision", "storage")
+    # what may be a prior is what there is a class of
+    known = choices(tuple(o for o in SYSVI if o.where == "model"))
+    assert {k: set(v) for k, v in arguments._CHOICES.items()} == {
+        k: set(v) for k, v in known.items()
     }
-    assert settings.CHOICES == choices(SCSPECIES)
+
+
+CLI = {"SysVI": "sysvi", "ScSpecies": "scspecies"}
+
+
+@pytest.mark.parametrize(("name", "option"), [row for row in ROWS if row.values[1].cli is not None])
+def test_the_command_line_has_the_option_and_states_its_default(name, option, capsys):
+    assert main([CLI[name], "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    entry = re.search(rf"(?<=\s){option.cli} .*?\(default: ([^)]*)\)", text)
+    assert entry
+    if option.default is not None:
+        stated = re.findall(r"[\w.]+", entry.group(1))
+        assert stated[0] == (f"{option.default:g}" if option.choices == () else option.default)
+        assert ("paper" in stated) == option.by_preset
+
+
+@pytest.mark.parametrize(("name", "option"), ROWS)
+def test_r_offers_the_choices_of_the_table(name, option):
+    if not option.choices or option.r is None:
+        return
+    file = {"SysVI": "sysvi_options.R", "ScSpecies": "scspecies_options.R"}[name]
+    source = (ROOT / "rpkg" / "R" / file).read_text()
+    code = " ".join(line for line in source.splitlines() if not line.startswith("#'"))
+    found = re.search(rf"(?<!\w){option.r}(?: = |, (?:\"{option.r}\", )?)c\(([^)]*)\)", code)
+    assert found, option.r
+    assert set(re.findall(r'"(\w+)"', found.group(1))) == set(option.choices)
 
 
 def test_every_argument_of_the_constructors_is_in_the_table():

@@ -30,7 +30,7 @@ FLOORS = (
 # the package's door opens any room, when it is first asked for
 DOOR = ""
 # a room above that is entered only when a call needs it
-LAZY = {("data/containers", "r"), ("models/base", "reports")}
+LAZY = {("data/containers", "r"), ("models/sysvi/model", "reports")}
 
 
 def modules() -> dict[str, ast.Module]:
@@ -111,6 +111,7 @@ READABLE = (
     "nn/sysvi/priors",
     "nn/sysvi/cycle",
     "nn/sysvi/adversary",
+    "nn/sysvi/classifier",
     "nn/sysvi/imported",
     "nn/scspecies/net",
     "nn/scspecies/norm_layer",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ..errors import ScsystemsError
 
 # generators of random numbers take no larger ones
 LARGEST_SEED = 2**32 - 1
@@ -23,20 +26,54 @@ class Command(argparse.ArgumentParser):
     ----------
     is_file
         Whether a value at the end of an option may be one of the files.
+    instead
+        Options with which other arguments need not be given: ``{"--input": ("input",)}``.
     options
         Of `argparse.ArgumentParser`.
     """
 
-    def __init__(self, *, is_file: Callable[[str], bool] = lambda value: False, **options: Any):
+    def __init__(
+        self,
+        *,
+        is_file: Callable[[str], bool] = lambda value: False,
+        instead: Mapping[str, Sequence[str]] | None = None,
+        **options: Any,
+    ):
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**options)
         self._is_file = is_file
+        self._instead = dict(instead or {})
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+    def parse_known_args(self, args=None, namespace=None):
         """As in `argparse`, files first."""
-        return super().parse_known_args(
-            args if args is None else self._files_first(list(args)), namespace
-        )
+        if args is None:
+            return super().parse_known_args(args, namespace)
+        with self._without_what_is_given_instead(args):
+            return super().parse_known_args(self._files_first(list(args)), namespace)
+
+    @contextmanager
+    def _without_what_is_given_instead(self, args: Sequence[str]) -> Iterator[None]:
+        """For the time of the block, take nothing for missing that another option is there for."""
+        given = {name for token in args for name in self._named(token.partition("=")[0])}
+        spared = {n for option in given & set(self._instead) for n in self._instead[option]}
+        actions, required = self._actions, [a.required for a in self._actions]
+        positional = [a for a in actions if not a.option_strings and a.dest in spared]
+        try:
+            self._actions = [a for a in actions if a not in positional]
+            for action in self._actions:
+                action.required = action.required and not spared & set(action.option_strings)
+            yield
+        finally:
+            self._actions = actions
+            for action, was in zip(actions, required, strict=True):
+                action.required = was
+
+    def _named(self, token: str) -> list[str]:
+        """The options that a token may mean."""
+        known = self._option_string_actions
+        if token in known:
+            return [token]
+        return [name for name in known if token.startswith("--") and name.startswith(token)]
 
     def _files_first(self, tokens: list[str]) -> list[str]:
         wanted = sum(not a.option_strings and a.nargs is None for a in self._actions)
@@ -68,8 +105,7 @@ class Command(argparse.ArgumentParser):
 
     def _room(self, token: str) -> float:
         """How many values an option takes: 0, 1 or any number."""
-        known = self._option_string_actions
-        found = [token] if token in known else [name for name in known if name.startswith(token)]
+        known, found = self._option_string_actions, self._named(token)
         if len(found) != 1 or "=" in token or known[found[0]].nargs == 0:
             return 0
         return math.inf if known[found[0]].nargs == "+" else 1
@@ -118,3 +154,18 @@ def path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{text!r}. Expected a path ({error}).") from error
+
+
+def named_files(given: Sequence[str], argument: str) -> dict[str, Path]:
+    """``NAME=FILE`` entries as a dictionary."""
+    found: dict[str, Path] = {}
+    for entry in given:
+        name, equals, file = entry.partition("=")
+        if not (name and equals and file) or "/" in name:
+            raise ScsystemsError(
+                f"{argument} has {entry!r}. Expected NAME=FILE, such as mouse=mouse.h5ad."
+            )
+        if name in found:
+            raise ScsystemsError(f"{argument} names {name!r} twice. Expected every species once.")
+        found[name] = path(file)
+    return found

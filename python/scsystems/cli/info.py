@@ -87,7 +87,7 @@ def _print_installation() -> None:
         print(f"  {package} {version(package)}")
     print("extras:")
     modules = {"metrics": "scib_metrics", "plots": "matplotlib", "relevance": "captum"}
-    modules |= {"faiss": "faiss", "atlas": "zarr", "r": "rpy2"}
+    modules |= {"atlas": "zarr", "r": "rpy2"}
     for extra, module in modules.items():
         found = find_spec(module) is not None
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from .command import LARGEST_SEED, Command, path, whole
+from ..options import Option
+from .command import LARGEST_SEED, Command, path, weight, whole
 
 # as in scsystems.data.containers, which takes long to import
 SUFFIXES = (".h5ad", ".zarr", ".rds")
@@ -54,6 +56,27 @@ def add_seed(command: argparse._ActionsContainer) -> None:
         metavar="N",
         help="seed of everything that is drawn at random (default: 0)",
     )
+
+
+def add_option(group: Any, table: tuple[Option, ...], name: str, help: str) -> None:
+    """An option of a method: its name here, its values and its default are those of the table."""
+    option = next(o for o in table if o.name == name)
+    kind: dict[str, Any] = {"type": weight, "metavar": "W"}
+    if option.choices:
+        kind = {"choices": option.choices}
+    elif option.whole:
+        kind = {"type": whole(int(option.at_least or 0)), "metavar": "N"}
+    stated = f"default: {_shown(option.default)}"
+    if option.by_preset:
+        stated += f", with --preset paper {_shown(option.paper)}"
+    # what presets or the labels decide is left to the model
+    left = option.by_preset or option.where == "plan"
+    kind["default"] = None if left else option.default
+    group.add_argument(str(option.cli), help=f"{help} ({stated})", **kind)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def add_training(command: Command, epochs: str) -> argparse._ArgumentGroup:

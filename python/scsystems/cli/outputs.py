@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ModelFileError, ScsystemsError, WriteError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,60 @@ def check_model(path: Path | None, overwrite: bool, others: Collection[Path]) ->
         logger.warning("Warning: --model: %s It will be saved elsewhere.", error)
     except ModelFileError as error:
         raise ScsystemsError(f"--model: {error}") from error
+
+
+# files of an embedding alone
+TABLES = (".h5ad", ".parquet", ".csv", ".csv.gz")
+
+
+def check_table(path: Path, overwrite: bool, *sources: Path) -> None:
+    """Refuse a file that `write_table` could not write."""
+    from ..durable.steps import check_writable
+
+    if not path.name.lower().endswith(TABLES):
+        raise ScsystemsError(
+            f"{path}: with --embedding-only expected a name that ends in one of {', '.join(TABLES)}."
+        )
+    if path.absolute() in [source.absolute() for source in sources]:
+        raise ScsystemsError(f"{path} holds the cells. Give another name.")
+    if path.exists() and not overwrite:
+        raise ScsystemsError(
+            f"{path} exists already. Give another name, or --overwrite to replace it."
+        )
+    if path.name.lower().endswith(".parquet"):
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise ScsystemsError(
+                f"{path}: .parquet needs the package pyarrow (pip install pyarrow). Install it, or give a name that "
+                "ends in .csv."
+            ) from error
+    if not path.absolute().parent.is_dir():
+        raise ScsystemsError(f"The folder {path.absolute().parent} does not exist. Make it first.")
+    check_writable(path.absolute().parent)
+
+
+def write_table(
+    path: Path, name: str, values: np.ndarray, obs: pd.DataFrame, columns: Mapping[str, np.ndarray]
+) -> None:
+    """An embedding and new columns alone: with the cells' columns (``.h5ad``), or as a table."""
+    import pandas as pd
+    from anndata import AnnData
+
+    from ..data.writing import write_anndata
+    from ..durable.replace import replace_file
+
+    table = pd.DataFrame(values, index=obs.index).add_prefix(f"{name}_").assign(**columns)
+    writers = {
+        ".h5ad": lambda p: write_anndata(
+            AnnData(obs=obs.assign(**columns), obsm={name: values}), p
+        ),
+        ".parquet": lambda p: table.to_parquet(p),
+        ".csv": lambda p: table.to_csv(p),
+        ".csv.gz": lambda p: table.to_csv(p, compression="gzip"),
+    }
+    suffix = next(s for s in reversed(TABLES) if path.name.lower().endswith(s))
+    replace_file(path, writers[suffix])
 
 
 class Results:

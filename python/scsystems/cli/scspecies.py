@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ScsystemsError
-from .command import path, whole
-from .options import CELLS, add_common, add_expression, add_training
+from ..options import SCSPECIES
+from .command import named_files, path, whole
+from .options import CELLS, add_common, add_expression, add_option, add_training
 from .outputs import Results, check_model
 from .progress import training_progress
 
@@ -85,22 +86,28 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_expression(
         command, "X; if it does not hold raw counts, .raw or the layer 'counts'", "the counts"
     )
+    command.add_argument(
+        "--n-top-genes",
+        type=number_or_all,
+        default=4000,
+        metavar="N",
+        help="most variable genes of each species to train on, or 'all'; orthologues are taken among them "
+        "(default: 4000)",
+    )
     training = add_training(
         command,
         "passes over each species' cells (default: 60, with more than 10,000 cells 30)",
     )
-    training.add_argument(
-        "--dims", type=whole(1), default=10, metavar="N", help="dimensions (default: 10)"
-    )
-    training.add_argument(
-        "--neighbors",
-        type=whole(1),
-        default=25,
-        metavar="N",
-        help="context neighbors of a cell that it may be aligned with (default: 25)",
-    )
+    add_option(training, SCSPECIES, "n_latent", "dimensions")
+    near = "context neighbors of a cell that it may be aligned with"
+    add_option(training, SCSPECIES, "n_neighbors", near)
     add_common(command)
     command.set_defaults(run=run)
+
+
+def number_or_all(text: str) -> int | None:
+    """A number of genes; None for all."""
+    return None if text == "all" else whole(1)(text)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -110,7 +117,10 @@ def run(options: argparse.Namespace) -> None:
     from ..models.scspecies.model import ScSpecies
     from ..train.device import choose_device
 
-    context, targets = _named([options.context], "--context"), _named(options.targets, "--targets")
+    context, targets = (
+        named_files([options.context], "--context"),
+        named_files(options.targets, "--targets"),
+    )
     if repeated := sorted(set(context) & set(targets)):
         raise ScsystemsError(f"--targets names {repeated}, which is the context already.")
     paths = context | targets
@@ -134,6 +144,7 @@ def run(options: argparse.Namespace) -> None:
         context_labels=options.labels,
         orthologues=_read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
+        n_top_genes=options.n_top_genes,
         preset=options.preset,
         n_latent=options.dims,
         n_neighbors=options.neighbors,
@@ -223,27 +234,12 @@ def _write(part, target: Path) -> None:
         raise
 
 
-def _named(given: list[str], argument: str) -> dict[str, Path]:
-    """``NAME=FILE`` entries as a dictionary."""
-    found: dict[str, Path] = {}
-    for entry in given:
-        name, equals, file = entry.partition("=")
-        if not (name and equals and file) or "/" in name:
-            raise ScsystemsError(
-                f"{argument} has {entry!r}. Expected NAME=FILE, such as mouse=mouse.h5ad."
-            )
-        if name in found:
-            raise ScsystemsError(f"{argument} names {name!r} twice. Expected every species once.")
-        found[name] = path(file)
-    return found
-
-
 def _tables(given: list[str], targets: dict[str, Path]) -> Path | dict[str, Path]:
     """One orthologue table for all targets, or one by target."""
     if len(given) == 1 and "=" not in given[0]:
         tables = {"": path(given[0])}
     else:
-        tables = _named(given, "--orthologues")
+        tables = named_files(given, "--orthologues")
         if set(tables) != set(targets):
             raise ScsystemsError(
                 f"--orthologues names {sorted(tables)}, but the targets are {sorted(targets)}. Expected one table for "

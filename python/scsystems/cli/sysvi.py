@@ -6,19 +6,35 @@ import argparse
 import logging
 
 from ..errors import ScsystemsError
-from .command import path, weight, whole
+from ..options import SYSVI
+from .command import path
+from .on_disk import CopiedCells, add_memory, check_copy, prepared_on_disk, stays_on_disk
 from .options import (
     CELLS,
     add_assay,
     add_common,
     add_expression,
+    add_option,
     add_training,
     is_cells,
 )
-from .outputs import Results, check_model
+from .outputs import TABLES
 from .progress import training_progress
+from .report_file import add_report, check_report
+from .sysvi_files import check_files, check_logged, read_cells, write_results
 
 logger = logging.getLogger(__name__)
+
+# column that is made of species with a file each, unless another is named
+SYSTEM = "system"
+# as in scsystems.data.orthologs.links, which takes long to import
+ORTHOLOGY = ("one2one", "groups")
+
+_EXAMPLES = """\
+examples:
+  scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor
+  scsystems sysvi --input human=h.h5ad mouse=m.h5ad integrated.h5ad --covariates donor
+"""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -29,16 +45,45 @@ def add(commands: argparse._SubParsersAction) -> None:
         description="Train sysVI on the cells of a file and write them, with the embedding added, into a file of "
         "the same kind. Raw counts are normalized and log-transformed first; genes that vary in every "
         "system are chosen.",
-        epilog="example:\n  scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor",
-        is_file=is_cells,
+        epilog=_EXAMPLES,
+        # species come as NAME=FILE
+        is_file=_is_file,
+        instead={"--input": ("input", "--system")},
     )
-    command.add_argument("input", type=path, help=CELLS)
-    command.add_argument("output", type=path, help="file of the same kind to write")
+    command.add_argument("input", type=path, help=f"{CELLS}; left out with --input")
+    command.add_argument(
+        "output", type=path, help="file of the same kind to write; with --input .h5ad or .zarr"
+    )
+    command.add_argument(
+        "--input",
+        dest="species",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SPECIES=FILE",
+        help="species, each with its own genes, to put together into one file",
+    )
+    command.add_argument(
+        "--orthologs",
+        "--orthologues",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="[SPECIES=]FILE",
+        help="table that pairs the genes of the species, or one for each species with the first (default: that of "
+        "human and mouse comes with scsystems; others must have the same gene names)",
+    )
+    command.add_argument(
+        "--orthology",
+        choices=ORTHOLOGY,
+        default="one2one",
+        help="genes of one pair only, or groups of orthologs, whose counts are summed (default: one2one)",
+    )
     command.add_argument(
         "--system",
         required=True,
         metavar="COLUMN",
-        help="cell column with the systems to integrate",
+        help="cell column with the systems to integrate; with --input the one that is made (default then: system)",
     )
     command.add_argument(
         "--covariates",
@@ -56,24 +101,52 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="COLUMN",
         help="numeric cell columns to correct for",
     )
+    command.add_argument(
+        "--labels",
+        metavar="COLUMN",
+        help="cell column with labels, such as cell types, that the model is told and names the other cells by; "
+        "cells without one are missing there",
+    )
+    command.add_argument(
+        "--unlabeled",
+        metavar="NAME",
+        help="what that column holds for cells without a label, such as Unknown",
+    )
     add_expression(
         command, "X; .raw if X is scaled", "the counts, or else the log-normalized values"
     )
     add_assay(command)
     genes = command.add_mutually_exclusive_group()
-    genes.add_argument(
-        "--genes",
-        type=whole(1),
-        metavar="N",
-        help="most variable genes per system; those that all systems share are used (default: 2000, "
-        "with --preset paper 3000)",
+    add_option(
+        genes,
+        SYSVI,
+        "n_top_genes",
+        "most variable genes: of every system, or with --hvg-merge joint of all together",
+    )
+    add_option(
+        command,
+        SYSVI,
+        "hvg_merge",
+        "use the genes that are variable in every system, or as many as asked for, of the best rank over "
+        "all systems",
     )
     command.add_argument(
-        "--min-cells",
-        type=whole(0),
-        default=20,
-        metavar="N",
-        help="choose among genes found in more cells of every system than this (default: 20)",
+        "--keep",
+        nargs="+",
+        action="extend",
+        metavar="GENE",
+        help="genes to use in any case, such as markers of rare types (default: none)",
+    )
+    add_option(
+        command,
+        SYSVI,
+        "min_cells",
+        "choose among genes found in more cells of every system than this",
+    )
+    command.add_argument(
+        "--fractional",
+        action="store_true",
+        help="take counts with fractions, as ambient-RNA correctors leave them",
     )
     genes.add_argument("--all-genes", action="store_true", help="use every gene of the file")
     command.add_argument(
@@ -82,42 +155,35 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="name of the embedding (default: X_sysvi, sysvi in Seurat, SYSVI in SCE)",
     )
     command.add_argument(
-        "--report", type=path, metavar="FILE", help="write a report there, ending in .html or .md"
+        "--embedding-only",
+        action="store_true",
+        help="write the embedding alone: with the cells' columns (.h5ad), or as a table (.parquet, .csv)",
     )
-    command.add_argument(
-        "--labels", metavar="COLUMN", help="cell column with cell types, for the report alone"
-    )
+    add_report(command)
+    add_memory(command)
     training = add_training(
         command,
         "passes over the cells (default: 8,000,000 divided by the number of cells, but at most 250, with "
         "--preset paper at most 400)",
     )
-    training.add_argument(
-        "--prior",
-        choices=("vamp", "standard_normal", "gmm"),
-        default="vamp",
-        help="prior of the latent space (default: vamp)",
-    )
-    training.add_argument(
-        "--dims", type=whole(1), default=15, metavar="N", help="dimensions (default: 15)"
-    )
-    training.add_argument(
-        "--cycle-weight",
-        type=weight,
-        metavar="W",
-        help="strength of integration: 1 to 50 are sensible (default: 3, with --preset paper 5)",
-    )
-    training.add_argument(
-        "--kl-weight",
-        type=weight,
-        metavar="W",
-        help="weight of the KL divergence (default: 0.8, with --preset paper 1)",
-    )
-    training.add_argument(
-        "--batch-size", type=whole(2), metavar="N", help="cells per step (default: 128)"
-    )
+    add_option(training, SYSVI, "prior", "prior of the latent space")
+    add_option(training, SYSVI, "n_latent", "dimensions")
+    cycle = "strength of integration: 1 to 50 are sensible"
+    add_option(training, SYSVI, "z_distance_cycle_weight", cycle)
+    add_option(training, SYSVI, "kl_weight", "weight of the KL divergence")
+    add_option(training, SYSVI, "label_weight", "weight of the labels")
+    add_option(training, SYSVI, "batch_size", "cells per step")
     add_common(command)
     command.set_defaults(run=run)
+
+
+# of what an option is called in `scsystems.words.TERMS`, where that is another word
+_TERMS = {"labels": "cell labels"}
+
+
+def _is_file(value: str) -> bool:
+    """Whether a value looks like a file of cells, or like one with their embedding alone."""
+    return "=" not in value and (is_cells(value) or value.lower().endswith(TABLES))
 
 
 def name_of_embedding(text: str) -> str:
@@ -129,28 +195,47 @@ def name_of_embedding(text: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Train, and write the cells with their embedding."""
-    import pandas as pd
+    from contextlib import nullcontext
 
-    from ..data.containers import check_source, check_target, open_cells, write_cells
-    from ..models.sysvi.model import SysVI
     from ..train.device import choose_device
 
-    check_source(options.input)
-    check_target(
-        options.input, options.output, options.overwrite, [options.name] if options.name else []
-    )
-    check_model(options.model, options.overwrite, (options.input, options.output))
+    options.system = options.system or SYSTEM
+    if options.all_genes and options.keep:
+        raise ScsystemsError("--all-genes uses every gene. Leave out --keep.")
+    check_files(options)
     check_report(options)
     choose_device(options.device)
-    cells = open_cells(options.input, options.assay, options.layer, raw=options.raw)
-    name = options.name or cells.default_name
+    on_disk = stays_on_disk(options)
+    if on_disk and not options.embedding_only:
+        check_copy(options.input, options.output)
+    cells = CopiedCells(options.input) if on_disk else read_cells(options)
     check_columns(cells.adata, options)
-    prepared = _prepared(cells.adata, options)
+    found = (
+        prepared_on_disk(cells, options, _choice(options))
+        if on_disk
+        else nullcontext(_prepared(cells.adata, options))
+    )
+    with found as prepared:
+        model = _trained(prepared, options, options.layer if prepared is cells.adata else None)
+        at = prepared.obs_names.get_indexer(cells.adata.obs_names)
+        embedding = model.get_latent_representation()[at]
+        write_results(cells, embedding, model, at, options)
+    if model.interrupted:
+        raise KeyboardInterrupt
+
+
+def _trained(prepared, options: argparse.Namespace, layer: str | None):
+    """A model that has learned the cells."""
+    from ..models.sysvi.model import SysVI
+
     SysVI.setup_anndata(
         prepared,
         batch_key=options.system,
+        layer=layer,
         categorical_covariate_keys=options.covariates,
         continuous_covariate_keys=options.continuous,
+        labels_key=options.labels,
+        unlabeled_category=options.unlabeled,
     )
     model = SysVI(
         prepared,
@@ -159,7 +244,11 @@ def run(options: argparse.Namespace) -> None:
         preset=options.preset,
         seed=options.seed,
     )
-    weights = {"z_distance_cycle_weight": options.cycle_weight, "kl_weight": options.kl_weight}
+    weights = {
+        "z_distance_cycle_weight": options.cycle_weight,
+        "kl_weight": options.kl_weight,
+        "label_weight": options.label_weight,
+    }
     chosen = {
         "max_epochs": options.epochs,
         "batch_size": options.batch_size,
@@ -171,66 +260,7 @@ def run(options: argparse.Namespace) -> None:
         **training_progress(options.quiet),
         **{k: v for k, v in chosen.items() if v is not None},
     )
-    at = prepared.obs_names.get_indexer(cells.adata.obs_names)
-    embedding = model.get_latent_representation()[at]
-    cells.add_embedding(name, embedding)
-    table = pd.DataFrame(embedding, index=cells.adata.obs_names).add_prefix(f"{name}_")
-    results = Results()
-    if results.keep(
-        "The embedding",
-        options.output,
-        lambda place: write_cells(cells, place),
-        options.output.with_suffix(".csv.gz"),
-        table.to_csv,
-    ):
-        logger.info("The embedding %r of %d cells is in %s", name, len(table), options.output)
-    if options.model and results.keep(
-        "The model",
-        options.model,
-        lambda place: model.save(place, overwrite=options.overwrite),
-        options.output.with_name(f"{options.output.stem}-model"),
-    ):
-        logger.info("The model is in %s", options.model)
-    if options.report:
-        write_report(model, options)
-    results.report()
-    if model.interrupted:
-        raise KeyboardInterrupt
-
-
-def check_report(options: argparse.Namespace) -> None:
-    """Refuse a report that could not be written, before anything is trained."""
-    from ..durable.steps import check_writable
-
-    report = options.report
-    if report is None:
-        if options.labels is not None:
-            raise ScsystemsError(
-                f"--labels {options.labels} is for the report, and there is no --report. Give --report FILE.html, or "
-                "leave --labels out."
-            )
-        return
-    if report.suffix not in (".html", ".md"):
-        raise ScsystemsError(f"--report {report}: expected a file ending in .html or .md.")
-    if report.exists() and not options.overwrite:
-        raise ScsystemsError(
-            f"--report {report} exists already. Give another name, or --overwrite to replace it."
-        )
-    if not report.absolute().parent.is_dir():
-        raise ScsystemsError(f"--report {report}: there is no such folder. Make it first.")
-    check_writable(report.absolute().parent)
-
-
-def write_report(model, options: argparse.Namespace) -> None:
-    """Write the report; the results of the training are not lost where that fails."""
-    from ..reports.integration import report
-
-    try:
-        report(model, options.report, label_key=options.labels, seed=options.seed)
-    except (ScsystemsError, OSError) as error:
-        logger.warning("Warning: the report could not be written: %s", error)
-    else:
-        logger.info("The report is in %s", options.report)
+    return model
 
 
 def check_columns(adata, options: argparse.Namespace) -> None:
@@ -239,21 +269,38 @@ def check_columns(adata, options: argparse.Namespace) -> None:
 
     if options.labels is not None:
         column(adata, options.labels, "labels", complete=False)
+    if options.report_labels is not None:
+        column(adata, options.report_labels, "report labels", complete=False)
 
     given = {
         "system": [options.system],
         "covariates": options.covariates,
         "continuous": options.continuous,
+        "labels": [options.labels] if options.labels else [],
     }
     taken: dict[str, str] = {}
     for argument, keys in given.items():
         for key in keys:
-            column(adata, key, argument)
+            # cells may be without a label
+            column(adata, key, _TERMS.get(argument, argument), complete=argument != "labels")
             if key in taken:
                 raise ScsystemsError(
                     f"--{argument} {key}: --{taken[key]} names this column already. Expected every column once."
                 )
             taken[key] = argument
+
+
+def _choice(options: argparse.Namespace) -> dict:
+    """Arguments of `scsystems.pp.prepare` that say which genes."""
+    from ..models.sysvi import presets
+
+    n = presets.n_top_genes(options.preset) if options.genes is None else options.genes
+    return {
+        "n_top_genes": n,
+        "min_cells": options.min_cells,
+        "hvg_merge": options.hvg_merge,
+        "keep": options.keep,
+    }
 
 
 def _prepared(adata, options: argparse.Namespace):
@@ -264,25 +311,20 @@ def _prepared(adata, options: argparse.Namespace):
     from ..data.preprocess import prepare
     from ..data.scale.judge import judge
     from ..data.scale.refuse import describe
-    from ..models.sysvi import presets
 
     sample = options.covariates[0] if options.covariates else None
-    choice = {
-        "n_top_genes": presets.n_top_genes(options.preset)
-        if options.genes is None
-        else options.genes,
-        "min_cells": options.min_cells,
-    }
+    choice = _choice(options)
     found = judge(expression(adata)).cells
     logger.info("The expression %s", describe(found))
     if found.kind in UNLOGGED:
-        logger.info("It is normalized and log-transformed for the training")
         if options.all_genes:
             choice = {"features": list(adata.var_names), "min_cells": None}
-        fractional = found.kind != "counts"
-        return prepare(adata, options.system, sample, fractional=fractional, **choice)
+        prepared = prepare(adata, options.system, sample, fractional=options.fractional, **choice)
+        logger.info("It is normalized and log-transformed for the training")
+        return prepared
+    check_logged(options)
     if options.all_genes:
         return adata.copy()
     genes = select_features(adata, options.system, sample, **choice)
-    logger.info("%d genes vary in every system", len(genes))
+    logger.info("%d genes are chosen", len(genes))
     return adata[:, genes].copy()

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+from ..words import written
 from .disk import DiskMatrix
-from .resident import CellArrays
-from .source import Minibatch, steps_and_size
+from .resident import CPU_DENSE_LIMIT, CellArrays, ResidentCells, Storage
+from .source import BatchSource, Minibatch, steps_and_size
 
 # bytes of dense expression in a block; there are two of them in the computer's memory
 BLOCK_BYTES = 256 * 2**20
 # cells that lie together on disk and are read together: fewer mix better, more read faster
 CHUNK = 64
+# cells of a block where they come in their order, which need not mix
+IN_ORDER = 8192
 
 
 class Chunks(NamedTuple):
@@ -90,35 +95,33 @@ class BlockCells:
         The cells; their ``x`` is a `DiskMatrix`, everything else is in memory.
     device
         Where training runs.
-    rows
-        Numbers of the cells to take, ascending; default all.
     block_bytes
         Size of a block.
     chunk
         Cells that are read together.
     """
 
+    in_blocks = True
+
     def __init__(
         self,
         cells: CellArrays,
         device: torch.device,
-        rows: np.ndarray | None = None,
-        block_bytes: int = BLOCK_BYTES,
-        chunk: int = CHUNK,
+        block_bytes: int | None = None,
+        chunk: int | None = None,
     ):
         if not isinstance(cells.x, DiskMatrix):
             raise TypeError(f"cells.x is {type(cells.x).__name__}, not on disk")
         self.matrix, self.device = cells.x, device
-        self.rows = None if rows is None else np.asarray(rows)
-        self.n_cells = len(cells) if rows is None else len(self.rows)
-        self.n_genes = cells.x.shape[1]
-        system = cells.system if rows is None else cells.system[self.rows]
-        self.chunks = cut(system, chunk)
+        self.n_cells, self.n_genes = cells.x.shape
+        self.chunks = cut(cells.system, CHUNK if chunk is None else chunk)
+        block_bytes = BLOCK_BYTES if block_bytes is None else block_bytes
         self.most = max(2, min(self.n_cells, block_bytes // (4 * self.n_genes)))
         # all cells' codes are a few bytes each and stay on the device
-        self.system, self.categorical, self.continuous, self.weight = (
+        self.system = torch.as_tensor(cells.system, device=device)
+        self.categorical, self.continuous, self.weight, self.label = (
             None if a is None else torch.as_tensor(a, device=device)
-            for a in (cells.system, cells.categorical, cells.continuous, cells.weight)
+            for a in (cells.categorical, cells.continuous, cells.weight, cells.label)
         )
         self._host: list[_Buffer] = []
         self._device: _Buffer | None = None
@@ -139,20 +142,23 @@ class BlockCells:
         order = draw_order(self.chunks, np.random.default_rng(int(seed)))
         blocks = cut_blocks(self.chunks, order, [n * size for n in n_steps])
         for here, n in zip(n_steps, self._loaded(blocks, n_steps[0] * size), strict=False):
-            order = torch.randperm(n, generator=generator, device=self.device)
+            places = torch.randperm(n, generator=generator, device=self.device)
             # what is missing to a full last minibatch comes from the block's beginning
-            filled = order.repeat(-(-here * size // n))[: here * size]
+            filled = places.repeat(-(-here * size // n))[: here * size]
             yield filled.view(here, size)
+        self.matrix.check_unchanged()
 
     def in_order(self, batch_size: int) -> Iterator[Tensor]:
         """All cells once, as they lie."""
-        size = min(self.most, self.n_cells)
+        size = min(self.most, self.n_cells, max(1, IN_ORDER // batch_size) * batch_size)
         blocks = [[(a, min(a + size, self.n_cells))] for a in range(0, self.n_cells, size)]
         for n in self._loaded(blocks, size):
             yield from torch.arange(n, device=self.device).split(batch_size)
 
     def gather(self, indices: Tensor) -> Minibatch:
         """The minibatch of the cells at ``indices`` of the present block."""
+        if self._now is None:
+            raise RuntimeError("no block has been read")
         x, position = self._now
         at = position[indices]
         return Minibatch(
@@ -162,6 +168,7 @@ class BlockCells:
             None if self.continuous is None else self.continuous[at],
             None if self.weight is None else self.weight[at],
             at,
+            None if self.label is None else self.label[at],
         )
 
     # -- reading ---------------------------------------------------------------------------
@@ -204,12 +211,8 @@ class BlockCells:
         at = 0
         for start, stop in sorted(ranges):
             here = slice(at, at + stop - start)
-            if self.rows is None:
-                position[here] = np.arange(start, stop)
-                self.matrix.read(start, stop).toarray(out=x[here])
-            else:
-                position[here] = self.rows[start:stop]
-                self.matrix[self.rows[start:stop]].toarray(out=x[here])
+            position[here] = np.arange(start, stop)
+            self.matrix.read(start, stop).toarray(out=x[here])
             at = here.stop
         return at
 
@@ -222,6 +225,34 @@ class BlockCells:
         for there, here in zip(self._device, host, strict=True):
             there.copy_(here, non_blocking=True)
         if self.device.type == "cuda":
-            self._copied[which] = torch.cuda.Event()
-            self._copied[which].record()
+            self._copied[which] = event = torch.cuda.Event()
+            event.record()
         self._now = self._device
+
+
+def stored(cells: CellArrays, storage: Storage) -> CellArrays:
+    """The cells, read into memory if ``storage`` asks for that.
+
+    ``"auto"`` reads what takes no more memory than blocks do, so that what is small trains as it
+    does in memory; ``"disk"`` leaves all where they are.
+    """
+    on_disk = isinstance(cells.x, DiskMatrix)
+    if storage == "disk" and not on_disk:
+        raise InputError(
+            f"{written('storage', storage)}, but the cells are in memory. Give the path of an .h5ad file or a .zarr "
+            "store with them."
+        )
+    small = 4 * cells.x.shape[0] * cells.x.shape[1] <= CPU_DENSE_LIMIT
+    if on_disk and (storage in ("dense", "sparse") or (storage == "auto" and small)):
+        return replace(cells, x=cells.x[:])
+    return cells
+
+
+def batch_source(
+    cells: CellArrays, at: np.ndarray, device: torch.device, storage: Storage
+) -> BatchSource:
+    """Some of the cells as the trainer takes them: all on the device, or in blocks where they are on disk."""
+    if isinstance(cells.x, DiskMatrix):
+        # as they lie on disk
+        return BlockCells(cells.take(np.sort(at)) if len(at) < len(cells) else cells, device)
+    return ResidentCells(cells.take(at) if len(at) < len(cells) else cells, device, storage)

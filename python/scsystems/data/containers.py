@@ -26,13 +26,18 @@ SUFFIXES = (".h5ad", ".zarr", ".rds")
 class Cells(Protocol):
     """What the command line needs of a file of cells.
 
-    ``adata`` holds the chosen expression in ``X``; ``kind`` names the object in the file;
-    ``default_name`` is what an embedding is called in that kind of object.
+    ``adata`` holds the chosen expression in ``X``.
     """
 
     adata: AnnData
-    kind: str
-    default_name: str
+
+    @property
+    def kind(self) -> str:
+        """The object in the file."""
+
+    @property
+    def default_name(self) -> str:
+        """What an embedding is called in it."""
 
     def add_embedding(self, name: str, values: np.ndarray) -> None:
         """Add an embedding, n x L."""
@@ -59,6 +64,13 @@ class AnnDataFile:
     ):
         self._whole = read_anndata(path)
         self.adata = choose_expression(self._whole, layer, raw, wanted)
+
+    @classmethod
+    def holding(cls, adata: AnnData) -> AnnDataFile:
+        """Cells that come from elsewhere than one file."""
+        made = cls.__new__(cls)
+        made._whole = made.adata = adata
+        return made
 
     def add_embedding(self, name: str, values: np.ndarray) -> None:
         """Add an embedding to ``obsm``."""
@@ -160,7 +172,7 @@ def read_anndata(path: str | Path) -> AnnData:
             ) from error
         except Exception as error:
             # h5py, zarr and anndata raise errors of many kinds for damaged files
-            failure = error
+            failure: Exception | None = error
         else:
             failure = None
         # a store is many files, read one after the other: it may have been replaced meanwhile

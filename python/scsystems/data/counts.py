@@ -48,7 +48,7 @@ class CountBatch(NamedTuple):
 
     counts: Nonzeros
     batch: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # not tuple.index
 
 
 class ResidentCounts:
@@ -63,6 +63,8 @@ class ResidentCounts:
     dtype
         Of the counts in minibatches.
     """
+
+    in_blocks = False
 
     def __init__(
         self,
@@ -109,9 +111,12 @@ class ResidentCounts:
         x, column = (np.concatenate([a[row] for row in rows]) for a in (self.x, self.column))
         size = stop - start
         row = np.repeat(np.arange(len(size)), size)
-        parts = x, row, column.astype(np.int64), np.append(0, size.cumsum())
+        ends = np.append(0, size.cumsum())
         counts = Nonzeros(
-            *(torch.from_numpy(part) for part in parts),
+            torch.from_numpy(x),
+            torch.from_numpy(row),
+            torch.from_numpy(column.astype(np.int64)),
+            torch.from_numpy(ends),
             self.total[indices],
             self.log_factorials[indices],
             self.n_genes,

@@ -222,7 +222,7 @@ def _sample_data(path: str | Path | None) -> zipfile.ZipFile:
     """Open the archive of sample data, inside a wheel, unpacked from it, or installed."""
     if path is None:
         try:
-            path = metadata.distribution("came").locate_file("came/sample_data.zip")
+            path = str(metadata.distribution("came").locate_file("came/sample_data.zip"))
         except metadata.PackageNotFoundError:
             path = None
         if path is None or not Path(path).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ class DiskMatrix:
     """A matrix of n cells x G genes on disk, of which rows are read when they are asked for.
 
     Indexed by a slice or an array of row numbers it gives a CSR matrix in single precision;
-    columns that were left out are never kept in memory.
+    columns that were left out are never kept in memory. `take_rows` and `take_columns` (or
+    ``matrix[:, columns]``) give a part that stays on disk.
 
     Parameters
     ----------
@@ -66,15 +68,40 @@ class DiskMatrix:
             raise InputError(
                 f"{self.path}: {self.key} is stored as {kind!r}. Expected a CSR or dense matrix."
             )
-        self._n_stored = shape[1]
-        self.columns = None if columns is None else np.asarray(columns, np.int64)
-        if self.columns is not None:
-            # stored column -> column here
-            self._place = np.full(self._n_stored, -1, np.int32)
-            self._place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
-        self.shape = shape[0], self._n_stored if columns is None else len(self.columns)
+        self._stored_shape = shape
+        # of the store, None for all
+        self.columns: np.ndarray | None = None
+        self.rows: np.ndarray | None = None
+        if columns is not None:
+            self._choose_columns(np.asarray(columns, np.int64))
         self.dtype = np.dtype(np.float32)
         self.ndim = 2
+
+    def _choose_columns(self, columns: np.ndarray) -> None:
+        self.columns = columns
+        # stored column -> column here
+        self._place = np.full(self._stored_shape[1], -1, np.int32)
+        self._place[columns] = np.arange(len(columns), dtype=np.int32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of cells and genes."""
+        n, n_genes = self._stored_shape
+        return (
+            n if self.rows is None else len(self.rows),
+            n_genes if self.columns is None else len(self.columns),
+        )
+
+    @property
+    def nnz(self) -> int | None:
+        """About how many values are not zero, judged by the first cells; ``None`` where zeros are stored."""
+        if self._columns is None:
+            return None
+        if self.columns is None:
+            sizes = np.diff(self._start)
+            return int((sizes if self.rows is None else sizes[self.rows]).sum())
+        n = min(len(self), ROWS)
+        return self.read(0, n).nnz * len(self) // max(n, 1)
 
     @classmethod
     def open(cls, path: str | Path, key: str = "X", *args: Any, **kwargs: Any) -> DiskMatrix:
@@ -100,33 +127,60 @@ class DiskMatrix:
 
     def take_columns(self, columns: Sequence[int] | np.ndarray) -> DiskMatrix:
         """The same cells, of which only some columns are taken, in this order."""
-        columns = np.asarray(columns, np.int64)
-        own = columns if self.columns is None else self.columns[columns]
-        return DiskMatrix(self._element, own, self.factors)
+        columns, part = np.asarray(columns, np.int64), copy.copy(self)
+        part._choose_columns(columns if self.columns is None else self.columns[columns])
+        return part
+
+    def take_rows(self, rows: np.ndarray) -> DiskMatrix:
+        """Some of the cells, in this order, by number or mask; they stay on disk."""
+        rows, part = self._numbers(rows), copy.copy(self)
+        part.rows = rows if self.rows is None else self.rows[rows]
+        return part
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice | np.ndarray) -> sparse.csr_matrix:
-        if isinstance(rows, slice):
-            start, stop, step = rows.indices(len(self))
+    def __getitem__(self, at: slice | np.ndarray | tuple) -> Any:
+        if isinstance(at, tuple):
+            rows, columns = at
+            part = self.take_columns(columns)
+            return part if isinstance(rows, slice) and rows == slice(None) else part[rows]
+        if isinstance(at, slice):
+            start, stop, step = at.indices(len(self))
             if step == 1:
                 return self.read(start, max(start, stop))
-            rows = np.arange(start, stop, step)
+            at = np.arange(start, stop, step)
+        rows = self._numbers(at)
+        return self._gather(rows if self.rows is None else self.rows[rows])
+
+    def _numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Row numbers of a mask, or of numbers that may count from the end."""
         rows = np.asarray(rows)
         if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
+            return np.flatnonzero(rows)
+        return np.where(rows < 0, rows + len(self), rows).astype(np.int64)
+
+    def _gather(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """Rows of the store, in any order."""
         if not len(rows):
-            return sparse.csr_matrix(self.shape, dtype=np.float32)[:0]
+            return sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
-        parts = [self.read(int(run[0]), int(run[-1]) + 1)[run - run[0]] for run in _runs(ascending)]
+        parts = [
+            self._stored(int(run[0]), int(run[-1]) + 1)[run - run[0]] for run in _runs(ascending)
+        ]
         back = np.empty(len(rows), np.int64)
         back[order] = np.arange(len(rows))
         return sparse.vstack(parts, format="csr")[back]
 
     def read(self, start: int, stop: int) -> sparse.csr_matrix:
         """Rows ``start`` to ``stop`` (not included)."""
+        if self.rows is not None:
+            return self._gather(self.rows[start:stop])
+        return self._stored(start, stop)
+
+    def _stored(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Rows of the store."""
         try:
             rows = self._read(start, stop)
         except (OSError, KeyError, ValueError, RuntimeError, IndexError, TypeError) as error:
@@ -158,8 +212,9 @@ class DiskMatrix:
             values, columns = values[wanted], columns[wanted]
         return sparse.csr_matrix((values, columns, ends), shape=(stop - start, self.shape[1]))
 
-    def blocks(self, n_rows: int = ROWS) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    def blocks(self, n_rows: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
         """The whole matrix, so many rows at a time, and which they are."""
+        n_rows = ROWS if n_rows is None else n_rows
         for start in range(0, len(self), n_rows):
             part = slice(start, min(start + n_rows, len(self)))
             yield part, self.read(part.start, part.stop)
@@ -184,30 +239,42 @@ class DiskMatrix:
         return tuple(n for s in found for n in (s.st_mtime_ns, s.st_size))
 
 
-def _open(path: Path, key: str) -> Any:
-    """The group or array with the matrix."""
+def open_root(path: Path) -> Any:
+    """An ``.h5ad`` file or ``.zarr`` store, open for reading.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    StoreError
+        If it cannot be read.
+    """
     if not path.exists():
         raise InputError(f"{path} does not exist. Expected an .h5ad file or a .zarr store.")
     try:
         if path.is_dir():
-            root = require_extra("zarr", "atlas").open_group(str(path), mode="r")
-        else:
-            import h5py
+            return require_extra("zarr", "atlas").open_group(str(path), mode="r")
+        import h5py
 
-            root = h5py.File(path, "r")
-        element = root
-        for part in key.split("/"):
-            if part not in element:
-                raise InputError(
-                    f"{path} has no {key}. It has: {', '.join(sorted(element.keys()))}."
-                )
-            element = element[part]
+        return h5py.File(path, "r")
     except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
         raise StoreError(
             f"{path} could not be read ({error}). Expected an .h5ad file or a .zarr store, as AnnData writes it."
         ) from error
+
+
+def _open(path: Path, key: str) -> Any:
+    """The group or array with the matrix."""
+    element = open_root(path)
+    for part in key.split("/"):
+        if part not in element:
+            raise InputError(f"{path} has no {key}. It has: {', '.join(sorted(element.keys()))}.")
+        try:
+            element = element[part]
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreError(
+                f"{path}: {key} could not be read ({error}). Expected a complete file. Copy it again."
+            ) from error
     return element
 
 
@@ -216,21 +283,25 @@ def _place(element: Any) -> tuple[Path, str]:
     if hasattr(element, "file"):
         return Path(element.file.filename), element.name.strip("/")
     root = getattr(element.store, "root", None) or getattr(element.store, "path", "zarr store")
-    return Path(root), element.path
+    return Path(str(root)), element.path
 
 
 def on_disk(x: Any) -> DiskMatrix | None:
-    """The matrix of an AnnData that was opened and not read, else ``None``.
+    """The matrix of an AnnData that was opened and not read, else ``None``, and if it lies by genes (CSC).
 
     That is ``X`` of ``anndata.read_h5ad(path, backed="r")``, or what
     ``anndata.io.sparse_dataset`` makes of a group.
     """
-    group = getattr(x, "group", None)
-    if group is not None:
-        return DiskMatrix(group)
-    if type(x).__module__.split(".")[0] in ("h5py", "zarr") and hasattr(x, "attrs"):
-        return DiskMatrix(x)
-    return x if isinstance(x, DiskMatrix) else None
+    element = getattr(x, "group", x)
+    if type(element).__module__.split(".")[0] not in ("h5py", "zarr"):
+        return x if isinstance(x, DiskMatrix) else None
+    by_genes = element.attrs.get("encoding-type") == "csc_matrix"
+    return None if by_genes or not _is_numeric(element) else DiskMatrix(element)
+
+
+def _is_numeric(element: Any) -> bool:
+    values = element["data"] if hasattr(element, "keys") else element
+    return values.dtype.kind in "biuf"
 
 
 def _runs(rows: np.ndarray) -> list[np.ndarray]:

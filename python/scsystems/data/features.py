@@ -1,9 +1,10 @@
-"""Choose the genes that are highly variable in every system."""
+"""Choose genes that are highly variable in all systems."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,17 +15,15 @@ from .. import checks, words
 from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
+from .gene_choice import N_TOP_GENES, Variable, check_merge, ranking, together, with_kept
+from .kept_genes import find_kept
 from .levels import check_text, level_name, level_names, writable
 from .matrix import expression, in_memory, layer_names
+from .orthologs.links import Links
 from .scale.judge import groups_of
 from .scale.refuse import check_logs
 
 logger = logging.getLogger(__name__)
-
-# variable genes per system, unless a number is given
-N_TOP_GENES = 2000
-# with fewer features than this users should know, because integration suffers
-FEW_FEATURES = 200
 
 
 def select_features(
@@ -35,16 +34,18 @@ def select_features(
     layer: str | None = None,
     min_cells: int = 20,
     n_top_genes: int = N_TOP_GENES,
+    hvg_merge: Literal["intersection", "joint"] = "intersection",
+    keep: Sequence[str] | None = None,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
 ) -> list[str]:
-    """Choose the genes that are highly variable in every system.
+    """Choose genes that are highly variable in all systems.
 
     Parameters
     ----------
     adata
         Log-normalized expression of all systems, cells x shared genes.
-    system_key, batch_key, min_cells, n_top_genes, flavor, min_batch_cells
+    system_key, batch_key, min_cells, n_top_genes, hvg_merge, keep, flavor, min_batch_cells
         As in :func:`prepare`.
     layer
         Layer with the log-normalized values; ``X`` by default.
@@ -60,6 +61,7 @@ def select_features(
         incomplete, there is one system, or no gene is variable in every system.
     """
     min_cells = checks.count("min_cells", min_cells, at_least=0)
+    hvg_merge = check_merge(hvg_merge)
     system_key = checks.name("prepared system", system_key)
     batch_key = checks.optional_name("sample", batch_key)
     layer = checks.optional_name("layer", layer)
@@ -72,7 +74,10 @@ def select_features(
         name: n_cells_with(expression(cells, layer)) > min_cells for name, cells in systems.items()
     }
     _check_shared(adata.var_names, expressed, min_cells)
-    chosen = {}
+    names = adata.var_names
+    pairs = pd.DataFrame({name: names for name in systems}, index=names)
+    kept = find_kept(keep, Links(pairs), {name: names for name in systems}, next(iter(systems)))
+    found = {}
     for name, cells in systems.items():
         matrix, often = sparse.csr_matrix(expression(cells, layer)), expressed[name]
         part = AnnData(
@@ -80,8 +85,12 @@ def select_features(
             obs=cells.obs[[] if batch_key is None else [batch_key]],
             var=pd.DataFrame(index=cells.var_names[often]),
         )
-        chosen[name] = variable_genes(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
-    return list(chosen_by_all(adata.var_names, chosen))
+        found[name] = variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
+    in_all = names[np.logical_and.reduce(list(expressed.values()))]
+    chosen = together(in_all, found, n_top_genes, hvg_merge, kept.rows)
+    if report := kept.report(chosen, pd.Series(names, names)):
+        logger.info("%s", report)
+    return list(with_kept(names, chosen, kept.rows))
 
 
 # --- one system -----------------------------------------------------------------------------
@@ -110,11 +119,23 @@ def _check_shared(names: pd.Index, expressed: Mapping[str, np.ndarray], min_cell
     )
 
 
-@torch_threads_kept()
 def variable_genes(
-    part, name, batch_key, n_top_genes, flavor, min_batch_cells, sizes: pd.Series | None = None
+    part: AnnData,
+    name: str,
+    batch_key: str | None,
+    n_top_genes: int,
+    flavor: str,
+    min_batch_cells: int,
 ) -> pd.Index:
-    """Names of one system's highly variable genes, given its log-normalized values.
+    """Names of one system's highly variable genes, in the order of the data; see `variability`."""
+    return variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells).chosen
+
+
+@torch_threads_kept()
+def variability(
+    part, name, batch_key, n_top_genes, flavor, min_batch_cells, sizes: pd.Series | None = None
+) -> Variable:
+    """One system's genes by how much they vary, given its log-normalized values.
 
     ``sizes`` are the samples' numbers of cells, where ``part`` does not have all of them.
     """
@@ -125,7 +146,7 @@ def variable_genes(
     min_batch_cells = checks.count("min_batch_cells", min_batch_cells, at_least=0)
     genes = part.var_names
     if n_top_genes >= len(genes):
-        return genes
+        return Variable(genes, genes)
     if batch_key is not None:
         samples = writable(part.obs[batch_key], words.column(batch_key))
         if sizes is None:
@@ -153,26 +174,10 @@ def variable_genes(
             f"flavor={flavor!r} ({error}). Try the other flavor, or give the genes as features."
         ) from error
     # by name: with samples, scanpy before 1.10.3 gives the table in an order of its own
-    chosen = table["highly_variable"]
-    named = chosen.reindex(genes) if chosen.index.isin(genes).all() else chosen
-    return genes[named.to_numpy(dtype=bool)]
-
-
-def chosen_by_all(names: pd.Index, chosen: Mapping[str, pd.Index]) -> pd.Index:
-    """The genes that every system chose, in the order of ``names``."""
-    in_all = np.logical_and.reduce([names.isin(genes) for genes in chosen.values()])
-    counts = ", ".join(f"{len(genes)} in {system}" for system, genes in chosen.items())
-    if not in_all.any():
-        raise InputError(
-            f"No gene is highly variable in every system (chosen: {counts}). Raise {words.word('n_top_genes')}, "
-            f"or {words.word('given genes')}."
-        )
-    if in_all.sum() < FEW_FEATURES:
-        logger.warning(
-            "only %d genes are highly variable in every system (chosen: %s); more %s help",
-            *(in_all.sum(), counts, words.word("n_top_genes")),
-        )
-    return names[in_all]
+    if table.index.isin(genes).all():
+        table = table.reindex(genes)
+    chosen = genes[table["highly_variable"].to_numpy(dtype=bool)]
+    return Variable(chosen, genes[ranking(table)])
 
 
 # --- input ----------------------------------------------------------------------------------

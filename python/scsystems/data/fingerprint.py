@@ -74,8 +74,11 @@ def fingerprint(facts: Mapping[str, Any]) -> str:
 
 def _bits(values: np.ndarray) -> np.ndarray:
     """Bits of the values in single precision, as unsigned integers of 64 bits."""
+    # values that single precision does not hold are refused by others
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
     # adding zero makes zeros of minus zeros
-    return (values.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
+    return (single + np.float32(0)).view(np.uint32).astype(np.uint64)
 
 
 def _weights(n: int) -> np.ndarray:

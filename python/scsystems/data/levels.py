@@ -160,8 +160,8 @@ def _distinct(values: pd.Series, where: str) -> tuple[np.ndarray, list]:
         *("datetime64", "datetime", "date"),
     )
     if one_kind:
-        codes, found = pd.factorize(values, use_na_sentinel=True)
-        return codes.astype(np.int64), list(found)
+        codes, levels = pd.factorize(values, use_na_sentinel=True)
+        return codes.astype(np.int64), list(levels)
     # equal values of two kinds stay apart here: 1 and True
     places: dict[tuple[type, Any], int] = {}
     found: list = []

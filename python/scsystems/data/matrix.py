@@ -11,6 +11,7 @@ from scipy import sparse
 
 from .. import checks, words
 from ..errors import InputError
+from .disk import DiskMatrix, on_disk
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +31,34 @@ def expression(adata: AnnData, layer: str | None = None) -> np.ndarray | sparse.
     InputError
         If ``adata`` is no AnnData, has no such matrix, or it does not hold numbers.
     """
+    return plain(_named(adata, layer), words.expression(layer))
+
+
+def readable(adata: AnnData, layer: str | None = None) -> np.ndarray | sparse.spmatrix | DiskMatrix:
+    """The same, but what is on disk by cells stays there."""
+    there = on_disk(_named(adata, layer))
+    return expression(adata, layer) if there is None else there
+
+
+def _named(adata: AnnData, layer: str | None):
+    """``adata.X`` or a layer, as it is."""
     checks.anndata("adata", adata)
     if layer is not None and (not isinstance(layer, str) or layer not in adata.layers):
         raise InputError(
             f"{words.written('layer', layer)} is not in {words.word('layers')}. Expected one of "
             f"{sorted(layer_names(adata))} or {words.word('nothing')} for {words.expression()}."
         )
-    return plain(adata.X if layer is None else adata.layers[layer], words.expression(layer))
+    return adata.X if layer is None else adata.layers[layer]
 
 
 def layer_names(adata: AnnData) -> list[str]:
     """The names in ``adata.layers``; anndata from 0.13 on lists ``X`` there too, as ``None``."""
     return [name for name in adata.layers if name is not None]
+
+
+def stays_on_disk(adata: AnnData, layer: str | None = None) -> bool:
+    """Whether `readable` gives a matrix on disk."""
+    return on_disk(_named(adata, layer)) is not None
 
 
 def in_memory(adata: AnnData, layer: str | None = None) -> AnnData:

@@ -55,18 +55,20 @@ def nearest(
     indices = np.empty((query.shape[0], k), np.int64)
     distances = np.empty((query.shape[0], k), np.float32)
     for start, q in _blocks(query, QUERY_BLOCK, metric, device):
-        best = at = None
+        best: Tensor | None = None
+        at: Tensor | None = None
         for offset, r in _blocks(reference, REFERENCE_BLOCK, metric, device):
             d = 1 - q @ r.T if metric == "cosine" else _euclidean(q, r)
             value, position = d.topk(min(k, len(r)), dim=1, largest=False)
             position = position + offset
-            if best is not None:
+            if best is not None and at is not None:
                 value, position = torch.cat([best, value], 1), torch.cat([at, position], 1)
                 value, order = value.topk(min(k, value.shape[1]), dim=1, largest=False)
                 position = position.gather(1, order)
             best, at = value, position
-        indices[start : start + len(q)] = at.cpu().numpy()
-        distances[start : start + len(q)] = best.cpu().numpy()
+        if best is not None and at is not None:
+            indices[start : start + len(q)] = at.cpu().numpy()
+            distances[start : start + len(q)] = best.cpu().numpy()
     return indices, distances
 
 

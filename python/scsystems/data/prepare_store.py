@@ -11,22 +11,26 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from scipy import sparse
 
 from ..checks import head
 from ..errors import InputError, StoreError
 from ..words import column, word, written
 from .checks import check_unique
-from .features import chosen_by_all, label_column, variable_genes
+from .features import label_column, variability
+from .gene_choice import Variable, check_choice, choose_rows
+from .kept_genes import find_kept, in_all_systems, with_wanted
 from .levels import level_name, writable
-from .preprocess import Preparation, find_features, pair_genes
+from .opened import open_anndata
+from .orthologs.links import Links, readable
+from .preprocess import Preparation, link_systems
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
 from .scale.refuse import check_counts
@@ -44,7 +48,7 @@ class _System:
     name: str
     var_names: pd.Index
     n_cells: int = 0
-    n_cells_with: np.ndarray | None = None
+    n_cells_with: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Cells:
@@ -75,6 +79,7 @@ class Cells:
             genes = self.files[key].var_names
             check_unique(genes, f"Gene names of {name!r}", "Make them unique before writing it.")
             self.systems[name] = _System(name, genes)
+        self.links: Links | None = None
         self.samples = {
             key: None
             if batch_key is None
@@ -83,11 +88,23 @@ class Cells:
         }
 
     def blocks(self) -> Iterator[tuple[str, slice, sparse.csr_matrix]]:
-        """File, rows and counts of every block, in order."""
+        """File, rows and counts of every block, in order; genes that are one are summed."""
         for key, cells in self.files.items():
             cells.matrix.check_unchanged()
             for rows, x in cells.matrix.blocks(ROWS):
-                yield key, rows, x
+                yield key, rows, x if self.links is None else self.links.fold(key, x)
+
+    def sum_genes(self, links: Links) -> None:
+        """From now on sum genes that are one, and count again in how many cells these are."""
+        self.links = links
+        for name in links.folds:
+            system = self.systems[name]
+            system.var_names = links.names_of(name)
+            system.n_cells_with = np.zeros(len(system.var_names), np.int64)
+        for key, _, x in self.blocks():
+            self.systems[key].n_cells_with += np.bincount(
+                x.indices[x.data > 0], minlength=x.shape[1]
+            )
 
     def obs(self) -> pd.DataFrame:
         """Cell data of all cells, in order."""
@@ -101,12 +118,15 @@ def prepare_store(
     batch_key: str | None,
     *,
     orthologues: Any,
+    orthology: str,
     names_from: str | None,
     layer: str | None,
     min_cells: int | None,
     target_sum: float | None,
     features: Any,
     n_top_genes: int,
+    hvg_merge: str,
+    keep: Any,
     flavor: str,
     min_batch_cells: int,
     counts_layer: str,
@@ -123,6 +143,7 @@ def prepare_store(
         raise InputError(
             f"flavor={flavor!r} needs all cells in memory. Of cells on disk flavor='cell_ranger' chooses genes."
         )
+    check_choice(features, hvg_merge, keep)
     cells = Cells(data, system_key, batch_key, layer)
     systems = cells.systems
     if names_from is not None and level_name(names_from) not in systems:
@@ -131,45 +152,58 @@ def prepare_store(
         raise InputError(f"out: {out} holds the counts that are prepared. Give another name.")
     keys = [key for key in (system_key, batch_key) if key is not None]
     _count(cells, keys, fractional)
-    expressed = {
-        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
-        for n, s in systems.items()
-    }
-    pairs, report = pair_genes({n: s.var_names for n, s in systems.items()}, orthologues)
-    shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
+    genes = {name: system.var_names for name, system in systems.items()}
+    n_genes = {name: len(own) for name, own in genes.items()}
+    expressed = _expressed(systems, min_cells)
+    n_expressed = {name: len(own) for name, own in expressed.items()}
+    links = link_systems(genes, data, orthologues, orthology)
+    pairs = links.pairs
+    if links.folds:
+        cells.sum_genes(links)
+        expressed = _expressed(systems, min_cells)
+    namer = next(iter(systems)) if names_from is None else level_name(names_from)
+    wanted = find_kept(keep, links, genes, namer)
+    genes = {name: system.var_names for name, system in systems.items()}
+    used = with_wanted(expressed, pairs.loc[wanted.rows], genes)
+    shared = in_all_systems(pairs, used)
     if shared.empty:
         raise InputError(
             f"No gene is in more than {written('min_cells', min_cells)} cells of every system. "
             f"{word('fewer cells')}, or {word('pair genes')}."
         )
-    usable = {n: pairs.index[pairs[n].isin(expressed[n])] for n in systems}
+    usable = {n: pairs.index[pairs[n].isin(used[n])] for n in systems}
     columns = {
         n: s.var_names.get_indexer(pairs.loc[usable[n], n].to_numpy()) for n, s in systems.items()
     }
-    chosen: dict[str, pd.Index] = {}
-    labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
+    found: dict[str, Variable] = {}
+    labels = shared[namer]
+    if links.folds:
+        labels = labels.map(readable)
     if features is None:
         moments = _moments(cells, columns, target_sum)
         for name, of_samples in moments.items():
-            chosen[name] = _variable(
-                name, of_samples, usable[name], batch_key, n_top_genes, flavor, min_batch_cells
+            often = pairs.loc[usable[name], name].isin(expressed[name]).to_numpy()
+            found[name] = _variable(
+                *(name, of_samples, usable[name][often], often),
+                *(batch_key, n_top_genes, flavor, min_batch_cells),
             )
-        kept = chosen_by_all(shared.index, chosen)
-    else:
-        kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
+    among = in_all_systems(pairs, expressed).index
+    kept, asked = choose_rows(labels, among, features, found, n_top_genes, hvg_merge, wanted)
     var = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     preparation = Preparation(
         n_cells={n: s.n_cells for n, s in systems.items()},
-        n_genes={n: len(s.var_names) for n, s in systems.items()},
-        n_expressed={n: len(genes) for n, genes in expressed.items()},
+        n_genes=n_genes,
+        n_expressed=n_expressed,
         n_shared=len(shared),
-        n_variable={n: len(genes) for n, genes in chosen.items()},
+        n_variable={n: len(variable.chosen) for n, variable in found.items()},
         n_selected=len(kept),
-        orthologues=report,
+        orthologues=links.report,
+        kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": target_sum,
             "n_top_genes": n_top_genes,
+            "hvg_merge": hvg_merge,
             "flavor": flavor,
             "min_batch_cells": min_batch_cells,
         },
@@ -191,10 +225,17 @@ def prepare_store(
             writer.append(f"layers/{counts_layer}", counts)
         writer.close(obs, var.add_prefix("gene_"), {PREPARATION: asdict(preparation)})
     logger.info("Prepared\n%s", preparation)
-    return read_h5ad(out, backed="r")
+    return open_anndata(out)
 
 
 # ---- passes ----------------------------------------------------------------------------------
+
+
+def _expressed(systems: dict[str, _System], min_cells: int | None) -> dict[str, pd.Index]:
+    return {
+        n: s.var_names if min_cells is None else s.var_names[s.n_cells_with > min_cells]
+        for n, s in systems.items()
+    }
 
 
 def _count(cells: Cells, keys: list[str], fractional: bool) -> None:
@@ -289,16 +330,17 @@ def _variable(
     name: str,
     moments: dict[Any, _Moments],
     genes: pd.Index,
+    columns: np.ndarray,
     batch_key: str | None,
     n_top_genes: int,
     flavor: str,
     min_batch_cells: int,
-) -> pd.Index:
-    """Names of the genes that scanpy finds variable, given two cells of each sample's mean and variance."""
+) -> Variable:
+    """How scanpy ranks a system's genes, given two cells of each sample's mean and variance."""
     rows, sizes = [], {}
     for sample, m in moments.items():
-        mean = m.total / m.n
-        variance = np.maximum(m.squares / m.n - mean**2, 0) * (m.n / max(m.n - 1, 1))
+        mean = m.total[columns] / m.n
+        variance = np.maximum(m.squares[columns] / m.n - mean**2, 0) * (m.n / max(m.n - 1, 1))
         half = np.sqrt(variance / 2)
         rows += [mean + half, mean - half]
         sizes[sample] = m.n
@@ -306,7 +348,7 @@ def _variable(
     if batch_key is not None:
         obs[batch_key] = np.repeat(np.array(list(moments), object), 2)
     part = AnnData(np.stack(rows), obs=obs, var=pd.DataFrame(index=genes))
-    return variable_genes(
+    return variability(
         part, name, batch_key, n_top_genes, flavor, min_batch_cells, pd.Series(sizes)
     )
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,23 +22,24 @@ from .. import checks, words
 from ..checks import head
 from ..errors import InputError
 from ..threads import torch_threads_kept
-from .checks import check_unique, looks_like_counts
+from .checks import looks_like_counts
 from .features import (
-    N_TOP_GENES,
-    chosen_by_all,
     n_cells_with,
     select_features,
     split_systems,
-    variable_genes,
+    variability,
 )
-from .levels import coded, level_name, texts, writable
+from .gene_choice import N_TOP_GENES, check_choice, choose_rows
+from .joint import fold, join_species, joint_obs
+from .kept_genes import find_kept, in_all_systems, with_wanted
+from .levels import coded, level_name
 from .matrix import expression
-from .orthologs import tables as _orthologues
+from .orthologs.links import ORTHOLOGY, SAME_NAMES, Links, Source, link, readable
 from .scale.judge import groups_of
 from .scale.record import PREPARATION
 from .scale.refuse import check_counts
 
-__all__ = ["Preparation", "looks_like_counts", "prepare", "select_features"]
+__all__ = ["Preparation", "join_species", "looks_like_counts", "prepare", "select_features"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Preparation:
     n_variable: Mapping[str, int]
     n_selected: int
     orthologues: str = ""
+    kept: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -72,6 +75,10 @@ class Preparation:
         if self.n_variable:
             chosen = ", ".join(f"{n} in {system}" for system, n in self.n_variable.items())
             lines.append(f"highly variable genes chosen: {chosen}")
+            if self.settings["hvg_merge"] == "joint":
+                lines[-1] += "; those of the best rank over all systems are taken"
+        if self.kept:
+            lines += ["genes asked for:", self.kept]
         lines.append(f"{self.n_selected} genes kept")
         return "\n".join(lines)
 
@@ -82,13 +89,16 @@ def prepare(
     system_key: str = "system",
     batch_key: str | None = None,
     *,
-    orthologues: _orthologues.Orthologues | pd.DataFrame | str | Path | None = None,
+    orthologues: Source | Mapping[str, Source] | None = None,
+    orthology: str = "one2one",
     names_from: str | None = None,
     layer: str | None = None,
     min_cells: int | None = 20,
     target_sum: float | None = 1e4,
     features: Sequence[str] | None = None,
     n_top_genes: int = N_TOP_GENES,
+    hvg_merge: Literal["intersection", "joint"] = "intersection",
+    keep: Sequence[str] | None = None,
     flavor: str = "cell_ranger",
     min_batch_cells: int = 20,
     counts_layer: str = "counts",
@@ -110,11 +120,17 @@ def prepare(
         Column of ``obs`` with the sample; highly variable genes are chosen across samples.
     orthologues
         For a mapping of species with their own gene names: a table of
-        :mod:`scsystems.data.orthologs.tables`, or a file or frame to read one from. Without it,
-        genes are shared by having the same name.
+        :mod:`scsystems.data.orthologs.tables`, or a file or frame to read one from; or a mapping of
+        every other species to its table with the first. Without it, genes are shared by having the
+        same name; of human and mouse with their own names, by Ensembl's pairs, which come with the
+        package.
+    orthology
+        ``"one2one"``: genes whose pair is the only one of both. ``"groups"``: all genes that pairs
+        connect are one, whose counts are summed in every species before anything else: human
+        *INS* is the mouse's *Ins1* and *Ins2*.
     names_from
         The system whose gene names the result carries; the first by default. Everybody's
-        names are in ``var["gene_<system>"]``.
+        names are in ``var["gene_<system>"]``, with ``;`` between the genes of a group.
     layer
         Layer with the raw counts; ``X`` by default.
     min_cells
@@ -122,11 +138,19 @@ def prepare(
     target_sum
         Total per cell after normalization; None for the system's median total.
     features
-        Use these genes (in the names of the result) rather than choose any. To be sure of a rare
-        type's marker, add it to the ``var_names`` of a first result and prepare again.
+        Use these genes (in the names of the result) rather than choose any.
     n_top_genes
-        Highly variable genes per system (the paper: 3000, and 4000 for organoid-tissue). With
-        2000 the pancreas mixed more than with 3000, see ``docs/defaults.md``.
+        Highly variable genes: per system (the paper: 3000, and 4000 for organoid-tissue), or with
+        ``hvg_merge="joint"`` of the result.
+    hvg_merge
+        ``"intersection"`` (the paper): genes that are among the ``n_top_genes`` of every system, so
+        that fewer remain the more systems there are or the more they differ. ``"joint"``: the
+        ``n_top_genes`` whose worst rank over the systems is best, so that the number is the one asked for, or
+        that of all genes that every system expresses.
+    keep
+        Genes (in the names of the result), such as a rare type's markers, that are used besides, whether
+        they vary or not and in however few cells they are. What became of each is in
+        ``uns["preparation"]["kept"]``; those that a system lacks are warned of.
     flavor
         How :func:`scanpy.pp.highly_variable_genes` ranks genes: ``"cell_ranger"`` or
         ``"seurat"``.
@@ -149,7 +173,7 @@ def prepare(
     -------
     A new AnnData, cells x kept genes: log-normalized float32 values in ``X`` (CSR), counts in
     ``layers[counts_layer]``, and what was lost in ``uns["preparation"]``. Of paths it is the file
-    ``out``, opened (``backed="r"``).
+    ``out``, opened as by :func:`scsystems.open_anndata`.
 
     Raises
     ------
@@ -168,6 +192,13 @@ def prepare(
     fractional = checks.flag("fractional", fractional)
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
+    checks.choice("orthology", orthology, ORTHOLOGY)
+    if (orthologues is not None or orthology != "one2one") and not isinstance(data, Mapping):
+        given = "orthology" if orthologues is None else "orthologues"
+        raise InputError(
+            f"{given}= needs data as {{species: AnnData}}, each with its own gene names. One "
+            "AnnData for all cells has one set of gene names already."
+        )
     paths = [_is_path(v) for v in data.values()] if isinstance(data, Mapping) else [_is_path(data)]
     if any(paths) and (out is None or not all(paths)):
         at = paths.index(True)
@@ -178,7 +209,7 @@ def prepare(
             remedy="Read the cells with anndata.read_h5ad(path); or give all as paths and `out`, the .h5ad file to "
             "write the result into, and they stay on disk.",
         )
-    if any(paths):
+    if any(paths) and out is not None:
         from .prepare_store import prepare_store
 
         return prepare_store(
@@ -187,12 +218,15 @@ def prepare(
             system_key,
             batch_key,
             orthologues=orthologues,
+            orthology=orthology,
             names_from=names_from,
             layer=layer,
             min_cells=min_cells,
             target_sum=target_sum,
             features=features,
             n_top_genes=n_top_genes,
+            hvg_merge=hvg_merge,
+            keep=keep,
             flavor=flavor,
             min_batch_cells=min_batch_cells,
             counts_layer=counts_layer,
@@ -201,14 +235,10 @@ def prepare(
         )
     if out is not None:
         raise InputError("out is for cells on disk: give data as a path, or write the result.")
+    check_choice(features, hvg_merge, keep)
     systems = split_systems(data, system_key, batch_key, layer)
     if names_from is not None and level_name(names_from) not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
-    if orthologues is not None and not isinstance(data, Mapping):
-        raise InputError(
-            "orthologues= needs data as {species: AnnData}, each with its own gene names. One "
-            "AnnData for all cells has one set of gene names already."
-        )
     for name, adata in systems.items():
         samples = groups_of(adata.obs, [] if batch_key is None else [batch_key])
         where = f"{words.expression(layer)} of {name!r}"
@@ -219,20 +249,36 @@ def prepare(
         else adata.var_names[n_cells_with(expression(adata, layer)) > min_cells]
         for name, adata in systems.items()
     }
-    pairs, report = pair_genes({n: a.var_names for n, a in systems.items()}, orthologues)
+    genes = {name: adata.var_names for name, adata in systems.items()}
+    n_genes = {name: len(own) for name, own in genes.items()}
+    links = link_systems(genes, data, orthologues, orthology)
+    pairs, n_expressed = links.pairs, {name: len(own) for name, own in expressed.items()}
+    for name in links.folds:
+        systems[name] = fold(systems[name], name, links, layer)
+        if min_cells is None:
+            expressed[name] = systems[name].var_names
+        else:
+            often = n_cells_with(systems[name].X) > min_cells
+            expressed[name] = systems[name].var_names[often]
+    if links.folds:
+        layer = None  # the sums are in X
+    namer = next(iter(systems)) if names_from is None else level_name(names_from)
+    wanted = find_kept(keep, links, genes, namer)
+    genes = {name: adata.var_names for name, adata in systems.items()}
+    used = with_wanted(expressed, pairs.loc[wanted.rows], genes)
     # genes that every system expresses
-    shared = pairs[np.logical_and.reduce([pairs[n].isin(expressed[n]) for n in systems])]
+    shared = in_all_systems(pairs, used)
     if shared.empty:
         raise InputError(
             f"No gene is in more than {words.written('min_cells', min_cells)} cells of every system (genes that are, "
-            f"per system: { ({name: len(genes) for name, genes in expressed.items()}) }). "
+            f"per system: {n_expressed}). "
             f"{words.word('fewer cells')}, or {words.word('pair genes')}."
         )
-    normalized, chosen = {}, {}
+    normalized, found = {}, {}
     for name, adata in systems.items():
         # totals and variable genes rest on all genes the system expresses that have a partner,
         # whether the other systems express it or not
-        rows = pairs.index[pairs[name].isin(expressed[name])]
+        rows = pairs.index[pairs[name].isin(used[name])]
         matrix = expression(adata[:, pairs.loc[rows, name]], layer)
         part = AnnData(
             sparse.csr_matrix(matrix, dtype=np.float32),
@@ -244,14 +290,13 @@ def prepare(
         sc.pp.log1p(part)
         normalized[name] = part
         if features is None:
-            chosen[name] = variable_genes(
-                part, name, batch_key, n_top_genes, flavor, min_batch_cells
-            )
-    labels = shared[next(iter(systems)) if names_from is None else level_name(names_from)]
-    if features is not None:
-        kept = labels.index[pd.Index(labels).get_indexer(find_features(features, pd.Index(labels)))]
-    else:
-        kept = chosen_by_all(shared.index, chosen)
+            often = pairs.loc[rows, name].isin(expressed[name]).to_numpy()
+            part = part if often.all() else part[:, often].copy()
+            found[name] = variability(part, name, batch_key, n_top_genes, flavor, min_batch_cells)
+    labels, among = shared[namer], in_all_systems(pairs, expressed).index
+    if links.folds:
+        labels = labels.map(readable)
+    kept, asked = choose_rows(labels, among, features, found, n_top_genes, hvg_merge, wanted)
     pairs = pairs.loc[kept].set_axis(pd.Index(labels[kept], name=None), axis=0)
     values = [part[:, kept].X for part in normalized.values()]
     if isinstance(data, AnnData):
@@ -266,16 +311,18 @@ def prepare(
             _warn_of_one_name(systems, batch_key)
     preparation = Preparation(
         n_cells={name: adata.n_obs for name, adata in systems.items()},
-        n_genes={name: adata.n_vars for name, adata in systems.items()},
-        n_expressed={name: len(genes) for name, genes in expressed.items()},
+        n_genes=n_genes,
+        n_expressed=n_expressed,
         n_shared=len(shared),
-        n_variable={name: len(genes) for name, genes in chosen.items()},
+        n_variable={name: len(variable.chosen) for name, variable in found.items()},
         n_selected=len(kept),
-        orthologues=report,
+        orthologues=links.report,
+        kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,
             "target_sum": "median" if target_sum is None else target_sum,
             "n_top_genes": n_top_genes,
+            "hvg_merge": hvg_merge,
             "flavor": flavor,
             "min_batch_cells": min_batch_cells,
         },
@@ -292,23 +339,11 @@ def _is_path(value) -> bool:
     return isinstance(value, (str, Path))
 
 
-def pair_genes(genes: Mapping[str, pd.Index], source) -> tuple[pd.DataFrame, str]:
-    """Rows of corresponding genes, a column of names per system (NA: not in its data).
-
-    ``genes`` are each system's gene names.
-    """
-    if source is None:
-        names = pd.Index(pd.unique(np.concatenate(list(genes.values()))))
-        pairs = pd.DataFrame({n: names.where(names.isin(own)) for n, own in genes.items()})
-        report = ""
-    else:
-        if not isinstance(source, _orthologues.Orthologues):
-            source = _orthologues.read_for(source, genes)
-        if source.report.n_one_to_one is None:
-            source = _orthologues.one_to_one(source)
-        table = _orthologues.match(source, genes, complete=False)
-        pairs, report = table.pairs[list(genes)], str(table.report)
-    return pairs.set_axis(pairs.index.astype(str), axis=0), report
+def link_systems(genes: Mapping[str, pd.Index], data, source, orthology: str) -> Links:
+    """Which genes of the systems belong together; those of one object have the same names."""
+    if not isinstance(data, Mapping):
+        return link(genes, SAME_NAMES)
+    return link(genes, source, orthology)
 
 
 def _check_not_empty(part: AnnData, name: str) -> None:
@@ -320,31 +355,16 @@ def _check_not_empty(part: AnnData, name: str) -> None:
         )
 
 
-def find_features(features: Sequence[str], shared: pd.Index) -> pd.Index:
-    """Names of genes, checked to be among those that all systems share."""
-    wanted = pd.Index(texts("features", features), dtype=object)
-    check_unique(wanted, "features", "Name each gene once.")
-    missing = wanted.difference(shared, sort=False)
-    if len(missing):
-        raise InputError(
-            f"features: {len(missing)} of {len(wanted)} are not among the {len(shared)} genes that "
-            f"all systems express: {head(missing)}. Genes here are named like {head(shared[:3])}."
-        )
-    return wanted
-
-
 def _stack(systems, values, pairs, layer, counts_layer, columns: bool) -> AnnData:
     """All systems' cells on the kept genes: log-normalized values, counts in a layer, columns."""
     counts = [
         sparse.csr_matrix(expression(adata[:, pairs[name]], layer))
         for name, adata in systems.items()
     ]
-    obs = pd.concat([a.obs if columns else a.obs[[]] for a in systems.values()])
-    if obs.index.has_duplicates:
-        obs.index = [f"{name}_{cell}" for name, a in systems.items() for cell in a.obs_names]
-        check_unique(obs.index, "Cell names of a system", words.word("unique cells"))
-    for key in obs:  # categories, or kinds of values, that differ by system
-        obs[key] = writable(obs[key], words.column(key))
+    if columns:
+        obs = joint_obs(systems)
+    else:
+        obs = pd.concat([adata.obs[[]] for adata in systems.values()])
     result = AnnData(sparse.vstack(values, format="csr"), obs=obs, var=pairs.add_prefix("gene_"))
     result.layers[counts_layer] = sparse.vstack(counts, format="csr")
     for matrix in (result.X, result.layers[counts_layer]):

@@ -11,9 +11,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from .disk import DiskMatrix
 from .source import Minibatch, epoch_schedule
 
-Storage = Literal["auto", "dense", "sparse"]
+Storage = Literal["auto", "dense", "sparse", "disk"]
 
 # dense expression above this many bytes stays sparse in the computer's memory
 CPU_DENSE_LIMIT = 512 * 2**20
@@ -23,27 +24,29 @@ CPU_DENSE_LIMIT = 512 * 2**20
 class CellArrays:
     """Cells as plain arrays: what the data layer hands to the trainer.
 
-    ``x`` is n x G (dense or scipy sparse), ``system`` n codes, ``categorical`` n x C codes,
-    ``continuous`` n x D values, ``weight`` n.
+    ``x`` is n x G (dense, scipy sparse, or on disk), ``system`` n codes, ``categorical`` n x C codes,
+    ``continuous`` n x D values, ``weight`` n, ``label`` n codes (-1: without a label).
     """
 
-    x: np.ndarray | sparse.spmatrix
+    x: np.ndarray | sparse.spmatrix | DiskMatrix
     system: np.ndarray
     categorical: np.ndarray | None = None
     continuous: np.ndarray | None = None
     weight: np.ndarray | None = None
+    label: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.system)
 
     def take(self, indices: np.ndarray) -> CellArrays:
-        """The cells at ``indices``."""
-        pick = {
+        """The cells at ``indices``; what is on disk stays there."""
+        pick: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else value[indices]
-            for name in ("system", "categorical", "continuous", "weight")
+            for name in ("system", "categorical", "continuous", "weight", "label")
         }
-        x = self.x if not sparse.issparse(self.x) or self.x.format == "csr" else self.x.tocsr()
-        return replace(self, x=x[indices], **pick)
+        if isinstance(self.x, DiskMatrix):
+            return replace(self, x=self.x.take_rows(indices), **pick)
+        return replace(self, x=_csr_if_sparse(self.x)[indices], **pick)
 
 
 class ResidentCells:
@@ -60,13 +63,19 @@ class ResidentCells:
         (half of the free GPU memory; 512 MiB on the CPU), else sparse.
     """
 
+    # processes that are forked from this one see all cells
+    in_blocks = False
+
     def __init__(self, cells: CellArrays, device: torch.device, storage: Storage = "auto"):
         self.device = device
+        self.n_cells: int
+        self.n_genes: int
         self.n_cells, self.n_genes = cells.x.shape
         self.system = torch.as_tensor(cells.system, device=device)
         self.categorical = _to(cells.categorical, device)
         self.continuous = _to(cells.continuous, device)
         self.weight = _to(cells.weight, device)
+        self.label = _to(cells.label, device)
         if storage == "auto":
             storage = _choose_storage(cells.x, device)
         self.storage = storage
@@ -99,6 +108,7 @@ class ResidentCells:
             None if self.continuous is None else self.continuous[indices],
             None if self.weight is None else self.weight[indices],
             indices,
+            None if self.label is None else self.label[indices],
         )
 
 
@@ -132,6 +142,10 @@ class _SparseRows:
         return out.scatter_add_(1, self.columns[position].long(), values)
 
 
+def _csr_if_sparse(x: Any) -> Any:
+    return x.tocsr() if sparse.issparse(x) and x.format != "csr" else x
+
+
 def iterate(
     cells: CellArrays,
     device: torch.device,
@@ -142,12 +156,12 @@ def iterate(
 
     Sparse expression becomes dense, or what ``wrap`` makes of it.
     """
-    x = cells.x.tocsr() if sparse.issparse(cells.x) and cells.x.format != "csr" else cells.x
-    wrap = wrap if sparse.issparse(x) else None
+    x = _csr_if_sparse(cells.x)
     for start in range(0, len(cells), chunk_size):
         part = slice(start, start + chunk_size)
+        rows = x[part]
         yield Minibatch(
-            _dense_tensor(x[part], device) if wrap is None else wrap(x[part]),
+            wrap(rows) if wrap and sparse.issparse(rows) else _dense_tensor(rows, device),
             torch.as_tensor(cells.system[part], device=device),
             _to(cells.categorical, device, part),
             _to(cells.continuous, device, part),

@@ -16,11 +16,13 @@ from .. import checks, words
 from ..checks import head
 from ..durable.typed import typed
 from ..errors import InputError, ModelFileError
+from .fingerprint import fingerprint, row_hashes
+from .kept import keep, recall
 from .levels import coded, codes_among, unique_names
-from .matrix import expression
+from .matrix import readable
 from .resident import CellArrays
 from .scale.cells import PADDED, compare_scale, own_scale
-from .scale.record import UNKNOWN, Scale
+from .scale.record import UNKNOWN, Scale, noted_target
 
 SETUP_KEY = "_scsystems_setup"
 
@@ -37,6 +39,8 @@ class Setup:
     categorical_covariate_keys: tuple[str, ...] = ()
     continuous_covariate_keys: tuple[str, ...] = ()
     weight_batches: bool = False
+    labels_key: str | None = None
+    unlabeled_category: str | None = None
 
     def write(self, adata: AnnData) -> None:
         """Keep the choice in ``adata.uns`` as one JSON string, which survives copies and files."""
@@ -88,6 +92,8 @@ class Schema:
         not known.
     expression_scale
         How the expression was normalized; ``None`` if it is not known whether it was.
+    labels
+        Labels that cells may have; empty if the model is not told any.
     """
 
     setup: Setup
@@ -98,10 +104,19 @@ class Schema:
     scale: tuple[float, ...] = ()
     gene_means: tuple[float, ...] = ()
     expression_scale: Scale | None = UNKNOWN
+    labels: tuple[str, ...] = ()
 
     @staticmethod
     def from_anndata(adata: AnnData, setup: Setup) -> Schema:
         """Check ``adata`` and record what a model must know of it."""
+        return Schema.with_hashes(adata, setup)[0]
+
+    @staticmethod
+    def with_hashes(adata: AnnData, setup: Setup) -> tuple[Schema, np.ndarray | None]:
+        """`from_anndata`, and the expression's `row_hashes`, if it is in memory.
+
+        What follows from the expression is not measured again where it was measured already.
+        """
         genes = gene_names(adata)
         cell_names(adata)
         systems = _levels(adata, setup.batch_key, "system")
@@ -123,15 +138,36 @@ class Schema:
             center=tuple(float(v.mean()) for v in values),
             # a constant covariate carries nothing; dividing by one keeps it at zero
             scale=tuple(float(v.std()) or 1.0 for v in values),
+            labels=_label_names(adata, setup),
         )
         return found._measured(adata)
 
-    def _measured(self, adata: AnnData) -> Schema:
+    def _measured(self, adata: AnnData) -> tuple[Schema, np.ndarray | None]:
         """The schema with what follows from the expression, which is checked."""
-        matrix, layer = expression(adata, self.setup.layer), self.setup.layer
+        matrix, layer = readable(adata, self.setup.layer), self.setup.layer
         systems = self._codes(adata, self.setup.batch_key, self.systems, "system")
+        hashes, state = None, ""
+        if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+            hashes = row_hashes(matrix)
+            state = self._state(adata, hashes)
+            if (known := recall(adata, state)) is not None:
+                return replace(self, **known), hashes
         scale = own_scale(adata, matrix, layer, self.group_keys, systems)
-        return replace(self, gene_means=gene_means(matrix), expression_scale=scale)
+        found: dict[str, Any] = {"gene_means": gene_means(matrix), "expression_scale": scale}
+        if hashes is not None:
+            keep(adata, state, found)
+        return replace(self, **found), hashes
+
+    def _state(self, adata: AnnData, hashes: np.ndarray) -> str:
+        """Tells what `_measured` depends on from anything else."""
+        codes = [coded(adata.obs[key], words.column(key))[0] for key in self.group_keys]
+        facts = {
+            "schema": self.to_json(),
+            "expression": hashes,
+            "groups": np.stack(codes),
+            "noted": noted_target(adata.uns if self.setup.layer is None else None),
+        }
+        return fingerprint(facts)
 
     @property
     def group_keys(self) -> tuple[str, ...]:
@@ -144,7 +180,7 @@ class Schema:
         Looks at the genes of the model that ``adata`` has, but for padded ones. ``matrix`` is the
         expression of all genes of the model, if it is at hand.
         """
-        whole, names = expression(adata, self.setup.layer), gene_names(adata)
+        whole, names = readable(adata, self.setup.layer), gene_names(adata)
         genes = pd.Index(self.genes, dtype=object)
         own = genes.isin(names)
         if PADDED in adata.var:
@@ -171,7 +207,7 @@ class Schema:
         ``checked`` says whether their expression was looked at already.
         """
         genes = self.check_genes(adata)
-        matrix = expression(adata, self.setup.layer)
+        matrix = readable(adata, self.setup.layer)
         if tuple(genes) != self.genes:
             matrix = matrix[:, genes.get_indexer(list(self.genes))]
         system = self._codes(adata, self.setup.batch_key, self.systems, "system")
@@ -200,6 +236,7 @@ class Schema:
             categorical=np.stack(categorical, 1) if categorical else None,
             continuous=np.stack(continuous, 1).astype(np.float32) if continuous else None,
             weight=weight,
+            label=self._label_codes(adata),
         )
 
     def check_genes(self, adata: AnnData) -> pd.Index:
@@ -260,6 +297,14 @@ class Schema:
         self.check_expression(adata)
         return replace(self, categories=tuple(categories))
 
+    def _label_codes(self, adata: AnnData) -> np.ndarray | None:
+        """Codes of the labels (-1: none, or one the model does not know); ``None`` without the column."""
+        key = self.setup.labels_key
+        if key is None or key not in adata.obs:
+            return None
+        values = checks.column(adata, key, "cell labels", complete=False)
+        return codes_among(values, self.labels, words.column(key))[0]
+
     def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
         where = words.column(key)
         codes, unknown = codes_among(checks.column(adata, key, term), levels, where)
@@ -269,6 +314,28 @@ class Schema:
                 f"Expected some of {head(levels, 10)}. Map new samples with {words.word('map samples')}."
             )
         return codes
+
+
+def _label_names(adata: AnnData, setup: Setup) -> tuple[str, ...]:
+    """The labels of those cells that have one."""
+    key = setup.labels_key
+    if key is None:
+        return ()
+    where, term = words.column(key), words.word("cell labels")
+    codes, found = coded(checks.column(adata, key, "cell labels", complete=False), where)
+    names = [name for name in found if name != setup.unlabeled_category]
+    n_labeled = int(np.isin(codes, [i for i, name in enumerate(found) if name in names]).sum())
+    if len(names) < 2:
+        raise InputError(
+            f"{where} ({term}) holds {'no label' if not names else f'one label only ({names[0]!r})'}. Expected two "
+            f"or more labels; cells without one may be missing or {words.written('unlabeled', 'Unknown')}, say."
+        )
+    if len(names) > n_labeled / 2:
+        raise InputError(
+            f"{where} ({term}) holds {len(names)} labels of {n_labeled} cells: {head(names)}. Expected labels that "
+            "cells share, such as cell types."
+        )
+    return tuple(names)
 
 
 def gene_names(adata: AnnData) -> pd.Index:

@@ -18,7 +18,8 @@ class Minibatch(NamedTuple):
     continuous: Tensor | None
     weight: Tensor | None
     # the cells' positions in their source, to look up what else is known of each
-    index: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]  # not tuple.index
+    label: Tensor | None = None
 
 
 class BatchSource(Protocol):
@@ -30,6 +31,8 @@ class BatchSource(Protocol):
 
     device: torch.device
     n_genes: int
+    # whether cells come and go, so that processes forked from this one do not see them
+    in_blocks: bool
 
     def __len__(self) -> int:
         """Number of cells."""

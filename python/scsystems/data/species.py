@@ -67,7 +67,7 @@ class Species:
         ``label_term`` is the argument that holds ``label_key``, a term of `scsystems.words.TERMS`.
         """
         genes = check_names(name, adata)
-        _check_expression(name, adata, layer, batch_key)
+        check_expression(name, adata, layer, batch_key)
         if adata.n_obs < 2:
             raise InputError(
                 f"{name} has {adata.n_obs} cells. Expected at least 2; some hundreds are needed to learn."
@@ -100,7 +100,7 @@ class Species:
                 "Expected the genes the model was trained on."
             )
         if not checked:
-            _check_expression(self.name, adata, self.layer, self.batch_key)
+            check_expression(self.name, adata, self.layer, self.batch_key)
         matrix = expression(adata, self.layer)
         matrix = (sparse.csr_matrix(matrix) if sparse.issparse(matrix) else np.asarray(matrix))[
             :, at
@@ -127,7 +127,8 @@ class Species:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> Species:
         """The reverse of `to_json`."""
-        return Species(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return Species(**fields)
 
     def _codes(self, adata: AnnData, key: str, levels: tuple[str, ...], term: str) -> np.ndarray:
         where = f"{self.name}: {words.column(key)}"
@@ -141,7 +142,7 @@ class Species:
         return codes
 
 
-def _check_expression(name: str, adata: AnnData, layer: str | None, batch_key: str | None) -> None:
+def check_expression(name: str, adata: AnnData, layer: str | None, batch_key: str | None) -> None:
     """Refuse anything but counts, in every batch."""
     batches = groups_of(adata.obs, [] if batch_key is None else [batch_key])
     where = f"{name}: {words.expression(layer)}"

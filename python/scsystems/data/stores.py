@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..durable.steps import reason
 from ..errors import InputError, StoreError, require_extra
-from .disk import DiskMatrix
+from .disk import DiskMatrix, open_root
 
 try:
-    from anndata.io import read_elem, write_elem
+    from anndata.io import read_elem, sparse_dataset, write_elem
 except ImportError:  # anndata before 0.11
-    from anndata.experimental import read_elem, write_elem
+    from anndata.experimental import read_elem, sparse_dataset, write_elem
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,8 @@ def open_store(path: str | Path, layer: str | None = None) -> StoreCells:
     """
     path = Path(path).expanduser()
     matrix = DiskMatrix.open(path, "X" if layer is None else f"layers/{layer}")
-    try:
-        root = _root(path)
-        obs, var = read_elem(root["obs"]), read_elem(root["var"])
-    except (OSError, KeyError, ValueError) as error:
-        raise StoreError(
-            f"{path}: obs or var could not be read ({error}). Expected a file as AnnData writes it."
-        ) from error
+    root = open_root(path)
+    obs, var = (read_part(path, root, name) for name in ("obs", "var"))
     if matrix.shape != (len(obs), len(var)):
         raise StoreError(
             f"{path}: {matrix.key} has {matrix.shape[0]} cells x {matrix.shape[1]} genes, but obs has {len(obs)} "
@@ -70,12 +66,70 @@ def open_store(path: str | Path, layer: str | None = None) -> StoreCells:
     return StoreCells(path, matrix, obs, var.index.astype(str))
 
 
-def _root(path: Path) -> Any:
-    if path.is_dir():
-        return require_extra("zarr", "atlas").open_group(str(path), mode="r")
-    import h5py
+def read_part(path: Path, root: Any, name: str) -> Any:
+    """A part of an AnnData, such as ``obs``, in memory; an empty one if there is no ``uns``."""
+    if name == "uns" and name not in root:
+        return {}
+    try:
+        return read_elem(root[name])
+    except Exception as error:
+        # damaged files make h5py, zarr and anndata raise errors of many kinds
+        raise StoreError(
+            f"{path}: {name} could not be read ({reason(error)}). Expected a file as AnnData writes it."
+        ) from error
 
-    return h5py.File(path, "r")
+
+def matrix_element(element: Any) -> Any:
+    """A matrix as AnnData holds it without reading it."""
+    return sparse_dataset(element) if hasattr(element, "keys") else element
+
+
+def layer_elements(root: Any) -> dict[str, Any]:
+    """The layers of an AnnData, none of them read."""
+    layers = root["layers"] if "layers" in root else {}
+    return {name: matrix_element(layers[name]) for name in layers}
+
+
+def add_to_store(
+    path: str | Path,
+    embeddings: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Add embeddings and columns to a file of cells, or replace them; nothing else in it is touched."""
+    path = Path(path)
+    if not path.is_dir():
+        import h5py
+
+        with h5py.File(path, "r+") as file:
+            _add(file, embeddings, columns or {})
+        return
+    zarr = require_extra("zarr", "atlas")
+    # what zarr has written down of all groups together is renewed afterwards
+    newer = int(zarr.__version__.split(".")[0]) >= 3
+    options = {"use_consolidated": False} if newer else {}
+    _add(zarr.open_group(str(path), mode="r+", **options), embeddings, columns or {})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(str(path))
+
+
+def _add(
+    root: Any, embeddings: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
+) -> None:
+    if "obsm" not in root:
+        write_elem(root, "obsm", {})
+    for name, values in embeddings.items():
+        if name in root["obsm"]:
+            del root["obsm"][name]
+        write_elem(root["obsm"], name, values)
+    obs = root["obs"]
+    order = [str(name) for name in obs.attrs["column-order"]]
+    for name, values in columns.items():
+        if name in obs:
+            del obs[name]
+        write_elem(obs, name, values)
+    order += [name for name in columns if name not in order]
+    obs.attrs["column-order"] = order
 
 
 # values are written so many at a time

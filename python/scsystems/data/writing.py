@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Protocol
 
 import anndata
+import pandas as pd
 from anndata import AnnData
 
 from ..durable.replace import replace_file, replace_tree
 from ..errors import InputError
+from .matrix import layer_names
 
 # parts of an AnnData object in a .zarr store, and what zarr itself keeps there
 STORE = {
@@ -68,31 +72,45 @@ def write_anndata(adata: AnnData, path: str | Path, compression: str | None = No
         Of ``.h5ad`` files.
     """
     for part in ("obsm", "varm", "obsp", "varp", "layers"):
-        for key in getattr(adata, part):
+        for key in layer_names(adata) if part == "layers" else getattr(adata, part):
             check_name(key, f"An entry of {part}")
     for part in ("obs", "var"):
-        for key in getattr(adata, part).columns:
+        for key, values in getattr(adata, part).items():
             if key == "":
                 check_name(key, f"A column of {part}")
+            _check_values(f"adata.{part}[{key!r}]", values)
     with warnings.catch_warnings(), _nullable_strings():
         # the version of zarr's format is anndata's choice
         warnings.filterwarnings("ignore", message="Writing zarr v2")
         try:
+            write_h5ad, write_zarr = _writers()
             if Path(path).suffix.lower() == ".zarr":
-                adata.write_zarr(path, convert_strings_to_categoricals=False)
+                write_zarr(adata, path, convert_strings_to_categoricals=False)
             else:
-                adata.write_h5ad(
-                    path, convert_strings_to_categoricals=False, compression=compression
+                write_h5ad(
+                    adata, path, convert_strings_to_categoricals=False, compression=compression
                 )
         except (OSError, RuntimeError, MemoryError):
             raise  # of the disk
         except Exception as error:
             # whatever else anndata raises is about the values
-            raise InputError(
-                f"{_entry(error)} cannot be written into a file ({str(error).strip().splitlines()[0]}). Expected "
-                "entries of text, numbers, true and false, or categories of these, under names of text. Convert it, "
-                "for example with .astype(str), or leave it out."
-            ) from error
+            raise _unwritable(_entry(error), str(error).strip().splitlines()[0]) from error
+
+
+def _check_values(where: str, values: pd.Series) -> None:
+    """Refuse what newer releases of zarr turn into text, where others refuse it."""
+    levels = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
+    if isinstance(levels.dtype, pd.IntervalDtype):
+        raise _unwritable(where, "it holds intervals")
+    if levels.dtype == object and pd.api.types.infer_dtype(levels).startswith("mixed"):
+        raise _unwritable(where, "it holds values of several kinds")
+
+
+def _unwritable(where: str, why: str) -> InputError:
+    return InputError(
+        f"{where} cannot be written into a file ({why}). Expected entries of text, numbers, true and false, or "
+        "categories of these, under names of text. Convert it, for example with .astype(str), or leave it out."
+    )
 
 
 def write_cells(cells: Writable, target: str | Path) -> None:
@@ -132,9 +150,23 @@ def _entry(error: Exception) -> str:
     return "adata"
 
 
+def _writers() -> tuple[Callable, Callable]:
+    """Writers of .h5ad and .zarr that can leave text as it is, in the file and in memory."""
+    if "convert_strings_to_categoricals" in signature(AnnData.write_h5ad).parameters:
+        return AnnData.write_h5ad, AnnData.write_zarr
+    # before 0.12, which is all that Python 3.10 has, only the functions behind the methods can
+    from anndata._io.h5ad import write_h5ad
+    from anndata._io.zarr import write_zarr
+
+    def into(write: Callable) -> Callable:
+        return lambda adata, path, **options: write(Path(path), adata, **options)
+
+    return into(write_h5ad), into(write_zarr)
+
+
 def _nullable_strings() -> AbstractContextManager:
     """Text that may be missing, as pandas 3 has it, is written as it was read."""
     settings = getattr(anndata, "settings", None)
-    if hasattr(settings, "allow_write_nullable_strings"):
+    if settings is not None and hasattr(settings, "allow_write_nullable_strings"):
         return settings.override(allow_write_nullable_strings=True)
     return nullcontext()

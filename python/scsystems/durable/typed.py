@@ -36,7 +36,7 @@ def typed(kind: Any, value: Any, name: str) -> Any:
     """
     if kind is Any:
         return value
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return _filled(kind, value, name)
     origin, of = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
@@ -106,14 +106,14 @@ def _filled(kind: type, value: Any, name: str) -> Any:
 
 
 def _one_of(kinds: tuple, value: Any, name: str) -> Any:
-    wrong = None
+    wrong: ModelFileError | None = None
     for kind in kinds:
         try:
             return typed(kind, value, name)
         except ModelFileError as error:
             # what is wrong within a list says more than that it is not null
             wrong = error if wrong is None or kind is not type(None) else wrong
-    raise wrong
+    raise wrong or _wrong(value, name, "nothing")
 
 
 def _sequence(origin: Any, of: tuple, value: Any, name: str) -> Any:

@@ -92,7 +92,7 @@ def best_nmi_ari(clusterings: dict[float, np.ndarray], labels) -> tuple[float, f
     if not clusterings:
         raise InputError("'clusterings' is empty; expected clusters for at least one resolution.")
     scores = {resolution: nmi(clusters, labels) for resolution, clusters in clusterings.items()}
-    best = max(scores, key=scores.get)
+    best = max(scores, key=lambda resolution: scores[resolution])
     return scores[best], ari(clusterings[best], labels), best
 
 

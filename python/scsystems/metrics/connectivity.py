@@ -17,7 +17,7 @@ K = 15
 
 @same_cells("neighbors", "labels")
 def graph_connectivity(neighbors: Neighbors, labels) -> Score:
-    """Share of a label's cells in the largest component of its neighbor graph.
+    """Fraction of a label's cells in the largest component of its neighbor graph.
 
     Parameters
     ----------

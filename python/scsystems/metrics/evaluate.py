@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,8 @@ def evaluate(
             f"'{words.word('embeddings')}' is empty; expected keys of {words.word('all embeddings')}."
         )
     spaces = {key: _space(adata, key) for key in embeddings}
-    rows, left_out = [], {}
+    rows: list[list[Any]] = []
+    left_out: dict[str, Any] = {}
     with tqdm(total=len(spaces) * len(names), disable=not verbose, desc="metrics") as progress:
 
         def report(key: str, name: str) -> None:

@@ -18,7 +18,7 @@ FEWEST_CELLS = 10
 
 @same_cells("embedding", "labels", "systems")
 def kbet(embedding, labels, systems, alpha: float = 0.05) -> Score:
-    """Share of cells whose neighborhood passes kBET's chi-squared test, within labels.
+    """Fraction of cells whose neighborhood passes kBET's chi-squared test, within labels.
 
     Among the cells of a label, every cell's nearest neighbors are counted by system and
     compared with the label's own composition. The number of neighbors follows scib: a

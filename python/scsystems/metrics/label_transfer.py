@@ -79,7 +79,7 @@ def label_transfer(
         A label counts for a pair of systems if both have more cells of it than this.
     all_references
         Whether the source's cells of labels that do not count may vote, too. It is harder
-        then: labels that only one system has can be handed over by mistake.
+        then: labels that only one system has can be transferred by mistake.
 
     Raises
     ------

@@ -105,7 +105,7 @@ def moran_reference(
     min_cells
         Groups of a sample and a cell type need this many cells.
     min_fraction
-        Genes expressed in a smaller share of a group's cells are dropped.
+        Genes expressed in a smaller fraction of a group's cells are dropped.
     cutoff
         Moran's I that a gene must exceed. By default the one value for all groups that leaves
         at most 150 genes in each, lowered if a group would keep fewer than 12.
@@ -156,7 +156,7 @@ def moran_reference(
 
 
 def moran_preservation(reference: MoranReference, expression, embedding) -> Score:
-    """Share of the variation within cell types that an embedding keeps.
+    """Fraction of the variation within cell types that an embedding keeps.
 
     Per group the mean over genes of ((after + 1) / 2) / ((before + 1) / 2), where Moran's I
     after integration is computed on neighbors in the embedding among the group's cells.

@@ -12,7 +12,7 @@ from .arrays import check_embedding, check_groups
 
 @same_cells("embedding", "groups")
 def explained_variance(embedding, groups) -> float:
-    """Share of an embedding's variance that the groups' means explain.
+    """Fraction of an embedding's variance that the groups' means explain.
 
     Principal component regression over all components comes to this ratio of sums of squares,
     because a rotation changes neither of them.
@@ -37,7 +37,7 @@ def explained_variance(embedding, groups) -> float:
 
 @same_cells("before", "after", "systems")
 def pcr_comparison(before, after, systems) -> float:
-    """Share of the variance explained by the systems that integration removed.
+    """Fraction of the variance explained by the systems that integration removed.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def prior_component(embedding, means, variances, weights=None) -> np.ndarray:
 
 @same_cells("components", "groups")
 def component_shares(components, groups, n_components: int | None = None) -> pd.DataFrame:
-    """Share of every group's cells (rows) in every component (columns); rows sum to one.
+    """Fraction of every group's cells (rows) in every component (columns); rows sum to one.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
-"""What all models share: training state, history, files."""
+"""What all models share: state, files, and arguments that they take alike."""
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,16 +23,13 @@ from ..data.by_name import per_cell
 from ..durable.replace import Writer
 from ..errors import InputError, ModelFileError, NotTrainedError
 from ..files import misfits, read_facts, read_folder, write_folder
-from ..train.checkpoint import History
-from ..train.loop import FitResult
 from ..words import word
+from .trainings import Trainings
 
 logger = logging.getLogger(__name__)
 
 NAME = "model"
 KEPT = "The model is still in memory, and what was there before is unchanged: make room, or save to another folder."
-
-Stopped = Literal["max_epochs", "early_stopping", "interrupted", "callback"]
 
 # class name in model.json -> module that holds it; nothing else is ever imported on loading
 KNOWN_MODELS = {
@@ -41,7 +38,7 @@ KNOWN_MODELS = {
 }
 
 
-def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
+def load(dir_path: str | Path, adata: AnnData | str | Path | None = None, **kwargs: Any):
     """Load a model of whichever class the folder holds.
 
     Parameters
@@ -49,7 +46,7 @@ def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
     dir_path
         Folder that ``save()`` wrote.
     adata
-        Data to attach; optional for uses that bring their own.
+        Data to attach, of SysVI also as a path; optional for uses that bring their own.
     **kwargs
         Passed to the class's ``load``.
     """
@@ -62,81 +59,41 @@ def load(dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any):
     return cls.load(dir_path, adata, **kwargs)
 
 
-def history_frames(history: History) -> dict[str, pd.DataFrame]:
-    """One frame per quantity, index ``epoch`` (from 0), as scvi-tools gives it."""
-    frames = {}
-    for name, points in history.items():
-        index = pd.Index([int(e) for e, _ in points], name="epoch")
-        frames[name] = pd.DataFrame({name: [float(v) for _, v in points]}, index=index)
-    return frames
+class BaseModel(ABC):
+    """What all models offer: whether they are trained, where their weights are, files.
 
+    A model has one network or several, each with its own `Trainings`; a subclass says which.
+    """
 
-def joined_history(earlier: History, latest: History) -> History:
-    """The history of two trainings, whose epochs are counted on."""
-    n_epochs = 1 + max((epoch for points in earlier.values() for epoch, _ in points), default=-1)
-    joined = {name: list(points) for name, points in earlier.items()}
-    for name, points in latest.items():
-        joined.setdefault(name, []).extend((n_epochs + epoch, value) for epoch, value in points)
-    return joined
-
-
-class TrainedState:
-    """Training state that both models keep: history, device, whether and how training ended."""
-
-    net: nn.Module
-    _history: History
-    _stopped: Stopped | None
-    # what the door that the cells came through keeps with the model, such as the assay in R; JSON
     notes: dict[str, Any]
 
-    @property
-    def history(self) -> dict[str, pd.DataFrame]:
-        """Losses per epoch of all trainings: one data frame per quantity, index ``epoch``."""
-        return history_frames(self._history)
+    @abstractmethod
+    def _networks(self) -> Sequence[nn.Module]:
+        """The networks that are trained."""
 
-    @property
-    def trainer(self) -> SimpleNamespace:
-        """``model.trainer.logger.history``, where tutorials of scvi-tools look for the losses."""
-        return SimpleNamespace(logger=SimpleNamespace(history=self.history))
+    @abstractmethod
+    def _trainings(self) -> Sequence[Trainings]:
+        """What has been done to each network."""
 
     @property
     def is_trained(self) -> bool:
         """Whether training has run, to its end or until an interrupt."""
-        return self._stopped is not None
+        return all(part.stopped is not None for part in self._trainings())
 
     @property
     def interrupted(self) -> bool:
-        """Whether the last training was interrupted by the user."""
-        return self._stopped == "interrupted"
+        """Whether the user interrupted the last training."""
+        return any(part.stopped == "interrupted" for part in self._trainings())
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.net.parameters()).device
+        return next(self._networks()[0].parameters()).device
 
     def to_device(self, device: str | torch.device) -> None:
         """Move the weights."""
-        self.net.to(device)
-
-    def report(self, path: str | Path, adata: AnnData | None = None, **options: Any) -> Path:
-        """Write a report of this model, see :func:`scsystems.report`.
-
-        Parameters
-        ----------
-        path
-            File ending in ``.html`` (one file) or ``.md`` (figures in a folder beside it).
-        adata
-            Cells; default the model's own.
-        **options
-            Of :func:`scsystems.report`, such as ``label_key``.
-        """
-        from ..reports.integration import report
-
-        return report(self, path, adata, **options)
-
-    def _keep(self, result: FitResult) -> None:
-        self._history = joined_history(result.earlier, result.history)
-        self._stopped = result.stopped
+        for net in self._networks():
+            net.to(device)
 
     def _require_trained(self) -> None:
         if not self.is_trained:
@@ -260,8 +217,11 @@ def resolve_indices(indices: Any, cells: pd.Index, argument: str = "indices") ->
     argument
         What messages call it.
     """
-    if indices is None:
-        return None
+    return None if indices is None else positions(indices, cells, argument)
+
+
+def positions(indices: Any, cells: pd.Index, argument: str = "indices") -> np.ndarray:
+    """`resolve_indices` of what is given."""
     n = len(cells)
     values = indices if isinstance(indices, pd.Series) else np.asarray(indices)
     if pd.api.types.infer_dtype(values) == "boolean":

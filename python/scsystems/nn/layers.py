@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +77,8 @@ def covariate_term(weight: Tensor, n_levels: int, covariates: Covariates) -> Ten
     """
     if covariates.design is not None:
         return covariates.design @ weight
-    term = F.embedding_bag(covariates.codes, weight[:n_levels], mode="sum")
+    codes: Any = covariates.codes
+    term = F.embedding_bag(codes, weight[:n_levels], mode="sum")
     if covariates.dense is not None:
         term = term + covariates.dense @ weight[n_levels:]
     return term
@@ -92,6 +93,8 @@ class RowProduct(Protocol):
 
 class CovariateEncoder(nn.Module):
     """Turn codes of system, categorical and values of continuous covariates into `Covariates`."""
+
+    offsets: Tensor
 
     def __init__(self, sizes: CovariateSizes, generator: torch.Generator):
         super().__init__()
@@ -146,7 +149,7 @@ class CovariateEncoder(nn.Module):
         """The equivalent one-hot design matrix, B x n_total."""
         if covariates.design is not None:
             return covariates.design
-        codes = covariates.codes
+        codes: Any = covariates.codes
         onehot = torch.zeros(len(codes), self.sizes.n_levels, device=codes.device)
         onehot.scatter_(1, codes, 1.0)
         return onehot if covariates.dense is None else torch.cat([onehot, covariates.dense], 1)
@@ -248,7 +251,7 @@ class _ReducedLinear(torch.autograd.Function):
         )
 
 
-def wide_linear(x: Tensor, weight: Tensor, bias: Tensor, reduced: bool) -> Tensor:
+def wide_linear(x: Any, weight: Tensor, bias: Tensor, reduced: bool) -> Tensor:
     """The products over all genes, the bulk of a step; ``reduced`` runs them in bfloat16."""
     return _ReducedLinear.apply(x, weight, bias) if reduced else F.linear(x, weight, bias)
 
@@ -294,7 +297,7 @@ class HiddenLayer(nn.Module):
             return self._evaluate(x, covariates)
         h = wide_linear(x, self.weight, self.bias, reduced)
         h = h + covariate_term(self.covariate_weight, self.n_levels, covariates)
-        norm = self.norm
+        norm: Any = self.norm
         h = F.batch_norm(
             h,
             norm.running_mean,
@@ -309,7 +312,7 @@ class HiddenLayer(nn.Module):
 
     def _evaluate(self, x: Tensor | RowProduct, covariates: Covariates) -> Tensor:
         """With running statistics BatchNorm is folded into the product, which saves passes."""
-        norm = self.norm
+        norm: Any = self.norm
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         shift = (self.bias - norm.running_mean) * scale + norm.bias
         weight = self.weight * scale[:, None]
@@ -340,9 +343,10 @@ class HiddenStack(nn.Module):
 
     def draw(self, n: int, generator: torch.Generator | None) -> list[Tensor | None]:
         """Dropout masks of ``n`` cells for every layer, see `keep_bytes`."""
-        weight = self.layers[0].weight
+        first: Any = self.layers[0]
+        weight = first.weight
         shape = torch.Size((len(self.layers), n, len(weight)))
-        masks = keep_bytes(shape, self.layers[0].dropout_rate, generator, weight.device)
+        masks = keep_bytes(shape, first.dropout_rate, generator, weight.device)
         return [None] * len(self.layers) if masks is None else list(masks)
 
     def forward(

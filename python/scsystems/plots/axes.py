@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def colors(
         from matplotlib import colormaps
 
         if len(names) <= 20:
-            palette = colormaps["tab10" if len(names) <= 10 else "tab20"].colors
+            palette = cast(Any, colormaps["tab10" if len(names) <= 10 else "tab20"]).colors
         else:
             palette = colormaps["hsv"](np.linspace(0, 1, len(names), endpoint=False))
     if len(palette) < len(names):
@@ -89,7 +90,7 @@ def group_names(values) -> list[str]:
     return coded(values, "The column")[1]
 
 
-def legend_outside(ax, names: Mapping[str, object], title: str | None = None, whole=False) -> None:
+def legend_outside(ax, names: Mapping[str, Any], title: str | None = None, whole=False) -> None:
     """Draw a legend of dots to the right of the axes (or the whole figure), 15 names a column."""
     from matplotlib.lines import Line2D
 
@@ -97,7 +98,7 @@ def legend_outside(ax, names: Mapping[str, object], title: str | None = None, wh
         Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=name)
         for name, color in names.items()
     ]
-    style = {"handles": dots, "title": title, "frameon": False, "fontsize": "small"}
+    style: dict[str, Any] = {"handles": dots, "title": title, "frameon": False, "fontsize": "small"}
     style["ncols"] = -(-len(dots) // 15)
     if whole:
         ax.figure.legend(loc="outside right center", **style)

@@ -12,7 +12,7 @@ from .axes import grid_of_axes
 
 @same_cells("components", "labels", "systems")
 def prior_components(components, labels, systems, *, cmap: str = "viridis", axes=None):
-    """Draw the share of every cell type's and system's cells in every prior component.
+    """Draw the fraction of every cell type's and system's cells in every prior component.
 
     Components that gather cell types from all systems are what the paper explains the
     VampPrior's mixing by; components that gather systems keep them apart.

@@ -22,7 +22,7 @@ def label_transfer_heatmap(known, transferred, *, annotate: bool = True, cmap="v
     transferred
         Label that every cell was given, such as ``model.transfer_labels()["label"]``.
     annotate
-        Whether to write shares of 5% and more into the fields.
+        Whether to write fractions of 5% and more into the fields.
     cmap
         Color map.
     ax

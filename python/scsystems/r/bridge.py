@@ -37,6 +37,7 @@ from scsystems.r.saved import (  # noqa: F401
     differential_expression,
     load_model,
     map_query,
+    predict_labels,
     report,
     transfer_labels,
 )
@@ -56,6 +57,7 @@ from scsystems.r.scspecies import (  # noqa: F401
     train_scspecies,
     variable_species_genes,
 )
+from scsystems.r.species import join  # noqa: F401
 from scsystems.r.training import for_r
 
 # key of uns under which an AnnData keeps the records of its embeddings
@@ -94,7 +96,7 @@ def make_anndata(
     from anndata import AnnData
 
     x = values.matrix_from_parts(matrix)
-    if totals is not None:
+    if totals is not None and target_sum is not None and base is not None:
         normalize(x, np.array(totals, dtype=np.float64), target_sum, base)
     with warnings.catch_warnings():
         # Doubled names are refused by the model with a message of our own.
@@ -109,7 +111,9 @@ def make_anndata(
 
 def _scale_notes(target_sum: float | None, base: float | None) -> dict[str, Any]:
     """Where a model looks for what its expression was normalized to, as ``pp.prepare`` notes it."""
-    known = target_sum is not None and np.isfinite(target_sum) and abs(base - np.e) < 1e-9
+    if target_sum is None or base is None:
+        return {}
+    known = np.isfinite(target_sum) and abs(base - np.e) < 1e-9
     return {PREPARATION: {"settings": {"target_sum": float(target_sum)}}} if known else {}
 
 
@@ -210,7 +214,7 @@ def train_sysvi(
     train_arguments = keyword_arguments(scs.SysVI.train, {**train, "accelerator": device})
     scs.SysVI.setup_anndata(adata, **setup_arguments)
     trained = scs.SysVI(adata, **model_arguments)
-    callbacks = list(train_arguments.pop("callbacks", None) or [])
+    callbacks = [for_r(call) for call in train_arguments.pop("callbacks", None) or []]
     if callback is not None:
         callbacks.append(for_r(callback))
     with interrupts_understood():
@@ -263,10 +267,16 @@ def save_model(
 
 @guarded
 def store_in_anndata(
-    adata: Any, key: str, embedding: np.ndarray, record: Mapping[str, Any]
+    adata: Any,
+    key: str,
+    embedding: np.ndarray,
+    record: Mapping[str, Any],
+    predictions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write an embedding, and the record of its making, into a user's AnnData."""
+    """Write an embedding, the record of its making, and columns into a user's AnnData."""
     adata.obsm[key] = np.array(embedding, dtype=np.float32, order="C")
+    for name, parts in (predictions or {}).items():
+        adata.obs[name] = values.column_from_parts(parts)
     record = dict(record)
     record["features"] = np.array(list(record["features"]), dtype=object)
     record["history"] = {name: np.array(column) for name, column in record["history"].items()}

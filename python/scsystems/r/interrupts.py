@@ -14,18 +14,23 @@ from typing import Any
 
 # what reticulate says when R jumped out of a call instead of returning or raising an error
 JUMPED = "Unknown exception occurred"
+# what a callback of R returns when an interrupt came while it ran; as in progress.R
+INTERRUPTED = "scsystems: interrupted by the user"
 
 
 def jump_is_interrupt(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a call into R: R jumping out of it is an interrupt by the user."""
+    """Wrap a call into R: R jumping out of it, or saying so, is an interrupt by the user."""
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return call(*args, **kwargs)
+            value = call(*args, **kwargs)
         except RuntimeError as error:
             if JUMPED in str(error):
                 raise KeyboardInterrupt from error
             raise
+        if isinstance(value, str) and value == INTERRUPTED:
+            raise KeyboardInterrupt
+        return value
 
     return wrapped
 
@@ -34,7 +39,7 @@ def jump_is_interrupt(call: Callable[..., Any]) -> Callable[..., Any]:
 def interrupts_understood() -> Iterator[None]:
     """Within the block reticulate's question to R about interrupts can be jumped out of."""
     # present only inside R; found, not imported, so that nothing of reticulate is started here
-    signals = sys.modules.get("rpytools.signals")
+    signals: Any = sys.modules.get("rpytools.signals")
     ask = getattr(signals, "_callback", None)
     if ask is None:
         yield

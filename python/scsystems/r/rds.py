@@ -150,8 +150,8 @@ class _R:
         self.rinterface = rinterface
         self._error = RRuntimeError
         self._said: list[str] = []
-        callbacks.consolewrite_warnerror = self._said.append
-        callbacks.consolewrite_print = self._said.append
+        for write in ("consolewrite_warnerror", "consolewrite_print"):
+            setattr(callbacks, write, self._said.append)
         code = (Path(__file__).parent / "rds.R").read_text()
         self._functions = _named(rinterface.evalr(code))
 
@@ -190,7 +190,7 @@ def _column(column: dict[str, Any]):
     if kind == "logical":
         if not missing.any():
             return values.astype(bool)
-        return pd.array(np.where(missing, None, values.astype(bool)), dtype="boolean")
+        return pd.arrays.BooleanArray(values.astype(bool), missing)
     levels = list(column["levels"]) if len(column["levels"]) else []
     coded = pd.Categorical.from_codes(np.where(missing, -1, values - 1), levels)
     return coded

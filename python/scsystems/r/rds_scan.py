@@ -16,7 +16,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import InputError
 
@@ -24,7 +24,7 @@ BLOCK = 2**20
 # items within items; an object of cells has some dozens
 DEEPEST = 100_000
 
-_PACKED: dict[bytes, Callable[..., BinaryIO]] = {
+_PACKED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,

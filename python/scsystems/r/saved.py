@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 import scsystems as scs
 from scsystems.durable.typed import typed
 from scsystems.r import values
@@ -64,6 +67,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "covariates": list(keys),
         "levels": [list(levels) for levels in schema.categories],
         "continuous": list(setup.continuous_covariate_keys),
+        "labels": setup.labels_key or "",
         "dims": int(model._arguments["n_latent"]),
         "prior": model._arguments["prior"],
         "seed": int(model._arguments["seed"]),
@@ -108,6 +112,22 @@ def transfer_labels(
     """Name the model's own cells by their nearest reference cells; columns for R."""
     found = model.transfer_labels(
         labels, reference, n_neighbors=int(n_neighbors), min_confidence=float(min_confidence)
+    )
+    return values.frame_to_parts(found)
+
+
+@guarded
+def predict_labels(model: Any, adata: Any = None) -> dict[str, dict[str, Any]]:
+    """Name cells by the labels that the model was told: label, probability, novelty; columns for R."""
+    p, novelty = model.predict(adata, soft=True), model.novelty(adata)
+    found = pd.DataFrame(
+        {
+            "label": pd.Categorical.from_codes(p.to_numpy().argmax(1), list(p.columns)),
+            "probability": p.max(axis=1).to_numpy(np.float64),
+            "novelty": novelty["score"].to_numpy(np.float64),
+            "novel": novelty["novel"].to_numpy(bool),
+        },
+        index=p.index,
     )
     return values.frame_to_parts(found)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 import scsystems as scs
-from scsystems.data.features import n_cells_with, variable_genes
 from scsystems.data.orthologs import tables as orthologue_tables
+from scsystems.data.species_genes import species_genes
 from scsystems.errors import InputError
 from scsystems.models.scspecies.species import homologues
 from scsystems.r import values
@@ -18,33 +18,19 @@ from scsystems.r.envelope import guarded, keyword_arguments
 from scsystems.r.interrupts import interrupts_understood
 from scsystems.r.saved import notes_of
 from scsystems.r.training import for_r
-from scsystems.threads import torch_threads_kept
-
-FLAVOR, MIN_BATCH_CELLS = "cell_ranger", 20
 
 
 @guarded
-@torch_threads_kept()
 def variable_species_genes(
-    adata: Any,
-    name: str,
-    batch_key: str | None,
-    n_top_genes: float,
-    min_cells: float = 3,
+    adata: Any, name: str, batch_key: str | None, arguments: Mapping[str, Any]
 ) -> Any:
-    """Keep the highly variable genes of one species' counts; returns a new AnnData of counts.
+    """Keep the genes of one species that a model trains on; returns an AnnData of counts.
 
-    They are chosen among those found in at least ``min_cells`` cells.
+    ``arguments`` are ``n_top_genes`` and ``min_cells``, where they are given.
     """
-    import scanpy as sc
-
-    if n_top_genes >= adata.n_vars:
-        return adata
-    part = adata[:, n_cells_with(adata.X) >= min_cells].copy()
-    sc.pp.normalize_total(part, target_sum=1e4)
-    sc.pp.log1p(part)
-    genes = variable_genes(part, name, batch_key, int(n_top_genes), FLAVOR, MIN_BATCH_CELLS)
-    return adata[:, genes].copy()
+    arguments = keyword_arguments(species_genes, arguments)
+    genes = species_genes(name, adata, batch_key=batch_key, **arguments)
+    return adata if len(genes) == adata.n_vars else adata[:, genes].copy()
 
 
 @guarded
@@ -102,7 +88,8 @@ def train_scspecies(
     callback: Callable[[int, int, Mapping[str, float]], None] | None = None,
 ) -> Any:
     """Build and train a ScSpecies model, and return it."""
-    model_arguments = keyword_arguments(scs.ScSpecies.__init__, model)
+    # the genes have been chosen already, or were given
+    model_arguments = {"n_top_genes": None} | keyword_arguments(scs.ScSpecies.__init__, model)
     built = scs.ScSpecies(dict(context), dict(targets), orthologues=dict(tables), **model_arguments)
     _train(built, train, device, callback)
     return built
@@ -120,7 +107,7 @@ def add_species(
 ) -> Any:
     """Align further targets to a model's context; ``columns`` has every target's keys."""
     for name, adata in targets.items():
-        model.add_target(name, adata, tables[name], **columns[name])
+        model.add_target(name, adata, tables[name], n_top_genes=None, **columns[name])
     _train(model, train, device, callback)
     return model
 
@@ -171,7 +158,7 @@ def _facts(model: Any, part: Any) -> dict[str, Any]:
         "history": {name: history[name].to_numpy(np.float64) for name in history},
         "epoch": history.index.to_numpy(np.int32) + 1,
         "trained": part.embedded is not None,
-        "interrupted": part.stopped == "interrupted",
+        "interrupted": part.trainings.stopped == "interrupted",
     }
 
 
@@ -245,7 +232,7 @@ def species_similarity(
 @guarded
 def species_differential(
     model: Any, target: str, labels: Sequence[str] | None, arguments: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Any]] | None:
     """Differential expression between a target and the context; None without a common type."""
     arguments = keyword_arguments(type(model).differential_expression, arguments)
     own = model._part_of(target).label_names() if labels is None else np.asarray(labels, object)

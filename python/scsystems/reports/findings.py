@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from scsystems.metrics.neighbors import nearest_neighbors
 
@@ -14,7 +13,7 @@ KEPT = 0.5
 NEIGHBORS = 15
 
 
-def neighbor_types(embedding: np.ndarray, labels: Sequence) -> pd.DataFrame:
+def neighbor_types(embedding: np.ndarray, labels: ArrayLike) -> pd.DataFrame:
     """Fraction of a type's neighbors (rows) that are of each type (columns); rows sum to one.
 
     Parameters
@@ -24,9 +23,9 @@ def neighbor_types(embedding: np.ndarray, labels: Sequence) -> pd.DataFrame:
     labels
         Type of every cell; cells without one are left out.
     """
-    labels = pd.Series(labels).astype("string")
-    known = labels.notna().to_numpy()
-    codes, names = pd.factorize(labels[known], sort=True)
+    types = pd.Series(np.asarray(labels, object)).astype("string")
+    known = types.notna().to_numpy()
+    codes, names = pd.factorize(types[known], sort=True)
     space = np.asarray(embedding)[known]
     found = nearest_neighbors(space, min(NEIGHBORS, len(space) - 1)).indices
     counts = np.zeros((len(names), len(names)))
@@ -65,7 +64,7 @@ def merged_types(shares: pd.DataFrame, before: pd.DataFrame | None = None) -> li
     return said
 
 
-def foreign_types(labels: Sequence, systems: Sequence) -> dict[str, str]:
+def foreign_types(labels: ArrayLike, systems: ArrayLike) -> dict[str, str]:
     """The types that a single system has, and which; cells without a type are left out."""
     table = pd.crosstab(pd.Series(np.asarray(labels)), pd.Series(np.asarray(systems)))
     alone = table[(table > 0).sum(axis=1) == 1]

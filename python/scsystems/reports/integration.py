@@ -13,7 +13,10 @@ from anndata import AnnData
 
 from scsystems import __version__, checks, metrics, plots
 from scsystems.data.levels import level_names
-from scsystems.data.matrix import expression
+from scsystems.data.matrix import readable
+from scsystems.data.opened import opened
+from scsystems.data.preprocess import Preparation
+from scsystems.data.schema import Setup
 from scsystems.errors import InputError, MissingExtraError, ScsystemsError
 from scsystems.words import column as word_column
 
@@ -30,7 +33,7 @@ PACKAGES = ("torch", "anndata", "numpy", "scipy", "pandas", "scanpy", "scib-metr
 def report(
     model,
     path: str | Path,
-    adata: AnnData | None = None,
+    adata: AnnData | str | Path | None = None,
     *,
     label_key: str | None = None,
     batch_key: str | None = None,
@@ -51,9 +54,10 @@ def report(
         File to write, ending in ``.html`` (pictures within it), or ``.md`` (pictures beside it). A
         file that is there is replaced.
     adata
-        Cells that the model knows the systems of; default the model's own.
+        Cells that the model knows the systems of, or their path; default the model's own.
     label_key
-        Column of ``adata.obs`` with cell types, to measure the result by.
+        Column of ``adata.obs`` with cell types, to measure the result by; default the column that
+        the model was told labels by, if it was.
     batch_key
         Column with samples (default: the first categorical covariate, or else the systems).
     max_cells
@@ -71,24 +75,39 @@ def report(
         raise InputError(f"The model is a {type(model).__name__}. Expected a SysVI.")
     model._require_trained()
     document = Document(path)
-    adata = model._require_own().adata if adata is None else checks.anndata("adata", adata)
+    whole = model._require_own().adata if adata is None else opened(adata)
     setup = model.schema.setup
-    for key in (label_key, batch_key):
-        if key is not None and key not in adata.obs:
-            raise InputError(f"adata.obs has no column {key!r}. Found {list(adata.obs)}.")
-    batch_key = batch_key or next(iter(setup.categorical_covariate_keys), setup.batch_key)
+    label_key = setup.labels_key if label_key is None else label_key
+    if label_key is not None:
+        checks.column(whole, label_key, "report labels", complete=False)
+    if batch_key is None:
+        batch_key = next(iter(setup.categorical_covariate_keys), setup.batch_key)
+    checks.column(whole, batch_key, "report sample", complete=False)
+    obs = _columns(whole, setup, label_key, batch_key)
     max_cells = None if max_cells is None else checks.count("max_cells", max_cells, 10)
-    cells = np.random.default_rng(checks.seed(seed, 0)).permutation(adata.n_obs)[:max_cells]
+    cells = np.random.default_rng(checks.seed(seed, 0)).permutation(whole.n_obs)[:max_cells]
     cells.sort()
     shown = AnnData(
-        X=expression(adata, setup.layer)[cells],
-        obs=adata.obs.iloc[cells].copy(),
-        var=pd.DataFrame(index=adata.var_names),
-        obsm={AFTER: model.get_latent_representation(adata, cells)},
+        X=readable(whole, setup.layer)[cells],
+        obs=obs.iloc[cells].copy(),
+        var=pd.DataFrame(index=whole.var_names),
+        obsm={AFTER: model.get_latent_representation(whole, cells)},
     )
     shown.obsm[BEFORE] = metrics.principal_components(shown.X, seed=seed)
-    Writer(document, model, adata, shown, setup.batch_key, label_key, batch_key, seed).all()
+    keys = (setup.batch_key, label_key, batch_key)
+    Writer(document, model, obs, whole.uns.get("preparation"), shown, keys, seed).all()
     return document.write("Integration report")
+
+
+def _columns(adata: AnnData, setup: Setup, label_key: str | None, batch_key: str) -> pd.DataFrame:
+    """The columns of all cells that the report is about; cells that count as without a label have none."""
+    keys = list(dict.fromkeys(filter(None, [setup.batch_key, batch_key, label_key])))
+    obs = adata.obs[keys].copy()
+    if label_key is not None and label_key == setup.labels_key:
+        names = level_names(obs[label_key], word_column(label_key))
+        names[names == setup.unlabeled_category] = None
+        obs[label_key] = pd.Categorical(names)
+    return obs
 
 
 class Writer:
@@ -98,21 +117,27 @@ class Writer:
     ----------
     document
         Where to.
-    model, adata
-        The model and all cells.
+    model
+        The model.
+    obs
+        Columns of all cells.
+    preparation
+        How the genes were chosen, as `scsystems.pp.prepare` notes it.
     shown
         The cells that are drawn and measured, with both embeddings.
-    system, labels, batch
-        Columns.
+    keys
+        Columns with the systems, the labels (or None) and the samples.
     seed
         Seed.
     """
 
-    def __init__(self, document: Document, model, adata, shown, system, labels, batch, seed):
-        self.document, self.model, self.adata, self.shown = document, model, adata, shown
-        self.system, self.labels, self.batch, self.seed = system, labels, batch, seed
+    def __init__(self, document: Document, model, obs, preparation, shown, keys, seed):
+        self.document, self.model, self.obs, self.shown = document, model, obs, shown
+        self.preparation = preparation
+        self.system, self.labels, self.batch = keys
+        self.seed = seed
         self.missing: list[str] = []
-        if labels is None:
+        if self.labels is None:
             self.missing.append(
                 "No cell types were named (label_key), so that nothing is said of them."
             )
@@ -152,7 +177,7 @@ class Writer:
         said = []
         if self.model.interrupted:
             said.append("The training was interrupted.")
-        sizes = self.adata.obs[self.system].value_counts()
+        sizes = self.obs[self.system].value_counts()
         said += [
             f"{name} has {n} cells only: a system of fewer than 100 is hardly learned."
             for name, n in sizes.items()
@@ -198,10 +223,10 @@ class Writer:
 
     def cells(self) -> None:
         """Cells by system, sample and type."""
-        obs, n = self.adata.obs, len(self.shown)
-        if n < self.adata.n_obs:
+        obs, n = self.obs, len(self.shown)
+        if n < len(obs):
             self.document.text(
-                f"Pictures and measures are of {n:,} cells out of {self.adata.n_obs:,}, drawn at random."
+                f"Pictures and measures are of {n:,} cells out of {len(obs):,}, drawn at random."
             )
         for key in dict.fromkeys([self.batch, self.labels]):
             if key not in (None, self.system):
@@ -213,23 +238,14 @@ class Writer:
     def genes(self) -> None:
         """Genes that were trained on, and how they were chosen where that is known."""
         self.document.text(f"Trained on {len(self.model.schema.genes):,} genes.")
-        kept = self.adata.uns.get("preparation")
-        if not isinstance(kept, dict):
+        try:
+            said = str(Preparation(**self.preparation))
+        except (TypeError, KeyError):
             self.missing.append(
                 "How the genes were chosen is not known: that is kept by scs.pp.prepare()."
             )
             return
-        rows = {
-            "genes measured": kept.get("n_genes", {}),
-            "expressed": kept.get("n_expressed", {}),
-            "variable": kept.get("n_variable", {}),
-        }
-        self.document.table(pd.DataFrame(rows).rename_axis(index=self.system), digits=0)
-        self.document.text(
-            f"Shared by all systems: {kept.get('n_shared')}; variable in all: {kept.get('n_selected')}."
-        )
-        if kept.get("orthologues"):
-            self.document.text(f"Orthologs: {kept['orthologues']}")
+        self.document.points(said.splitlines())
 
     def training(self) -> None:
         """Losses by epoch."""

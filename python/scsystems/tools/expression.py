@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import stats
+from torch import Tensor
 
 from ..errors import InputError
 from ..nn.scspecies.net import ScviNet
@@ -77,14 +78,14 @@ def decode(net: ScviNet, z: np.ndarray, batches: np.ndarray, genes: np.ndarray) 
         Positions of the genes.
     """
     device = next(net.parameters()).device
-    z = torch.as_tensor(z, device=device)
+    latent = torch.as_tensor(z, device=device)
     columns = torch.as_tensor(genes, device=device)
-    relative = torch.zeros(len(z), len(genes), device=device)
+    relative = torch.zeros(len(latent), len(genes), device=device)
     rho = torch.zeros_like(relative)
     for code in batches:
-        expression = net.decoder(z, torch.full((len(z),), int(code), device=device))
+        expression = net.decoder(latent, torch.full((len(latent),), int(code), device=device))
         log_rho = expression.log_rho[:, columns]
-        seen = 1.0
+        seen: float | Tensor = 1.0
         if expression.zero_logits is not None:
             seen = torch.sigmoid(-expression.zero_logits[:, columns])
         relative += torch.softmax(log_rho, 1) * seen

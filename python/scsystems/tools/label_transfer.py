@@ -37,7 +37,7 @@ def transfer(among: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     ``label`` and ``confidence``, n rows. A cell of whose neighbors none has a label has none.
     """
     codes, names = pd.factorize(np.asarray(labels, dtype=object))
-    names = np.append(np.asarray(names, dtype=object), None)
+    names = np.concatenate([np.asarray(names, dtype=object), [None]])
     # a missing label is a label of its own until the votes are counted
     codes = np.where(codes < 0, len(names) - 1, codes)[among]
     missing = codes == len(names) - 1

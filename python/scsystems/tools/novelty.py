@@ -81,11 +81,17 @@ def standard_scores(values: np.ndarray) -> np.ndarray:
 
     New cells hardly move either, as long as they are few. Scores are cut at -3 and 10.
     """
+    center, spread = center_and_spread(values)
+    return np.clip((np.asarray(values, np.float64) - center) / spread, -3, 10)
+
+
+def center_and_spread(values: np.ndarray) -> tuple[float, float]:
+    """Median, and median absolute deviation as a standard deviation, above zero."""
     values = np.asarray(values, np.float64)
-    center = np.median(values)
+    center = float(np.median(values))
     # 1.4826: the median absolute deviation of a normal distribution becomes its standard deviation
-    spread = 1.4826 * np.median(np.abs(values - center))
-    return np.clip((values - center) / max(spread, 1e-9 * (abs(center) + 1)), -3, 10)
+    spread = 1.4826 * float(np.median(np.abs(values - center)))
+    return center, max(spread, 1e-9 * (abs(center) + 1))
 
 
 def novelty(unexplained: np.ndarray, distance: np.ndarray) -> np.ndarray:

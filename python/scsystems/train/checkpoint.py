@@ -188,8 +188,12 @@ def _optimizer_state(
 ) -> dict:
     state = optimizer.state_dict()
     # one vector of all parameters
-    vector = next(iter(optimizer.param_groups[0].get("params", [])), None)
-    n = len(optimizer.vector) if vector is None else vector.numel()
+    vector: Tensor
+    if isinstance(optimizer, FlatAdam):
+        vector = optimizer.vector
+    else:
+        (vector,) = optimizer.param_groups[0]["params"]
+    n = vector.numel()
     state["state"] = {0: {}}
     for key, value in tensors.items():
         start, _, name = key.rpartition(".")
@@ -209,7 +213,7 @@ def _optimizer_state(
 def _check_plateau(values: dict[str, Any], where: str) -> None:
     best, waited = values.get("best"), values.get("waited")
     # infinity before there was a value
-    is_number = type(best) in (int, float) and not math.isnan(best)
+    is_number = isinstance(best, (int, float)) and type(best) is not bool and not math.isnan(best)
     if set(values) != {"best", "waited"} or not is_number or type(waited) is not int or waited < 0:
         raise _wrong(where, "something else than the best value and the number of checks since")
 

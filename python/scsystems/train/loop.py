@@ -115,9 +115,15 @@ class FitSettings:
             return 1 if small and device.type == "cpu" else None
         return int(self.n_threads)
 
-    def processes(self, device: torch.device) -> int:
+    def processes(self, cells: BatchSource) -> int:
         """Processes to train in, where gradients can be computed in several."""
-        if self.n_threads is None or device.type != "cpu" or not can_fork():
+        if self.n_threads is None or cells.device.type != "cpu" or not can_fork():
+            return 1
+        if cells.in_blocks and self.n_threads > 1:
+            logger.warning(
+                "n_threads=%d: cells that stay on disk train in one process; these are torch's own threads.",
+                self.n_threads,
+            )
             return 1
         if self.n_threads > MOST_PROCESSES:
             logger.warning(
@@ -204,7 +210,7 @@ def fit(
     device = train_cells.device
     keep_freed_memory(device)
     result = FitResult(earlier=dict(earlier or {}))
-    n = settings.processes(device) if fixed and closed_form else 1
+    n = settings.processes(train_cells) if fixed and closed_form else 1
     key = fingerprint(settings.identity() | (identity or {}) | ({"processes": n} if n > 1 else {}))
     trainable = [p for p in net.parameters() if p.requires_grad]
     try:
@@ -227,7 +233,7 @@ def fit(
                 settings.gradient_clip_val,
             )
             if fixed and can_record(device):
-                steps.step = RecordedStep(steps.step, generator)
+                steps.step = RecordedStep(steps.step, generator)  # type: ignore[method-assign]
             if settings.resume:
                 run.resume()
             with (
@@ -268,7 +274,8 @@ def _automatic(loss: LossFunction, vector: nn.Parameter) -> Gradients:
     """Gradients by automatic differentiation."""
 
     def step(batch: Minibatch, epoch: int, generator: torch.Generator, same_weights: bool) -> Any:
-        vector.grad.zero_()
+        gradient: Any = vector.grad
+        gradient.zero_()
         parts = loss(batch, epoch, generator, True)
         parts.total.backward()
         return parts
@@ -342,7 +349,8 @@ class _Run:
 
 @torch.no_grad()
 def _validate(loss, cells, settings, generator, epoch) -> dict[str, float]:
-    sums, names = 0.0, ()
+    sums: Any = 0.0
+    names: Sequence[str] = ()
     for indices in cells.in_order(settings.batch_size):
         parts = loss(cells.gather(indices), epoch, generator, False)
         sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields

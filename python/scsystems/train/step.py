@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from ..data.source import BatchSource, Minibatch
+from ..data.source import BatchSource
 from .adam import FlatAdam
 from .flat import FlatParameters
 from .parallel.forked import Team, forked_team
@@ -17,8 +17,9 @@ from .parallel.shared import shared_zeros
 from .parallel.statistics import SharedStatistics, shared_statistics
 
 # (minibatch, epoch from 0, generator, whether the parameters are those of the last call, which may
-# save work) -> named tuple of scalar losses, having written the gradient of every parameter
-Gradients = Callable[[Minibatch, int, torch.Generator, bool], Any]
+# save work) -> named tuple of scalar losses, having written the gradient of every parameter; the
+# minibatch is of whichever kind the source gives
+Gradients = Callable[[Any, int, torch.Generator, bool], Any]
 
 
 class Steps:
@@ -92,7 +93,7 @@ class Steps:
         """One step of the optimizer along each minibatch's gradient, all taken at the same weights."""
         losses = self.team.gradients(minibatches, self.generator)
         self.statistics.agree()
-        adam = self.optimizer
+        adam = cast(FlatAdam, self.optimizer)
         self.team.step(len(minibatches), adam.n_steps, adam.param_groups[0]["lr"])
         self.add(losses)
 
@@ -116,9 +117,10 @@ class Steps:
 
     def update(self, part: int, n_gradients: int, n_steps: int, lr: float) -> None:
         """Steps of a part of the parameters along several gradients."""
-        self.optimizer.n_steps = n_steps
-        self.optimizer.param_groups[0]["lr"] = lr
-        self.optimizer.steps(self.flat.gradients[:n_gradients], part, self.flat.part(part))
+        adam = cast(FlatAdam, self.optimizer)
+        adam.n_steps = n_steps
+        adam.param_groups[0]["lr"] = lr
+        adam.steps(self.flat.gradients[:n_gradients], part, self.flat.part(part))
 
     def add(self, losses: Tensor) -> None:
         """Add to the losses of the epoch."""
@@ -131,7 +133,7 @@ class Steps:
 def together(steps: Steps, net: nn.Module) -> Iterator[None]:
     """For the time of the block steps take as many minibatches as the parameters have gradients."""
     n = len(steps.flat.gradients)
-    steps.optimizer.share(n)
+    cast(FlatAdam, steps.optimizer).share(n)
     with (
         shared_statistics(net, n) as steps.statistics,
         forked_team(n, steps.gradient, steps.update) as steps.team,

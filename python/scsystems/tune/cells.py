@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def write_cells(folder: Path, adata: AnnData) -> None:
     setup = Setup.read(adata)
     numbers = setup.continuous_covariate_keys
     keys = [setup.batch_key, *setup.categorical_covariate_keys, *numbers]
-    facts = {
+    facts: dict[str, Any] = {
         "setup": asdict(setup),
         "genes": list(gene_names(adata)),
         "cells": list(cell_names(adata)),

@@ -14,8 +14,8 @@ from scsystems.data.schema import Setup
 from scsystems.errors import ModelFileError, NonFiniteError
 from scsystems.metrics.evaluate import collect, evaluate_one
 from scsystems.metrics.registry import Data
-from scsystems.models.base import History
 from scsystems.models.sysvi.model import SysVI
+from scsystems.train.checkpoint import History
 
 from .settings import Setting
 
@@ -107,7 +107,7 @@ def train_one(adata, setting: Setting, seed: int) -> tuple[Record, np.ndarray]:
         model.train(**setting.train, seed=seed, verbose=False)
         if model.interrupted:  # half a run must not be kept
             raise KeyboardInterrupt
-        embedding = model.get_latent_representation()
+        embedding = np.asarray(model.get_latent_representation())
     except NonFiniteError as error:
         return record | {"error": str(error)}, np.empty((0, 0), np.float32)
     history = {

@@ -62,13 +62,14 @@ class RunStore:
         """
         if run in self._memory or self.folder is None:
             return self._memory.get(run)
-        path = self.folder / f"{run}.json"
+        folder = self.folder
+        path = folder / f"{run}.json"
         if not path.exists():
             return None
 
         def read() -> Run:
             record = read_record(path)
-            embedding = _read_embedding(find(self.folder, f"{run}.npy", record, run), self._n_cells)
+            embedding = _read_embedding(find(folder, f"{run}.npy", record, run), self._n_cells)
             record.pop(SUMS, None)
             if self._kind is not None:
                 typed(self._kind, record, str(path))

@@ -63,7 +63,7 @@ def _listen(requests: queue.SimpleQueue, worker: Worker) -> None:
 class Worker:
     """What the process knows between requests: the cells."""
 
-    folder: Path | None = None
+    folder: Path | None = None  # until it has started
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Look at the cells; ``request`` has ``folder``, ``threads`` and the user's ``door``."""
@@ -78,7 +78,7 @@ class Worker:
         with spoken_by(self.door):
             setting = Setting(request["parameters"], request["name"])
             record, embedding = train_one(self.adata, setting, request["seed"])
-        if "error" not in record:
+        if "error" not in record and self.folder is not None:
             path = self.folder / f"{request['run']}.npy"
             with writing(path, NO_ROOM):
                 np.save(path, embedding)

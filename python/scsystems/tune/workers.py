@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 import torch
@@ -174,7 +174,7 @@ class _Process:
         self._log = log
         path = [os.getcwd() if entry == "" else entry for entry in sys.path]
         with log.open("wb") as errors:
-            self._process = subprocess.Popen(
+            self._process: subprocess.Popen[str] = subprocess.Popen(
                 [interpreter(), "-c", BOOT, json.dumps(path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -183,14 +183,16 @@ class _Process:
                 encoding="utf-8",
                 env=environment(os.environ),
             )
+        self._requests = cast(TextIO, self._process.stdin)
+        self._answers = cast(TextIO, self._process.stdout)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and wait for the answer."""
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
             # whatever a library has printed before the worker took hold of its output
-            line = next(line for line in self._process.stdout if line.startswith(MARK))
+            line = next(line for line in self._answers if line.startswith(MARK))
         except (OSError, StopIteration):
             raise _Died(self._last_words()) from None
         reply = json.loads(line.removeprefix(MARK))
@@ -207,8 +209,8 @@ class _Process:
             self._process.kill()
             self._process.wait()
         with suppress(OSError):
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._requests.close()
+        self._answers.close()
 
     def _last_words(self) -> str:
         code = self._process.wait()

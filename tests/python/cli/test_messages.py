@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 
 import scsystems as scs
+from scsystems.data.writing import write_anndata
 
 # what nobody can write, or call, in a shell
 PYTHON = re.compile(
@@ -313,7 +314,7 @@ def test_text_that_may_be_missing_is_read_and_written(run, adata, tmp_path):
     adata.obs.index = adata.obs.index.astype("string")
     adata.var.index = adata.var.index.astype("string")
     with anndata.settings.override(allow_write_nullable_strings=True):
-        adata.write_h5ad(tmp_path / "in.h5ad", convert_strings_to_categoricals=False)
+        write_anndata(adata, tmp_path / "in.h5ad")
     arguments = ("--system", "system", "--epochs", 1, "--quiet")
     assert run("sysvi", tmp_path / "in.h5ad", tmp_path / "out.h5ad", *arguments) == 0
     before, after = (anndata.read_h5ad(tmp_path / f"{n}.h5ad") for n in ("in", "out"))

@@ -9,7 +9,7 @@ BASE = ("--system", "system", "--epochs", 1, "--quiet")
 
 def test_a_report_is_written_beside_the_result(run, file, tmp_path, capsys):
     out, report = tmp_path / "out.h5ad", tmp_path / "report.html"
-    ask = (*BASE, "--labels", "cell_type", "--report", report)
+    ask = (*BASE, "--report-labels", "cell_type", "--report", report)
     assert run("sysvi", file, out, *ask) == 0, capsys.readouterr().err
     page = report.read_text(encoding="utf8")
     assert "240 cells" in page
@@ -25,8 +25,8 @@ def test_a_report_that_cannot_be_is_refused_before_training(run, file, tmp_path,
     for given, said in (
         (("--report", tmp_path / "report.pdf"), "ending in .html or .md"),
         (("--report", tmp_path / "no" / "report.html"), "no such folder"),
-        (("--labels", "cell_type"), "there is no --report"),
-        (("--report", tmp_path / "r.html", "--labels", "kind"), "kind"),
+        (("--report-labels", "cell_type"), "there is no --report"),
+        (("--report", tmp_path / "r.html", "--report-labels", "kind"), "kind"),
     ):
         assert run("sysvi", file, out, *BASE, *given) == 1
         assert said in capsys.readouterr().err

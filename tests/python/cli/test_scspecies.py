@@ -28,6 +28,9 @@ def species(tmp_path_factory):
     return folder
 
 
+FILES = {"species1": "one", "species2": "two"}
+
+
 def files_in(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -127,6 +130,7 @@ FELT = {
     "--threads": ([2], lambda f: [s.n_threads for s in f["settings"]], [2, 2]),
     "--seed": ([5], lambda f: f["model"]._settings["seed"], 5),
     "--dims": ([4], lambda f: f["z"].shape[1], 4),
+    "--n-top-genes": ([150], lambda f: [len(p.genes) for p in f["parts"]], [150, 150]),
     "--neighbors": ([7], lambda f: f["model"]._targets["species2"].neighbors.index.shape[1], 7),
 }
 # what other tests look at
@@ -158,6 +162,26 @@ def test_no_option_is_forgotten_here():
     known = build_parser()._subparsers._group_actions[0].choices["scspecies"]
     options = {a.option_strings[-1] for a in known._actions if a.option_strings}
     assert options == set(FELT) | ELSEWHERE
+
+
+def test_genes_are_those_of_python(felt, species):
+    """The same function chooses them, with the same default."""
+    cells = {name: read_h5ad(species / f"{file}.h5ad") for name, file in FILES.items()}
+    for options, n in (
+        (("--n-top-genes", 150, "--batch", "donor"), {"n_top_genes": 150}),
+        ((), {}),
+    ):
+        model = scs.ScSpecies(
+            {"species1": cells["species1"]},
+            {"species2": cells["species2"]},
+            "cell_type",
+            species / "pairs.tsv",
+            batch_key="donor" if options else None,
+            **n,
+        )
+        assert felt(*options)["parts"] == [part.species for part in model._parts()]
+    everything = [set(adata.var_names) for adata in cells.values()]
+    assert [set(p.genes) for p in felt("--n-top-genes", "all")["parts"]] == everything
 
 
 def test_seeds_change_the_embedding_and_repeat_it(felt):

@@ -74,6 +74,24 @@ def test_the_preset_decides_on_the_number_of_genes(run, file, tmp_path, monkeypa
     assert n_genes("all", "--all-genes") == 40
 
 
+@pytest.mark.parametrize("expression", [(), ("--layer", "counts")])
+def test_genes_are_joined_by_rank_and_kept(run, adata, file, tmp_path, expression):
+    def genes(name, *options):
+        model = tmp_path / name
+        options = (*BASE, "--model", model, "--genes", 10, *expression, *options)
+        assert run("sysvi", file, tmp_path / f"{name}.h5ad", *options) == 0
+        return set(SysVI.load(model).schema.genes)
+
+    few, joint = genes("few"), genes("joint", "--hvg-merge", "joint")
+    assert len(few) < 10 == len(joint)
+    missing = [gene for gene in adata.var_names if gene not in joint][:2]
+    assert genes("kept", "--hvg-merge", "joint", "--keep", *missing) == {*joint, *missing}
+    out = tmp_path / "out.h5ad"
+    assert run("sysvi", file, out, *BASE, *expression, "--keep", "nothing") == 1
+    assert run("sysvi", file, out, *BASE, *expression, "--all-genes", "--keep", *missing) == 1
+    assert not out.exists()
+
+
 # --- every option is felt --------------------------------------------------------------------
 
 
@@ -133,19 +151,29 @@ FELT = {
     "--cycle-weight": ([17], lambda f: f["facts"]["weights"]["cycle"], 17),
     "--kl-weight": ([0.25], lambda f: f["facts"]["weights"]["kl"], 0.25),
     "--batch-size": ([50], lambda f: f["settings"].batch_size, 50),
+    "--labels": (["cell_type"], lambda f: f["setup"].labels_key, "cell_type"),
     "--seed": ([5], lambda f: (f["arguments"]["seed"], f["facts"]["seed"]), (5, 5)),
 }
 # what other tests look at
 ELSEWHERE = {
+    "--fractional",  # test_counts_with_fractions_are_taken_if_that_is_said
+    *("--on-disk", "--in-memory", "--store", "--embedding-only"),  # test_on_disk.py
     "--help",
     "--model",  # test_the_cells_are_written_with_their_embedding
     "--overwrite",  # test_the_cells_are_written_with_their_embedding
+    "--hvg-merge",  # test_genes_are_joined_by_rank_and_kept
+    "--keep",  # test_genes_are_joined_by_rank_and_kept
     "--all-genes",  # test_the_preset_decides_on_the_number_of_genes
+    "--unlabeled",  # test_cells_are_named_by_the_labels_that_the_model_is_told
+    "--label-weight",  # test_cells_are_named_by_the_labels_that_the_model_is_told
     "--raw",  # test_counts_in_raw_are_found
     "--assay",  # tests/interop/test_rds.py
     "--device",  # test_the_device_reaches_the_trainer
     "--quiet",  # test_counts_are_prepared_and_quiet_is_quiet
     "--debug",  # test_parser.py
+    "--input",  # test_species.py, and the next two
+    "--orthologues",
+    "--orthology",
 }
 
 
@@ -239,7 +267,9 @@ def test_all_genes_are_all_genes(run, adata, tmp_path):
     [(0.97, "counts times a factor"), (None, "values with fractions")],
     ids=["scaled", "corrected"],
 )
-def test_counts_with_fractions_are_normalized_too(run, adata, tmp_path, capsys, factor, message):
+def test_counts_with_fractions_are_taken_if_that_is_said(
+    run, adata, tmp_path, capsys, factor, message
+):
     counts = adata.layers["counts"].toarray()
     if factor is None:
         # what a corrector of ambient RNA leaves
@@ -250,10 +280,25 @@ def test_counts_with_fractions_are_normalized_too(run, adata, tmp_path, capsys, 
     AnnData(sparse.csr_matrix(counts), adata.obs, adata.var).write_h5ad(tmp_path / "in.h5ad")
     out, model = tmp_path / "o.h5ad", tmp_path / "model"
     options = ("--system", "system", "--epochs", 1, "--all-genes", "--model", model)
-    assert run("sysvi", tmp_path / "in.h5ad", out, *options) == 0
+    for quiet in ((), ("--quiet",)):
+        assert run("sysvi", tmp_path / "in.h5ad", out, *options, *quiet) == 1
+        said = capsys.readouterr().err
+        assert message in said or quiet
+        assert "take them as they are with --fractional" in said
+    assert not out.exists()
+    assert not model.exists()
+    assert run("sysvi", tmp_path / "in.h5ad", out, *options, "--fractional") == 0
     assert message in capsys.readouterr().err
     expected = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).mean(0)
     np.testing.assert_allclose(SysVI.load(model).schema.gene_means, expected, rtol=1e-5)
+
+
+def test_fractions_are_of_counts(run, adata, tmp_path, capsys):
+    adata.write_h5ad(tmp_path / "logs.h5ad")
+    out = tmp_path / "o.h5ad"
+    assert run("sysvi", tmp_path / "logs.h5ad", out, *BASE, "--fractional") == 1
+    assert "--fractional is for counts" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_counts_of_one_system_among_logarithms_are_refused(run, adata, tmp_path, capsys):
@@ -434,3 +479,30 @@ def test_what_was_learned_before_an_interrupt_is_written(run, file, tmp_path, mo
     assert run("sysvi", file, out, "--system", "system", "--epochs", 9, "--quiet") == 130
     assert "X_sysvi" in read_h5ad(out).obsm
     assert files_in(tmp_path) == {"cells.h5ad", "out.h5ad"}
+
+
+def test_cells_are_named_by_the_labels_that_the_model_is_told(run, file, tmp_path, capsys):
+    cells = read_h5ad(file)
+    types = np.where(np.arange(cells.n_obs) % 3 == 0, "a", "b").astype(object)
+    types[(cells.obs["system"] == cells.obs["system"].iloc[0]).to_numpy()] = "Unknown"
+    cells.obs["told"] = pd.Categorical(types)
+    cells.write_h5ad(tmp_path / "told.h5ad")
+    out = tmp_path / "out.h5ad"
+    given = ("sysvi", tmp_path / "told.h5ad", out, *BASE, "--labels", "told")
+    more = ("--unlabeled", "Unknown", "--label-weight", 3, "--model", tmp_path / "model")
+    assert run(*given, *more) == 0
+    found, model = read_h5ad(out).obs, SysVI.load(tmp_path / "model")
+    assert model._train_facts["weights"]["label"] == 3
+    assert model.schema.labels == ("a", "b")
+    assert set(found["predicted.told"]) <= {"a", "b"}
+    p = model.predict(read_h5ad(out)[:, list(model.schema.genes)].copy(), soft=True)
+    np.testing.assert_allclose(found["predicted.told.probability"], p.max(axis=1), atol=1e-4)
+    assert found["predicted.told.novel"].dtype == bool
+    np.testing.assert_array_equal(
+        found["predicted.told.novel"], found["predicted.told.novelty"] > 2.5
+    )
+    capsys.readouterr()
+    assert run(*given[:2], tmp_path / "no.h5ad", *BASE, "--labels", "nothing") == 1
+    assert "--labels nothing" in capsys.readouterr().err
+    assert run(*given[:2], tmp_path / "no.h5ad", *BASE, "--unlabeled", "Unknown") == 1
+    assert "without --labels" in capsys.readouterr().err

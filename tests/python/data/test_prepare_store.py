@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scsystems.data import datasets, prepare_store
+from scsystems.data.matrix import stays_on_disk
 from scsystems.data.preprocess import prepare
 from scsystems.errors import InputError, StoreError
 
@@ -34,9 +35,10 @@ def assert_same(got, expected):
     assert list(got.obs_names) == list(expected.obs_names)
     np.testing.assert_array_equal(got.X[:].toarray(), expected.X.toarray())
     np.testing.assert_array_equal(
-        got.layers["counts"].toarray(), expected.layers["counts"].toarray()
+        got.layers["counts"][:].toarray(), expected.layers["counts"].toarray()
     )
-    for key in ("n_cells", "n_genes", "n_expressed", "n_shared", "n_variable", "n_selected"):
+    keys = ("n_cells", "n_genes", "n_expressed", "n_shared", "n_variable", "n_selected", "kept")
+    for key in keys:
         assert got.uns["preparation"][key] == expected.uns["preparation"][key], key
 
 
@@ -45,10 +47,27 @@ def test_one_file_gives_what_cells_in_memory_give(counts, tmp_path, batch_key):
     counts.write_h5ad(tmp_path / "in.h5ad")
     expected = prepare(counts, "system", batch_key, **SETTINGS)
     got = prepare(tmp_path / "in.h5ad", "system", batch_key, **SETTINGS, out=tmp_path / "out.h5ad")
-    assert got.isbacked
+    assert stays_on_disk(got)
+    assert stays_on_disk(got, "counts")
     assert_same(got, expected)
     assert list(got.obs["donor"]) == list(counts.obs["donor"])
+
+
+@pytest.mark.parametrize("batch_key", [None, "donor"])
+def test_genes_are_joined_by_rank_and_kept_alike(counts, tmp_path, batch_key):
+    counts.write_h5ad(tmp_path / "in.h5ad")
+    plain = prepare(counts, "system", batch_key, hvg_merge="joint", **SETTINGS)
+    assert plain.n_vars == 300
+    keep = [counts.var_names[~counts.var_names.isin(plain.var_names)][0], plain.var_names[0]]
+    options = {"hvg_merge": "joint", "keep": keep, **SETTINGS}
+    expected = prepare(counts, "system", batch_key, **options)
+    assert set(keep) <= set(expected.var_names)
+    got = prepare(tmp_path / "in.h5ad", "system", batch_key, **options, out=tmp_path / "out.h5ad")
+    assert_same(got, expected)
+    assert got.uns["preparation"]["settings"] == expected.uns["preparation"]["settings"]
     got.file.close()
+    with pytest.raises(InputError, match="features and keep"):
+        prepare(tmp_path / "in.h5ad", features=keep, keep=keep, out=tmp_path / "other.h5ad")
 
 
 def test_files_of_species_with_their_own_genes(species, tmp_path):
@@ -64,7 +83,6 @@ def test_files_of_species_with_their_own_genes(species, tmp_path):
     assert got.uns["preparation"]["orthologues"] == expected.uns["preparation"]["orthologues"]
     for name in species:
         assert list(got.var[f"gene_{name}"]) == list(expected.var[f"gene_{name}"])
-    got.file.close()
 
 
 def test_small_samples_have_no_say_either(counts, tmp_path):
@@ -76,7 +94,6 @@ def test_small_samples_have_no_say_either(counts, tmp_path):
     expected = prepare(adata, "system", "donor", **SETTINGS)
     got = prepare(tmp_path / "in.h5ad", "system", "donor", **SETTINGS, out=tmp_path / "out.h5ad")
     assert_same(got, expected)
-    got.file.close()
 
 
 def test_given_genes_and_a_layer(counts, tmp_path):
@@ -95,7 +112,6 @@ def test_given_genes_and_a_layer(counts, tmp_path):
         out=tmp_path / "out.h5ad",
     )
     assert_same(got, expected)
-    got.file.close()
 
 
 def test_what_is_wrong_is_said_before_or_at_the_first_pass(counts, tmp_path, monkeypatch):

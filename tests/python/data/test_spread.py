@@ -43,4 +43,7 @@ def test_the_seed_decides_and_small_groups_repeat():
 def test_large_groups_are_looked_at_in_part(monkeypatch):
     monkeypatch.setattr("scsystems.data.spread.MOST_CELLS", 50)
     x, _ = clusters([200])
-    assert len(spread_cells(x, np.zeros(200, int), 6, 0)) == 6
+    chosen = spread_cells(x, np.zeros(200, int), 6, 0)
+    looked_at = np.random.default_rng(0).choice(np.arange(200), 50, replace=False)
+    assert np.unique(chosen).size == 6
+    assert set(chosen) <= set(looked_at)

@@ -76,7 +76,7 @@ def test_a_file_without_cell_data_is_refused(cells, tmp_path):
     cells.write_h5ad(tmp_path / "x.h5ad")
     with h5py.File(tmp_path / "x.h5ad", "a") as file:
         del file["obs"]
-    with pytest.raises(StoreError, match="obs or var could not be read"):
+    with pytest.raises(StoreError, match="obs could not be read"):
         stores.open_store(tmp_path / "x.h5ad")
 
 

@@ -111,7 +111,13 @@ def test_counts_are_refused_for_expression_metrics(adata):
     counts.X = np.rint(counts.X * 10)
     with pytest.raises(InputError, match="looks like raw counts"):
         evaluate(counts, ["mixed"], "species", metrics=["pcr"], verbose=False)
-    evaluate(counts, ["mixed"], "species", metrics=["pcr"], unintegrated="apart", verbose=False)
+    table = evaluate(
+        counts, ["mixed"], "species", metrics=["pcr"], unintegrated="apart", verbose=False
+    )
+    expected = metrics.pcr_comparison(
+        counts.obsm["apart"], counts.obsm["mixed"], counts.obs["species"]
+    )
+    assert table["value"].tolist() == [pytest.approx(expected)]
 
 
 def test_unlabeled_cells_are_left_out_and_cells_are_drawn(adata):
@@ -129,7 +135,13 @@ def test_unlabeled_cells_are_left_out_and_cells_are_drawn(adata):
 
 
 def test_frames_and_views_are_embeddings_too(adata):
-    evaluate(adata[:200], ["frame"], "species", "type", metrics="clisi", verbose=False)
+    options = dict(metrics="clisi", verbose=False)
+    plain = adata[:200].copy()
+    plain.obsm["frame"] = np.asarray(plain.obsm["frame"])
+    pd.testing.assert_frame_equal(
+        evaluate(adata[:200], ["frame"], "species", "type", **options),
+        evaluate(plain, ["frame"], "species", "type", **options),
+    )
 
 
 @pytest.mark.parametrize(

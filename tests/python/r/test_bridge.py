@@ -44,7 +44,12 @@ def trained(adata):
 def test_anndata_is_what_r_sent(adata):
     made = value(bridge.make_anndata(**parts_of(adata)))
     np.testing.assert_array_equal(made.X.toarray(), adata.X.toarray())
-    pd.testing.assert_frame_equal(made.obs, adata.obs)
+    # which kind of text names are is up to the release of pandas
+    pd.testing.assert_frame_equal(
+        made.obs.astype(object), adata.obs.astype(object), check_index_type=False
+    )
+    kinds = [values.dtype.kind for _, values in adata.obs.items()]
+    assert [values.dtype.kind for _, values in made.obs.items()] == kinds
     assert list(made.var_names) == list(adata.var_names)
 
 
@@ -73,7 +78,9 @@ def test_a_cell_without_counts_stays_zero(adata):
     totals = np.asarray(adata.X.sum(axis=1)).ravel()
     made = value(bridge.make_anndata(**parts_of(adata), totals=totals, target_sum=1e4, base=2.0))
     assert "preparation" not in made.uns
-    assert np.isfinite(made.X.data).all()
+    expected = np.log2(1 + counts / np.maximum(totals, 1)[:, None] * 1e4)
+    assert not expected[0].any()
+    np.testing.assert_allclose(made.X.toarray(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])

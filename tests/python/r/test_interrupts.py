@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scsystems.r.interrupts import interrupts_understood, jump_is_interrupt
+from scsystems.r.interrupts import INTERRUPTED, interrupts_understood, jump_is_interrupt
 
 
 def jump(*args):
@@ -20,6 +20,8 @@ def test_only_a_jump_is_an_interrupt():
     with pytest.raises(RuntimeError, match="object 'x' not found"):
         jump_is_interrupt(fail)(1)
     assert jump_is_interrupt(lambda x: x + 1)(1) == 2
+    with pytest.raises(KeyboardInterrupt):
+        jump_is_interrupt(lambda: INTERRUPTED)()
 
 
 def test_reticulates_question_is_wrapped_within_the_block(monkeypatch):

@@ -46,10 +46,13 @@ def trained(data):
 
 def test_variable_genes_are_kept_as_counts(data):
     adata = data[0]["species1"]
-    chosen = value(bridge.variable_species_genes(adata, "species1", "donor", 50.0))
+    chosen = value(bridge.variable_species_genes(adata, "species1", "donor", {"n_top_genes": 50.0}))
     assert chosen.n_vars == 50
     np.testing.assert_array_equal(chosen.X.toarray(), adata[:, chosen.var_names].X.toarray())
-    assert value(bridge.variable_species_genes(adata, "species1", None, 10_000)) is adata
+    assert (
+        value(bridge.variable_species_genes(adata, "species1", None, {"n_top_genes": None}))
+        is adata
+    )
 
 
 def test_a_table_may_be_columns_a_path_or_read_already(data):

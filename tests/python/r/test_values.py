@@ -78,7 +78,16 @@ def test_matrix_that_is_too_large_for_r_is_refused(matrix, monkeypatch):
 )
 def test_columns_come_back_as_they_went(column):
     back = pd.Series(values.column_from_parts(values.column_to_parts(column)))
-    pd.testing.assert_series_equal(back, column)
+    # which kind of text they are is up to the release of pandas
+    if pd.api.types.is_string_dtype(column.dtype):
+        assert pd.api.types.is_string_dtype(back.dtype)
+        assert back.isna().tolist() == column.isna().tolist()
+        assert back.dropna().tolist() == column.dropna().tolist()
+        return
+    pd.testing.assert_series_equal(back, column, check_categorical=False)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        assert list(back.cat.categories) == list(column.cat.categories)
+        assert back.cat.ordered == column.cat.ordered
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,34 @@ def test_without_labels_and_pictures_it_says_so(model, tmp_path, monkeypatch):
     assert "cluster_preservation" in text
 
 
+def test_labels_that_the_model_was_told_are_those_of_the_report(tmp_path):
+    adata = scs.pp.prepare(scs.datasets.simulated(**SMALL), "system", "donor", min_cells=1)
+    told = adata.obs["cell_type"].astype(str).to_numpy()
+    told[::3] = "Unknown"
+    adata.obs["told"] = told
+    scs.SysVI.setup_anndata(adata, "system", labels_key="told", unlabeled_category="Unknown")
+    model = scs.SysVI(adata, n_hidden=16, n_layers=1)
+    model.train(max_epochs=2, verbose=False)
+    text = text_of(model.report(tmp_path / "report.html").read_text(encoding="utf8"))
+    assert "No cell types were named" not in text
+    assert "(none)" in text
+    assert "Unknown lies among" not in text
+
+
+def test_cells_on_disk_give_the_report_of_those_in_memory(model, tmp_path):
+    file = tmp_path / "cells.h5ad"
+    model.adata.write_h5ad(file)
+    pages = [
+        model.report(tmp_path / f"{i}.html", cells, label_key="cell_type").read_text("utf8")
+        for i, cells in enumerate([model.adata, file])
+    ]
+    assert pages[0] == pages[1]
+
+
 def test_bad_input_is_refused_before_anything_is_computed(model, tmp_path):
     with pytest.raises(InputError, match=r"expected an ending \.html or \.md"):
         scs.report(model, tmp_path / "report.pdf")
-    with pytest.raises(InputError, match="no column 'type'"):
+    with pytest.raises(InputError, match="label_key='type' is not a column"):
         scs.report(model, tmp_path / "report.html", label_key="type")
     with pytest.raises(InputError, match="Expected a SysVI"):
         scs.report(object(), tmp_path / "report.html")

@@ -29,7 +29,8 @@ def cells(kind: str = "csr", layer: str | None = None) -> AnnData:
         },
         index=[f"cell{i}" for i in range(30)],
     )
-    adata = AnnData(None if layer else x, obs=obs, layers={layer: x} if layer else None)
+    var = pd.DataFrame(index=[f"{gene}" for gene in range(12)])
+    adata = AnnData(None if layer else x, obs=obs, var=var, layers={layer: x} if layer else None)
     scs.SysVI.setup_anndata(adata, "system", layer, ["donor/number"], ["age"])
     return adata
 

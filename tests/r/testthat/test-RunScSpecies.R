@@ -165,6 +165,45 @@ test_that("genes are chosen, or taken as given", {
   expect_refused(quick_species(mouse, human, features = list(rat = "a")), message = "rat")
 })
 
+test_that("genes are those that Python chooses", {
+  objects <- list(mouse = species_seurat("mouse"), human = species_seurat("human", seed = 2))
+  ours <- function(...) {
+    result <- suppressWarnings(
+      quick_species(objects$mouse, objects$human, max.epochs = 1, merge = FALSE,
+                    control = small_species_options(...)),
+      classes = "scsystems_warning"
+    )
+    lapply(list(mouse = result$context, human = result$targets$human), function(object) {
+      sort(object[["scspecies"]]@misc$scsystems$features)
+    })
+  }
+  scs <- reticulate::import("scsystems", convert = FALSE)
+  pd <- reticulate::import("pandas", convert = FALSE)
+  cells <- lapply(c(mouse = 1, human = 2), function(seed) {
+    data <- species_counts_of(c("mouse", "human")[[seed]], seed = seed)
+    reticulate::import("anndata", convert = FALSE)$AnnData(
+      reticulate::r_to_py(t(as.matrix(data$counts))), obs = reticulate::r_to_py(data$obs),
+      var = pd$DataFrame(index = as.list(rownames(data$counts)))
+    )
+  })
+  theirs <- function(...) {
+    model <- scs$ScSpecies(
+      reticulate::dict(mouse = cells$mouse), reticulate::dict(human = cells$human), "cell_type",
+      pd$DataFrame(lapply(species_pairs[1:2], as.list)), batch_key = "donor", n_neighbors = 10L, ...
+    )
+    both <- scsystems:::species_facts(model)$parts
+    lapply(both, function(part) sort(part$genes))
+  }
+  chosen <- ours(n_top_genes = 180)
+  expect_identical(chosen, theirs(n_top_genes = 180L))
+  expect_identical(lengths(chosen), c(mouse = 180L, human = 180L))
+  expect_identical(ours(), theirs())
+  expect_identical(ours(n_top_genes = Inf), theirs(n_top_genes = NULL))
+  expect_identical(ours(n_top_genes = 180, min_cells = 40), theirs(n_top_genes = 180L, min_cells = 40L))
+  # nothing is given that the user did not give
+  expect_identical(scsystems:::gene_arguments(scspecies_options()), list(min_cells = 3L))
+})
+
 test_that("the logged command holds no objects", {
   command <- SeuratObject::Command(trained_species()$targets$human, "RunScSpecies.RNA")
   expect_identical(command@params$target, "human")

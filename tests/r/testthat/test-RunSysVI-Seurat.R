@@ -213,3 +213,25 @@ if (is_v5) {
     expect_message(quick(object, verbose = TRUE), "counts only")
   })
 }
+
+test_that("genes are joined by rank over the systems, and kept, where asked", {
+  genes <- function(...) {
+    result <- suppressWarnings(
+      quick(seurat_object(), features = NULL,
+            control = small_options(min_cells = 5, n_top_genes = 15, ...)),
+      classes = "scsystems_warning"
+    )
+    result[["sysvi"]]@misc$scsystems$features
+  }
+  few <- genes()
+  joint <- genes(hvg_merge = "joint")
+  expect_lt(length(few), 15)
+  expect_length(joint, 15)
+  missing <- utils::head(setdiff(rownames(seurat_object()), joint), 2)
+  expect_setequal(genes(hvg_merge = "joint", keep = missing), c(joint, missing))
+  expect_setequal(genes(keep = missing), c(few, missing))
+  expect_refused(genes(keep = "nothing"), message = "keep: 1 of 1 are not genes")
+  expect_refused(small_options(keep = 1), message = "keep.*names of genes")
+  expect_refused(small_options(keep = NA_character_), message = "keep.*names of genes")
+  expect_error(small_options(hvg_merge = "union"), "hvg_merge")
+})

@@ -2,8 +2,8 @@ test_that("the plan has a numpy that this reticulate can use", {
   plan <- install_scsystems(gpu = FALSE, dry_run = TRUE)
   numpy <- grep("^numpy", plan$packages, value = TRUE)
   old <- utils::packageVersion("reticulate") < "1.41"
-  expect_identical(numpy, if (old) "numpy>=1.24,<2" else "numpy>=1.24")
-  expect_identical(plan$torch, "torch>=2.2")
+  expect_identical(numpy, if (old) "numpy>=1.26,<2" else "numpy>=1.26")
+  expect_identical(plan$torch, "torch>=2.6")
   expect_false(any(grepl("^torch", plan$packages)))
 })
 

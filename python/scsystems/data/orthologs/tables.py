@@ -14,7 +14,7 @@ HomoloGene, or have any two columns of gene names.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,64 +26,14 @@ from ...errors import InputError
 from ...words import word
 from ..levels import level_names, unique_names
 from . import layouts as orthologue_layouts
-from .names import is_missing, translate, unversioned
+from .kinds import KINDS, are_ensembl, refuse_swapped, take
+from .names import is_missing, translate
+from .report import Report
 
 logger = logging.getLogger(__name__)
 
-# of gene names that tables have
-KINDS = ("symbol", "id")
 # fewer matches than this share of the smaller side are taken for a mistake, not for biology
 FEWEST_MATCHES = 0.05
-
-
-@dataclass(frozen=True)
-class Report:
-    """What every step kept and lost, in rows of the table or pairs of genes.
-
-    Fields that belong to a step that has not been taken are None or empty.
-    """
-
-    layout: str
-    n_rows: int
-    n_incomplete: int
-    n_low_score: int
-    n_repeated: int
-    n_pairs: int
-    n_ambiguous: Mapping[str, int] = field(default_factory=dict)
-    n_other_type: int = 0
-    n_one_to_one: int | None = None
-    n_genes: Mapping[str, int] = field(default_factory=dict)
-    n_matched: Mapping[str, int] = field(default_factory=dict)
-    n_relaxed: Mapping[str, int] = field(default_factory=dict)
-    n_in_all: int | None = None
-
-    def __str__(self) -> str:
-        lines = [f"orthologues ({self.layout} layout): {self.n_rows} rows"]
-        lines += [
-            f"  - {lost} {reason}"
-            for lost, reason in (
-                (self.n_incomplete, "without a gene in every species"),
-                (self.n_low_score, "below the smallest score"),
-                (self.n_repeated, "repeat another row"),
-            )
-            if lost
-        ]
-        lines.append(f"  = {self.n_pairs} pairs")
-        if self.n_one_to_one is not None:
-            lines += [
-                f"  - {lost} whose {species} gene has several partners"
-                for species, lost in self.n_ambiguous.items()
-            ]
-            if self.n_other_type:
-                lines.append(f"  - {self.n_other_type} that the table calls other than one-to-one")
-            lines.append(f"  = {self.n_one_to_one} one-to-one pairs (a pair may be lost twice)")
-        for species, n_genes in self.n_genes.items():
-            relaxed = self.n_relaxed[species]
-            note = f", {relaxed} of them only without case or version" if relaxed else ""
-            lines.append(f"  {species}: {self.n_matched[species]} of {n_genes} genes match{note}")
-        if self.n_in_all is not None:
-            lines.append(f"  = {self.n_in_all} pairs with both genes in the data")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -189,25 +139,11 @@ def read_for(source: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str
             refused[gene] = error
     if not found:
         raise refused[KINDS[0]]
-    relaxed = {name: {_loose(str(gene)) for gene in have} for name, have in genes.items()}
-    n_known = {
-        gene: {
-            name: pd.Index(layout.frame[name].dropna().unique()).map(_loose).isin(have).sum()
-            for name, have in relaxed.items()
-        }
-        for gene, layout in found.items()
-    }
-    best = max(found, key=lambda gene: sum(n_known[gene].values()))
-    chosen = found[best]
-    other = found.get(KINDS[1 - KINDS.index(best)])
-    if other is not None and other.name == chosen.name and len(other.frame) == len(chosen.frame):
-        # rows correspond, so that each species may have its own kind
-        frame = chosen.frame.copy()
-        for name in genes:
-            kind = max(found, key=lambda gene: n_known[gene][name])
-            frame[name] = found[kind].frame[name].to_numpy()
-        chosen = replace(chosen, frame=frame)
-    return _tidy(chosen, len(raw))
+    taken = take(found, {name: pd.Index(names) for name, names in genes.items()})
+    read = _tidy(taken.layout, len(raw))
+    return replace(
+        read, report=replace(read.report, kinds=dict(taken.kinds), n_other_kind=dict(taken.n_other))
+    )
 
 
 def _tidy(
@@ -295,7 +231,7 @@ def one_to_one(
 
 
 def match(
-    table: Orthologues, genes: Mapping[str, Iterable[str]], *, complete: bool = True
+    table: Orthologues, genes: Mapping[str, Collection[str]], *, complete: bool = True
 ) -> Orthologues:
     """Keep the pairs whose genes are in the data, under the names they have there.
 
@@ -320,26 +256,9 @@ def match(
     InputError
         Duplicated gene names, species swapped, or hardly any gene found.
     """
-    if set(genes) != set(table.species):
-        raise InputError(
-            f"orthologues: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
-            f"same names: {word('table species')} names the table's species."
-        )
-    genes = {
-        name: unique_names(
-            pd.Index(genes[name]), f"orthologues: gene names of {name}", word("unique genes")
-        )
-        for name in table.species
-    }
-    _refuse_swapped(table, genes)
+    table, translations = translated(table, genes)
     pairs = table.pairs.copy()
-    n_matched, n_relaxed = {}, {}
-    for name, have in genes.items():
-        wanted = pd.Index(pairs[name].unique())
-        translation = translate(wanted, have, table.genes_of(name))
-        n_matched[name] = len(translation)
-        n_relaxed[name] = sum(theirs != ours for theirs, ours in translation.items())
-        _refuse_few(name, wanted, have, translation)
+    for name, translation in translations.items():
         pairs[name] = pairs[name].map(translation)
     names = list(table.species)
     in_all = pairs[names].notna().all(axis=1)
@@ -348,16 +267,45 @@ def match(
     if not in_all.any():
         raise InputError(
             f"orthologues: no pair has all of its genes in the data ({table.report.n_pairs} "
-            f"pairs; genes found: {n_matched})."
+            f"pairs; genes found: {table.report.n_matched})."
         )
+    return replace(table, pairs=kept, report=replace(table.report, n_in_all=int(in_all.sum())))
+
+
+def translated(
+    table: Orthologues, genes: Mapping[str, Iterable[str]]
+) -> tuple[Orthologues, dict[str, dict[str, str]]]:
+    """The table, with a report of how many genes match, and what each species' data call its genes.
+
+    Parameters and errors are those of :func:`match`.
+    """
+    if set(genes) != set(table.species):
+        raise InputError(
+            f"orthologues: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
+            f"same names: {word('table species')} names the table's species."
+        )
+    own = {
+        name: unique_names(
+            pd.Index(genes[name]), f"orthologues: gene names of {name}", word("unique genes")
+        )
+        for name in table.species
+    }
+    refuse_swapped({name: set(table.pairs[name]) for name in table.species}, own)
+    translations = {}
+    for name, have in own.items():
+        wanted = pd.Index(table.pairs[name].dropna().unique())
+        translations[name] = translate(wanted, have, table.genes_of(name))
+        _refuse_few(name, wanted, have, translations[name])
     report = replace(
         table.report,
-        n_genes={name: len(have) for name, have in genes.items()},
-        n_matched=n_matched,
-        n_relaxed=n_relaxed,
-        n_in_all=int(in_all.sum()),
+        n_genes={name: len(have) for name, have in own.items()},
+        n_matched={name: len(found) for name, found in translations.items()},
+        n_relaxed={
+            name: sum(theirs != ours for theirs, ours in found.items())
+            for name, found in translations.items()
+        },
     )
-    return replace(table, pairs=kept, report=report)
+    return replace(table, report=report), translations
 
 
 def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData]:
@@ -382,23 +330,6 @@ def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData
     return {name: adata[:, pairs[name]] for name, adata in adatas.items()}
 
 
-def _refuse_swapped(table: Orthologues, genes: Mapping[str, pd.Index]) -> None:
-    found = pd.DataFrame(
-        {
-            data: {column: have.isin(table.pairs[column]).sum() for column in table.species}
-            for data, have in genes.items()
-        }
-    )
-    best = found.idxmax()
-    wrong = [name for name in genes if best[name] != name]
-    if len(wrong) > 1 and all(found.loc[best[n], n] > 2 * found.loc[n, n] for n in wrong):
-        raise InputError(
-            "orthologues: the species look swapped: "
-            + "; ".join(f"most genes of the data '{n}' are '{best[n]}' genes" for n in wrong)
-            + ". Exchange the data, or the species of the table."
-        )
-
-
 def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mapping) -> None:
     share = len(translation) / max(min(len(wanted), len(have)), 1)
     if share >= 0.3:
@@ -408,15 +339,10 @@ def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mappin
         f"{len(wanted)}. The data have names like {list(have[:3])}, the table like "
         f"{list(wanted[:3])}."
     )
-    if have.str.match(r"^ENS[A-Z]*G\d").mean() > 0.5 > wanted.str.match(r"^ENS[A-Z]*G\d").mean():
+    if are_ensembl(have) and not are_ensembl(wanted):
         message += (
             f" The data have identifiers: read those of the table with {word('table identifiers')}."
         )
     if share < FEWEST_MATCHES:
         raise InputError(message + " Is it the right table, species and kind of name?")
     logger.warning(message)
-
-
-def _loose(name: str) -> str:
-    """A gene's name without version and case, to tell which kind of names data have."""
-    return unversioned(name).lower()

@@ -128,8 +128,10 @@ def _levels(rows: Rows, group: Groups, at: np.ndarray, seen: Traits | None) -> t
     rate = rows.n_above_one[rows.whole].sum() / max(rows.n_found[rows.whole].sum(), 1)
     found = []
     for level in range(n_levels):
-        kind, base, whole = "counts", None, int(n_whole[level])
-        if n_fractional[level]:
+        kind: Kind = "counts"
+        base: Base | None = None
+        whole = int(n_whole[level])
+        if n_fractional[level] and seen is not None:
             kind, base = verdict(seen[group.codes[at] == level])
             if kind == "logs" and base != "2" and whole > FEW_WHOLE * n_cells[level]:
                 kind = "mixed"

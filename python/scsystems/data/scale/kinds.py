@@ -191,7 +191,7 @@ def verdict(cells: Traits) -> Verdict:
         return _by_ratios(first)
     faint = np.bincount(cells.faint[cells.faint >= 0], minlength=len(HYPOTHESES))
     if faint.max() >= max(FEWEST_FAINT, 0.5 * (cells.faint > -2).sum()):
-        return _by_ratios(np.argmax(faint))
+        return _by_ratios(int(np.argmax(faint)))
     if cells.largest.max() > (LARGEST_DENSE if cells.dense else LARGEST_LOG):
         return Verdict("large")
     if not cells.dense:

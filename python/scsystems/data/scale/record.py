@@ -67,7 +67,7 @@ class Scale:
     sums: tuple[Sums | None, ...] = ()
 
     def __str__(self) -> str:
-        logs = LOG_NAMES.get(self.base, "logarithms")
+        logs = "logarithms" if self.base is None else LOG_NAMES[self.base]
         total = "" if self.target_sum is None else f" to a total of {self.target_sum:,.6g} per cell"
         return f"{logs} of expression normalized{total}"
 
@@ -111,10 +111,10 @@ def measure(
                 base = candidate
                 break
     sums = sums_of(matrix, base, codes, n_levels)
-    totals = [None if s is None else s.constant for s in sums]
+    totals = [s.constant for s in sums if s is not None and s.constant is not None]
     target = None
-    if totals and None not in totals and max(totals) <= min(totals) * (1 + CONSTANT):
-        target = _digits(np.mean(totals))
+    if totals and len(totals) == len(sums) and max(totals) <= min(totals) * (1 + CONSTANT):
+        target = _digits(float(np.mean(totals)))
     noted = noted_target(notes)
     if noted and base in (None, "e") and all(s is None or s.high <= noted * 1.05 for s in sums):
         base, target = "e", noted
@@ -123,7 +123,8 @@ def measure(
 
 def sums_of(matrix, base: Base | None, codes: np.ndarray, n_levels: int) -> tuple[Sums | None, ...]:
     """The sums of a sample of every system's cells; ``None`` for a system without cells."""
-    rng, found = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    found: list[Sums | None] = []
     for level in range(n_levels):
         at = np.flatnonzero(codes == level)
         if len(at) > SAMPLE:
@@ -132,8 +133,11 @@ def sums_of(matrix, base: Base | None, codes: np.ndarray, n_levels: int) -> tupl
         cells.data = undo_log(cells.data, base)
         sums = np.asarray(cells.sum(axis=1)).ravel()
         sums = sums[sums > 0]
-        quantiles = np.quantile(sums, [0.05, 0.5, 0.95]) if len(sums) else ()
-        found.append(Sums(*map(_digits, quantiles), len(sums)) if len(sums) else None)
+        if not len(sums):
+            found.append(None)
+            continue
+        low, median, high = (_digits(q) for q in np.quantile(sums, [0.05, 0.5, 0.95]))
+        found.append(Sums(low, median, high, len(sums)))
     return tuple(found)
 
 
@@ -219,7 +223,7 @@ def disagreements(judged: Judgement, scale: Scale) -> list[str]:
 def noted_target(notes: Mapping[str, Any] | None) -> float | None:
     """The target sum that `scsystems.pp.prepare` noted, if it was a number."""
     try:
-        target = float(notes[PREPARATION]["settings"]["target_sum"])
+        target = float((notes or {})[PREPARATION]["settings"]["target_sum"])
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     return target if np.isfinite(target) and target > 0 else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...checks import head
 from ...errors import InputError, NonFiniteError
-from ...words import column, word
+from ...words import column, word, written
 from .judge import Found, Groups, Judgement, judge
 from .kinds import Base
 
@@ -125,10 +125,11 @@ def _place(place: tuple[int, int], names: Sequence[str] | None) -> str:
 def describe(found: Found) -> str:
     """What cells hold, as the end of a sentence that begins with where."""
     largest = f"{found.largest:.4g}"
+    logs = "logarithms" if found.base is None else LOG_NAMES[found.base]
     return {
         "counts": f"looks like raw counts (whole numbers up to {largest})",
         "ones": "holds nothing but zeros and ones",
-        "logs": f"looks log-transformed ({LOG_NAMES.get(found.base, 'logarithms')}, up to {largest})",
+        "logs": f"looks log-transformed ({logs}, up to {largest})",
         "multiples": f"looks like counts times a factor, not log-transformed (values up to {largest})",
         "fractions": f"looks like counts with fractions (values up to {largest}), as ambient-RNA correctors leave them",
         "large": f"has values with fractions up to {largest}, too large for log-transformed expression",
@@ -200,7 +201,11 @@ def _to_counts(judged: Judgement, where: str, fractional: bool | None) -> str:
     named = f"Name what holds the counts with {word('layer')}"
     if not kinds & {"fractions", "multiples", "large"} or fractional:
         return f"{named}."
-    allowed = "" if fractional is None else ", or take them as they are with fractional=True"
+    allowed = (
+        ""
+        if fractional is None
+        else f", or take them as they are with {written('fractional', True)}"
+    )
     return (
         f"{named}; or, if these are counts that an ambient-RNA corrector (SoupX, DecontX, CellBender) or an EM "
         f"estimate left with fractions, round them: {word('round').format(where=where)}{allowed}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -60,13 +61,13 @@ def by_rows(matrix):
     return matrix.tocsr() if sparse.issparse(matrix) and matrix.format != "csr" else matrix
 
 
-def row_blocks(matrix, n_values: int = BLOCK_VALUES) -> Iterator[tuple[int, np.ndarray]]:
+def row_blocks(matrix, n_values: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks of rows of a matrix (arrays or CSR, also of matrices on disk), with their first row."""
     matrix = by_rows(matrix)
     n, width = matrix.shape
     if sparse.issparse(matrix):
         width = matrix.nnz // max(n, 1)
-    size = max(1, n_values // max(width, 1))
+    size = max(1, (BLOCK_VALUES if n_values is None else n_values) // max(width, 1))
     if not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
         # on disk, where most matrices are sparse and small reads are slow
         size = max(size, DISK_ROWS)
@@ -86,10 +87,15 @@ def scan(matrix) -> Rows:
     n = matrix.shape[0]
     found, fractions, above = (np.zeros(n, np.int64) for _ in range(3))
     largest = np.zeros(n, np.float32)
-    facts = {"n_found": found, "n_fractions": fractions, "n_above_one": above, "largest": largest}
+    facts: dict[str, Any] = {
+        "n_found": found,
+        "n_fractions": fractions,
+        "n_above_one": above,
+        "largest": largest,
+    }
     smallest = 0.0
     for start, block in row_blocks(matrix):
-        values = block.data if sparse.issparse(block) else block
+        values: Any = block.data if sparse.issparse(block) else block
         at = slice(start, start + block.shape[0])
         if not values.size:
             continue
@@ -130,5 +136,5 @@ def _first(block, flags: np.ndarray, start: int) -> tuple[int, int]:
     if not sparse.issparse(block):
         row, column = np.unravel_index(position, flags.shape)
         return start + int(row), int(column)
-    row = int(np.searchsorted(block.indptr, position, side="right") - 1)
-    return start + row, int(block.indices[position])
+    row = np.searchsorted(block.indptr, position, side="right") - 1
+    return start + int(row), int(block.indices[position])

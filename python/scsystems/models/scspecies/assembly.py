@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from torch import nn
 
 from ... import checks
 from ...data.fingerprint import fingerprint
-from ...data.species import Species, cell_names
+from ...data.species import Species, cell_names, check_names
+from ...data.species_genes import species_genes
 from ...errors import InputError, NotTrainedError
 from ...nn.scspecies.alignment import AlignmentOptions, ContextCells
 from ...nn.scspecies.reduced import reduced_precision
 from ...train.loop import FitResult, FitSettings
 from ...words import word
+from ..base import BaseModel
+from ..trainings import Trainings
 from . import training as training
 from .prototypes import PrototypeRecord, prototypes
-from .species import Part, make_net, species_fingerprint, warn_small
+from .species import Part, key_of, make_net, per_species, species_fingerprint, warn_small
 
 logger = logging.getLogger(__name__)
 
 
-class Assembly:
-    """State and private steps of :class:`ScSpecies`."""
+class Assembly(BaseModel):
+    """State of :class:`ScSpecies`, and the steps that its parts have in common."""
+
+    _context: Part
+    _settings: dict[str, Any]
 
     def _prepare(self, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self.notes: dict[str, Any] = {}
-        self._context: Part
+        self.notes = {}
         self._targets: dict[str, Part] = {}
         self._prototypes: np.ndarray | None = None
 
@@ -40,6 +47,21 @@ class Assembly:
         """A generator of the model's seed and of a species' name, so that its order does not matter."""
         salt = sum((i + 1) * ord(letter) for i, letter in enumerate(name))
         return torch.Generator(device).manual_seed(self._settings["seed"] * 1_000_003 + salt)
+
+    def _choose_genes(
+        self, name: str, adata: AnnData, n_top_genes, min_cells: int, layer, batch_key
+    ) -> AnnData:
+        """The cells of a species with the genes to train on; the options may differ by species."""
+        check_names(name, adata)
+        genes = species_genes(
+            name,
+            adata,
+            per_species(n_top_genes, name, word("n_top_genes")),
+            min_cells,
+            layer=key_of(layer, name, "layer"),
+            batch_key=key_of(batch_key, name, "species batch"),
+        )
+        return adata if len(genes) == adata.n_vars else adata[:, genes]
 
     def _part(
         self, species: Species, adata: AnnData, generator: torch.Generator, label_term: str
@@ -63,7 +85,18 @@ class Assembly:
         there = pd.Index(self._context.species.genes).get_indexer(pairs["context"])
         part.pairs = np.stack([there, np.arange(len(pairs))], 1)
         warn_small(part, self._settings["n_neighbors"])
+        logger.info(
+            "%s and %s: %d and %d genes, %d pairs of orthologues among them",
+            *(self._context.name, name, len(self._context.species.genes), len(species.genes)),
+            len(pairs),
+        )
         self._targets[name] = part
+
+    def _networks(self) -> Sequence[nn.Module]:
+        return [part.net for part in self._parts()]
+
+    def _trainings(self) -> Sequence[Trainings]:
+        return [part.trainings for part in self._parts()]
 
     def _parts(self) -> list[Part]:
         return [self._context, *self._targets.values()]
@@ -127,7 +160,7 @@ class Assembly:
                     generator,
                     callbacks,
                     identity,
-                    earlier=part.history,
+                    earlier=part.trainings.history,
                 )
             record = self._prototype_record(part, device)
             result = training.align(
@@ -142,7 +175,7 @@ class Assembly:
                 generator,
                 [*callbacks, record],
                 identity,
-                earlier=part.history,
+                earlier=part.trainings.history,
             )
             part.prototypes = record.frame()
             return result

@@ -15,17 +15,14 @@ from ...errors import InputError, NonFiniteError
 from ...tools.expression import Decoded, decode, draw_cells, fold_change, within_ellipse
 from ...tools.novelty import THRESHOLD, novelty, unexplained
 from ...tools.relevance import relevance
-from .species import Part
+from .results import Results
 
 # relevance that may get lost in propagation, as a share of what flows
 LARGEST_RESIDUAL = 1e-3
 
 
-class Comparison:
+class Comparison(Results):
     """Results of :class:`ScSpecies` on genes; a target's name may be left out when there is only one."""
-
-    _context: Part
-    _settings: dict
 
     def differential_expression(
         self,

@@ -16,16 +16,9 @@ from ...durable.steps import full_path
 from ...durable.typed import arguments, typed
 from ...errors import InputError, ModelFileError
 from ...nn.scspecies.net import ScviNet, ScviSizes
-from ..base import (
-    NAME,
-    History,
-    Stopped,
-    check_weights,
-    load_weights,
-    read_model,
-    save_model,
-    shapes_only,
-)
+from ...train.checkpoint import History
+from ..base import NAME, check_weights, load_weights, read_model, save_model, shapes_only
+from ..trainings import Stopped, Trainings
 from .arrays import Arrays
 from .settings import choose
 from .species import Embedded, Part
@@ -108,8 +101,8 @@ def save(model: ScSpecies, dir_path: str | Path, overwrite: bool) -> None:
                 "species": part.species.to_json(),
                 "sizes": asdict(part.net.sizes),
                 "cell_names": list(part.cell_names),
-                "history": part.history,
-                "stopped": part.stopped,
+                "history": part.trainings.history,
+                "stopped": part.trainings.stopped,
                 "data_fingerprint": part.fingerprint,
                 "prototypes": None if part.prototypes is None else part.prototypes.to_dict("list"),
             }
@@ -221,8 +214,7 @@ def _part(
         embedded=embedded,
         neighbors=neighbors,
         prototypes=None if saved.prototypes is None else pd.DataFrame(vars(saved.prototypes)),
-        history=saved.history,
-        stopped=saved.stopped,
+        trainings=Trainings(saved.history, saved.stopped),
         fingerprint=saved.data_fingerprint,
     )
 

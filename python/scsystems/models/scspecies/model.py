@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import pandas as pd
 from anndata import AnnData
-from torch import nn
 
 from ... import checks
 from ...data.levels import level_name
 from ...data.species import Species, check_names
+from ...data.species_genes import MIN_CELLS, N_TOP_GENES
 from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
 from ...nn.scspecies.net import Dispersion, EncoderInput, Library, Likelihood
@@ -23,12 +23,10 @@ from ...train.checkpoint import folders_by_name
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings
 from ...words import written
-from ..base import TrainedState, callback_list, history_frames, joined_history
+from ..base import callback_list
 from . import io as files
 from . import training as training
-from .assembly import Assembly
 from .comparison import Comparison
-from .results import Results
 from .settings import choose
 from .species import (
     Embedded,
@@ -45,11 +43,11 @@ from .species import (
 logger = logging.getLogger(__name__)
 
 # Adam as the paper uses it
-ADAM = {"eps": 1e-8, "weight_decay": 0.0}
+ADAM: dict[str, Any] = {"eps": 1e-8, "weight_decay": 0.0}
 
 
 @usual_torch_inside
-class ScSpecies(Assembly, Results, Comparison, TrainedState):
+class ScSpecies(Comparison):
     """Align target species to a labeled context species (Schächter et al. 2025).
 
     Species have their own genes; one-to-one orthologues connect them. Each species has a
@@ -77,6 +75,12 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         Column with the batches (sample, donor). ``None``: one batch. Or a dictionary by species.
     layer
         Layer with the counts; ``None`` takes ``X``. Or a dictionary by species.
+    n_top_genes
+        The most variable genes of each species to train on; orthologues are taken among them. ``None``
+        takes all genes, which aligned much worse where it was measured (``docs/scspecies.md``). Or a
+        dictionary by species.
+    min_cells
+        These genes are chosen among those found in at least so many cells of the species.
     preset
         ``"default"``: the best known settings; ``"paper"``: those of the paper. It decides the
         arguments that are ``None``.
@@ -109,8 +113,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
     encoder_input
         ``"log1p"`` of the counts, or the ``"counts"``.
     homologous_share
-        Share of expression given to homologous genes: ``"observed"`` in the counts, or their
-        share of the ``"genes"`` (paper).
+        Fraction of expression given to homologous genes: ``"observed"`` in the counts, or their
+        fraction of the ``"genes"`` (paper).
     n_latent, n_features, n_hidden, dropout_rate
         Dimensions of z and of the intermediate features, width of the other hidden layers.
     seed
@@ -138,6 +142,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         target_labels: str | Mapping[str, str | None] | None = None,
         batch_key: str | Mapping[str, str | None] | None = None,
         layer: str | Mapping[str, str | None] | None = None,
+        n_top_genes: int | Mapping[str, int | None] | None = N_TOP_GENES,
+        min_cells: int = MIN_CELLS,
         preset: Literal["default", "paper"] = "default",
         alignment: AlignmentMode = "intermediate",
         search_every: int | None = None,
@@ -163,10 +169,12 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         settings = choose(preset, {name: given[name] for name in files.SETTINGS})
         name, context = named_context(context)
         targets = named_targets(targets, name)
+        limit = (n_top_genes, min_cells)
+        context = self._choose_genes(name, context, *limit, layer, batch_key)
         genes = check_names(name, context)
         pairs = {}
         for target, adata in targets.items():
-            check_names(target, adata)
+            adata = targets[target] = self._choose_genes(target, adata, *limit, layer, batch_key)
             table = per_species(orthologues, target, "orthologues")
             pairs[target] = homologues(table, name, genes, target, adata)
         shared = list(dict.fromkeys(gene for p in pairs.values() for gene in p["context"]))
@@ -211,6 +219,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         target_labels: str | None = None,
         batch_key: str | None = None,
         layer: str | None = None,
+        n_top_genes: int | None = N_TOP_GENES,
+        min_cells: int = MIN_CELLS,
     ) -> None:
         """Add a further target species; :meth:`train` then aligns it to the context.
 
@@ -219,12 +229,12 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
 
         Parameters
         ----------
-        name, adata, orthologues, target_labels, batch_key, layer
+        name, adata, orthologues, target_labels, batch_key, layer, n_top_genes, min_cells
             As in the constructor, for this species.
         """
         name = level_name(name)
         named_targets([(n, None) for n in (*self._targets, name)], self._context.name)
-        check_names(name, adata)
+        adata = self._choose_genes(name, adata, n_top_genes, min_cells, layer, batch_key)
         genes = pd.Index(self._context.species.genes)
         pairs = homologues(orthologues, self._context.name, genes, name, adata)
         given = (
@@ -282,7 +292,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         verbose
             Show progress bars.
         """
-        waiting = [part for part in self._parts() if part.stopped is None]
+        waiting = [part for part in self._parts() if part.trainings.stopped is None]
         if not waiting:
             raise InputError(
                 "All species are trained already. Make a new model to train again, or add_target()."
@@ -319,8 +329,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
                 settings.max_epochs,
             )
             result = self._fit(part, device, settings, reduced, listed)
-            part.history = joined_history(result.earlier, result.history)
-            part.stopped = result.stopped
+            part.trainings.add(result)
             part.embedded = Embedded(*training.embed(part.net, cells, device))
             if part is self._context:
                 self._context_prototypes()
@@ -330,22 +339,7 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
     @property
     def history(self) -> dict[str, dict[str, pd.DataFrame]]:
         """Per species: losses per epoch of all trainings, one data frame per quantity, index ``epoch``."""
-        return {part.name: history_frames(part.history) for part in self._parts()}
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether all species are trained."""
-        return all(part.stopped is not None for part in self._parts())
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user interrupted the training of a species."""
-        return any(part.stopped == "interrupted" for part in self._parts())
-
-    @property
-    def net(self) -> nn.ModuleList:
-        """The networks: the context's, then every target's."""
-        return nn.ModuleList(part.net for part in self._parts())
+        return {part.name: part.trainings.frames() for part in self._parts()}
 
     @property
     def species(self) -> list[str]:
@@ -405,8 +399,8 @@ class ScSpecies(Assembly, Results, Comparison, TrainedState):
         def say(part: Part) -> str:
             state = (
                 "not trained"
-                if part.stopped is None
-                else f"{len(part.history['train_loss'])} epochs"
+                if part.trainings.stopped is None
+                else f"{len(part.trainings.history['train_loss'])} epochs"
             )
             return f"{part.name} ({len(part.cell_names)} cells, {len(part.species.genes)} genes, {state})"
 

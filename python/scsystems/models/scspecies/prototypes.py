@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -25,7 +27,7 @@ def prototypes(
     counts, batch = [], []
     for code in codes:
         at = np.flatnonzero(label == code)
-        x = cells.x[at]
+        x: Any = cells.x[at]
         counts.append(np.median(x.toarray() if sparse.issparse(x) else x, axis=0))
         batch.append(np.bincount(cells.categorical[at, 0]).argmax())
     return codes, np.stack(counts).astype(np.float32), np.array(batch)

@@ -15,15 +15,13 @@ from ...errors import InputError
 from ...tools.label_transfer import rank, transfer
 from ...tools.similarity import similarity, type_similarity
 from ...words import word, written
-from ..base import resolve_indices
+from ..base import positions
+from .assembly import Assembly
 from .species import Part
 
 
-class Results:
+class Results(Assembly):
     """Results of :class:`ScSpecies`; a target's name may be left out when there is only one."""
-
-    _context: Part
-    _settings: dict
 
     def get_latent_representation(
         self,
@@ -99,7 +97,7 @@ class Results:
 
         Returns
         -------
-        Per cell: ``label`` and ``confidence`` (share of the votes).
+        Per cell: ``label`` and ``confidence`` (fraction of the votes).
         """
         part = self._target(target)
         n_context = len(self._context.embedded.mean)
@@ -165,8 +163,8 @@ class Results:
                 raise InputError(
                     "level='cells' needs target_indices and context_indices. Give positions of cells."
                 )
-            at = resolve_indices(target_indices, part.cell_names, "target_indices")
-            columns = resolve_indices(context_indices, context.cell_names, "context_indices")
+            at = positions(target_indices, part.cell_names, "target_indices")
+            columns = positions(context_indices, context.cell_names, "context_indices")
             among = np.broadcast_to(np.arange(len(columns)), (len(at), len(columns)))
             values = similarity(part.net, cells.take(at), own[at], there[columns], among)
             return pd.DataFrame(

@@ -6,39 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ... import checks
+from ... import checks, options
 from ...errors import InputError
 
 # arguments of the constructor whose default a preset decides
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {
-        "likelihood": "nb",
-        "dispersion": "batch",
-        "library": "observed",
-        "encoder_input": "log1p",
-        "homologous_share": "observed",
-        "search_every": 10,
-        "mixing_weight": 5.0,
-    },
-    "paper": {
-        "likelihood": "zinb",
-        "dispersion": "batch",
-        "library": "encoder",
-        "encoder_input": "log1p",
-        "homologous_share": "genes",
-        "search_every": 0,
-        "mixing_weight": 0.0,
-    },
+    preset: {o.name: o.value(preset) for o in options.SCSPECIES if o.by_preset}
+    for preset in ("default", "paper")
 }
 
-CHOICES = {
-    "likelihood": ("nb", "zinb"),
-    "dispersion": ("dataset", "batch", "cell"),
-    "library": ("observed", "encoder"),
-    "encoder_input": ("log1p", "counts"),
-    "homologous_share": ("observed", "genes"),
-    "alignment": ("intermediate", "latent"),
-}
+CHOICES = options.choices(options.SCSPECIES)
+_COUNTS = [o for o in options.SCSPECIES if o.whole and o.where == "model"]
 
 
 def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -55,11 +33,11 @@ def choose(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     settings = {k: PRESETS[preset].get(k) if v is None else v for k, v in given.items()}
     for name, choices in CHOICES.items():
         settings[name] = checks.choice(name, settings[name], choices)
-    for name in ("n_latent", "n_features", "n_hidden", "n_neighbors"):
-        settings[name] = checks.count(name, settings[name])
-    # 0 searches in every step
-    settings["search_every"] = checks.count("search_every", settings["search_every"], at_least=0)
-    settings["n_warmup"] = checks.count("n_warmup", settings["n_warmup"], at_least=0)
+    for option in _COUNTS:
+        # those of the choice of genes, which may differ by species, are checked with it
+        if (name := option.name) in settings:
+            least = int(option.at_least or 0)
+            settings[name] = checks.count(name, settings[name], at_least=least)
     settings["dropout_rate"] = checks.fraction("dropout_rate", settings["dropout_rate"], one=False)
     for name in ("kl_weight", "eta"):
         settings[name] = _ramp(name, settings[name])
@@ -80,4 +58,5 @@ def _ramp(name: str, value: Any) -> tuple[float, float]:
         raise InputError(
             f"{name}={value!r}. Expected a weight of at least 0, or two: at the start and after the warm-up."
         )
-    return tuple(checks.number(name, v, at_least=0) for v in pair)
+    first, last = (checks.number(name, v, at_least=0) for v in pair)
+    return first, last

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from ...data.species import Species, cell_names, check_names
 from ...errors import InputError
 from ...nn.scspecies.net import ScviNet, ScviSizes
 from ...words import word
+from ..trainings import Trainings
 from .training import Neighborhood, homologous_share, library_prior
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 FEWEST_SHARED_GENES = 50
 FEW_SHARED_GENES = 250
 
-OrthologueSource = Orthologues | str | Path | pd.DataFrame
+OrthologueSource: TypeAlias = Orthologues | str | Path | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class Part:
     embedded: Embedded | None = None
     neighbors: Neighborhood | None = None
     prototypes: pd.DataFrame | None = None
-    history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    stopped: str | None = None
+    trainings: Trainings = field(default_factory=Trainings)
     # tells the cells, and all that is learned from them, from others; "" where it is not known
     fingerprint: str = ""
 
@@ -149,9 +149,9 @@ def named_targets(
         raise InputError(
             "targets is an AnnData. Expected a dictionary of names and data: {'human': adata}."
         )
-    items = targets.items() if isinstance(targets, Mapping) else targets
-    several = isinstance(items, Iterable) and not isinstance(items, (str, pd.DataFrame))
-    items = list(items) if several else None
+    found: Any = targets.items() if isinstance(targets, Mapping) else targets
+    several = isinstance(found, Iterable) and not isinstance(found, (str, pd.DataFrame))
+    items = list(found) if several else None
     if items is None or not all(isinstance(i, (tuple, list)) and len(i) == 2 for i in items):
         raise InputError(
             f"targets is {kind(targets)}. Expected a dictionary of names and data: {{'human': adata}}."
@@ -212,12 +212,12 @@ def homologues(
         raise InputError(
             f"orthologues: {context} and {target} share {n} one-to-one genes. Expected at least "
             f"{FEWEST_SHARED_GENES}; some hundreds are needed for reliable neighbors. Keep more genes of both "
-            "species (highly variable genes of both, by orthologue), or check the table."
+            f"species ({word('n_top_genes of species')}), or check the table."
         )
     if n < FEW_SHARED_GENES:
         logger.warning(
-            "%s and %s share only %d one-to-one genes; below %d neighbors become unreliable. Keep more genes.",
-            *(context, target, n, FEW_SHARED_GENES),
+            "%s and %s share only %d one-to-one genes; below %d neighbors become unreliable. Keep more genes (%s).",
+            *(context, target, n, FEW_SHARED_GENES, word("n_top_genes of species")),
         )
     return pd.DataFrame({"context": pairs[context].to_numpy(), "target": pairs[target].to_numpy()})
 

@@ -73,7 +73,8 @@ def default_quantile(n_cells: int) -> float:
 
 def library_prior(cells: CellArrays, n_batches: int) -> Tensor:
     """Mean and standard deviation of the log total counts of every batch, n_batches x 2."""
-    total = np.log(np.maximum(np.asarray(cells.x.sum(1), np.float64).ravel(), 1.0))
+    x: Any = cells.x
+    total = np.log(np.maximum(np.asarray(x.sum(1), np.float64).ravel(), 1.0))
     batch = cells.categorical[:, 0]
     rows = []
     for code in range(n_batches):
@@ -87,7 +88,8 @@ def homologous_share(cells: CellArrays, n_homologous: int) -> float:
     """Share of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
     if n_homologous == cells.x.shape[1]:
         return 1.0
-    share = float(cells.x[:, :n_homologous].sum() / max(cells.x.sum(), 1.0))
+    x: Any = cells.x
+    share = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
     return min(max(share, 1e-3), 1 - 1e-3)
 
 
@@ -144,7 +146,8 @@ def embed(
         code = batch.categorical[:, 0]
         values = (*net.encode(batch.x, code), net.log_library(batch.x, code))
         parts.append([v.cpu().numpy() for v in values])
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    features, mean, std, log_library = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return features, mean, std, log_library
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class AlignmentObjective:
         self.aligned = aligned
         self.cells = cells
         self.weights = weights
-        self.epoch = None
+        self.epoch: int | None = None
         kept = aligned.target_kept.nonzero()[:, 0]
         # alike cells of a batch beside each other share most of their candidates
         alike = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import checks
+from ... import checks, options
 from ...errors import InputError
 from ...nn.sysvi.priors import PRIORS
 
@@ -21,26 +21,10 @@ SIZE_ARGUMENTS = (
     "cycle_covariates",
 )
 
-_CHOICES = {
-    "prior": tuple(PRIORS),
-    "prior_density": ("joint", "factorized"),
-    "pseudoinput_choice": ("spread", "random"),
-    "gmm_init": ("data", "random"),
-    "out_var_mode": ("constant", "feature", "sample_feature"),
-    "covariate_init": ("zero", "linear"),
-    "cycle_covariates": ("keep", "zero"),
-}
-
-
-_COUNTS = (
-    "n_prior_components",
-    "n_latent",
-    "n_hidden",
-    "n_layers",
-    "n_layers_decoder",
-    "embedding_dim",
-)
-_FLAGS = ("trainable_priors", "embed_categorical_covariates", "encode_covariates", "adversarial")
+_OF_MODEL = [o for o in options.SYSVI if o.where == "model"]
+_CHOICES = {o.name: o.choices for o in _OF_MODEL if o.choices} | {"prior": tuple(PRIORS)}
+_COUNTS = [o for o in _OF_MODEL if o.whole]
+_FLAGS = [o.name for o in _OF_MODEL if isinstance(o.default, bool)]
 
 
 def embedding_arguments(embedding_kwargs: dict[str, Any] | None) -> dict[str, Any]:
@@ -58,11 +42,10 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     """Check values and make Python's own of them, so that they can be written as JSON."""
     for name, choices in _CHOICES.items():
         arguments[name] = checks.choice(name, arguments[name], choices)
-    for name in _COUNTS:
-        # as many as the encoder has
-        if name == "n_layers_decoder" and arguments[name] is None:
-            continue
-        arguments[name] = checks.count(name, arguments[name])
+    for option in _COUNTS:
+        name = option.name
+        if not (option.optional and arguments[name] is None):
+            arguments[name] = checks.count(name, arguments[name])
     for name in _FLAGS:
         arguments[name] = checks.flag(name, arguments[name])
     arguments["dropout_rate"] = checks.fraction(

@@ -15,6 +15,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from ... import checks, words
 from ...data.levels import coded
 from ...errors import InputError
+from .core import SysVICore
 
 # point-by-component-by-dimension products held at a time
 MIXTURE_VALUES = 2**24
@@ -45,7 +46,7 @@ def mixture_log_density(
     return torch.cat(parts) - math.log(len(mean))
 
 
-class DifferentialAbundanceMixin:
+class DifferentialAbundanceMixin(SysVICore):
     """``differential_abundance`` and ``get_aggregated_posterior`` of `SysVI`."""
 
     def get_aggregated_posterior(
@@ -109,7 +110,7 @@ class DifferentialAbundanceMixin:
         """
         self._require_trained()
         own = adata is None
-        adata = self._require_own().adata if own else checks.anndata("adata", adata)
+        adata = self._require_own().adata if adata is None else checks.anndata("adata", adata)
         values = checks.column(adata, sample_key, "abundance sample")
         dof = _check_dof(dof)
         batch_size = checks.count("batch_size", batch_size)
@@ -118,7 +119,7 @@ class DifferentialAbundanceMixin:
             most = checks.count("num_cells_posterior", num_cells_posterior)
         rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
         mean, std = self._posterior_scale(None if own else adata, None, None)
-        codes, names = coded(values, words.column(sample_key))
+        codes, names = coded(values, words.column(str(sample_key)))
         columns = {}
         for code in pd.unique(codes):
             cells = np.flatnonzero(codes == code)

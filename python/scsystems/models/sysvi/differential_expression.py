@@ -13,15 +13,17 @@ from tqdm.auto import tqdm
 from ... import checks, words
 from ...checks import head
 from ...data.levels import level_name, level_names, texts
+from ...data.opened import opened
 from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
-from ..base import resolve_indices
+from ..base import positions
 from . import effect_sizes
+from .expression import ExpressionMixin
 
 Cells = Sequence[int] | Sequence[bool] | np.ndarray | str
 
 
-class DifferentialExpressionMixin:
+class DifferentialExpressionMixin(ExpressionMixin):
     """``differential_expression`` of `SysVI`."""
 
     def differential_expression(
@@ -146,11 +148,10 @@ class DifferentialExpressionMixin:
             delta = checks.number("delta", delta, at_least=0)
         if pseudocounts is not None:
             pseudocounts = checks.number("pseudocounts", pseudocounts, above=0)
-        given, adata = adata, self._require_own().adata if adata is None else adata
-        checks.anndata("adata", adata)
+        given, adata = adata, opened(self._require_own().adata if adata is None else adata)
         rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
         systems = self._systems_to_compare(batch_correction, batchid1, batchid2)
-        sampling = {
+        sampling: dict[str, Any] = {
             "n_samples": checks.count("n_samples_overall", n_samples_overall),
             "n_pairs": checks.count("m_permutation", m_permutation) if use_permutation else None,
             "batch_size": batch_size,
@@ -207,7 +208,7 @@ class DifferentialExpressionMixin:
         one = self._system_codes(everything if batchid1 is None else batchid1)
         two = self._system_codes(everything if batchid2 is None else batchid2)
         if set(one) == set(two):
-            return [([s], [s]) for s in sorted(set(one))]
+            return [([s], [s]) for s in sorted(set(one), key=lambda s: -1 if s is None else s)]
         if set(one) & set(two):
             raise InputError(
                 f"batchid1={batchid1!r} and batchid2={batchid2!r} overlap in part, so that the difference mixes "
@@ -261,7 +262,7 @@ class DifferentialExpressionMixin:
         """Cells inside a robust ellipse around their group in the latent space."""
         from sklearn.covariance import EllipticEnvelope
 
-        z = self.get_latent_representation(adata, group)
+        z, _ = self._embed(adata, group, None)
         # a robust covariance needs clearly more cells than dimensions
         if len(group) <= 2 * z.shape[1]:
             return group
@@ -321,7 +322,7 @@ def _comparisons(adata: AnnData, groupby, group1, group2, idx1, idx2):
 def _cells(chosen: Cells, obs: pd.DataFrame, argument: str) -> np.ndarray:
     """Positions of cells given as a query of ``obs``, a mask, or indices."""
     if not isinstance(chosen, str):
-        return np.unique(resolve_indices(chosen, obs.index, argument) % max(len(obs), 1))
+        return np.unique(positions(chosen, obs.index, argument) % max(len(obs), 1))
     try:
         found = obs.reset_index(drop=True).query(chosen).index
     except Exception as error:

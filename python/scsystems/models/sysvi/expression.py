@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,11 @@ from ...data.resident import CellArrays
 from ...errors import InputError, NotSupportedError
 from ...words import word, written
 from ..base import resolve_indices
+from .core import SysVICore
 from .likelihood import DECODED_VALUES, at_most, repeat_covariates
 
 
-class ExpressionMixin:
+class ExpressionMixin(SysVICore):
     """``get_normalized_expression`` of `SysVI`."""
 
     def get_normalized_expression(
@@ -187,11 +188,11 @@ class ExpressionMixin:
                 noise = torch.randn(z.shape, device=z.device, generator=generator)
                 z = z + var.sqrt().repeat(repeats, 1) * noise
             categorical = batch.categorical
-            if covariates:
+            if covariates and categorical is not None:
                 categorical = categorical.clone()
                 for column, code in covariates.items():
                     categorical[:, column] = code
-            total = 0.0
+            total: Any = 0.0
             for code in tqdm(systems, desc="Decoding", disable=silent):
                 system = batch.system if code is None else torch.full_like(batch.system, code)
                 terms = net.covariates(system, categorical, batch.continuous)
@@ -203,11 +204,6 @@ class ExpressionMixin:
             shape = (0, len(genes)) if mean_over_samples else (repeats, 0, len(genes))
             return np.zeros(shape, np.float32)
         return np.concatenate(chunks, axis=-2)
-
-    def _cell_names(self, adata: AnnData | None) -> pd.Index:
-        if adata is None:
-            return self._require_own().names
-        return checks.anndata("adata", adata).obs_names
 
     def _gene_positions(self, gene_list: Sequence[str] | None) -> np.ndarray:
         """Positions of genes, in the model's order."""

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from anndata import AnnData
 
-from ... import checks
 from ...data.containers import read_anndata, write_anndata
-from ...data.schema import Schema, gene_means
+from ...data.schema import Schema
 from ...durable.manifest import listed
 from ...durable.sets import consistent, find
 from ...durable.steps import full_path
 from ...durable.typed import arguments, typed
 from ...errors import InputError, ModelFileError
 from ...files import read_facts
-from ...nn.sysvi.net import SysVINet
+from ...train.checkpoint import History
 from ...train.device import choose_device
-from ...words import word
-from ..base import (
-    NAME,
-    History,
-    Stopped,
-    TrainedState,
-    check_weights,
-    load_weights,
-    read_model,
-    save_model,
-    shapes_only,
-)
+from ..base import NAME, check_weights, load_weights, read_model, save_model, shapes_only
+from ..trainings import Stopped, Trainings
 from .arguments import check_arguments
-from .own_cells import OwnCells
+from .core import SysVICore
 from .prior import empty_prior
 from .scvi_import import ARITHMETIC, FILE, convert, holds_scvi_model, read_scvi_file
 from .surgery import QueryTraining
@@ -63,17 +52,8 @@ class Saved:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-class FilesMixin(TrainedState):
+class FilesMixin(SysVICore):
     """``save()`` and ``load()`` of `SysVI`."""
-
-    net: SysVINet
-    schema: Schema
-    _own: OwnCells | None
-    _n_cells: int
-    _arguments: dict[str, Any]
-    _fingerprint: str
-    _query: QueryTraining | None
-    _train_facts: dict[str, Any]
 
     def save(
         self, dir_path: str | Path, overwrite: bool = False, save_anndata: bool = False
@@ -104,8 +84,8 @@ class FilesMixin(TrainedState):
         facts = Saved(
             self.schema,
             self._arguments,
-            self._stopped,
-            self._history,
+            self._past.stopped,
+            self._past.history,
             self._fingerprint,
             self._n_cells,
             self._train_facts,
@@ -119,7 +99,10 @@ class FilesMixin(TrainedState):
 
     @classmethod
     def load(
-        cls, dir_path: str | Path, adata: AnnData | None = None, accelerator: str = "cpu"
+        cls,
+        dir_path: str | Path,
+        adata: AnnData | str | Path | None = None,
+        accelerator: str = "cpu",
     ) -> Self:
         """Read a model that `save` wrote.
 
@@ -128,8 +111,8 @@ class FilesMixin(TrainedState):
         dir_path
             The folder.
         adata
-            Cells to attach, with the model's genes, systems and covariates; ``None`` takes those
-            saved with the model (``save_anndata``) or reads the model alone, which then needs
+            Cells to attach, or their path, with the model's genes, systems and covariates;
+            ``None`` takes those saved with the model (``save_anndata``) or reads the model alone, which then needs
             ``adata`` in every call.
         accelerator
             Device of the weights.
@@ -149,7 +132,7 @@ class FilesMixin(TrainedState):
         """
         path = full_path(dir_path)
 
-        def read() -> tuple[Self, AnnData | None]:
+        def read() -> tuple[Self, AnnData | str | Path | None]:
             model = cls.__new__(cls)
             if holds_scvi_model(path) and not (path / f"{NAME}.json").exists():
                 model._read_scvi(path)
@@ -157,7 +140,8 @@ class FilesMixin(TrainedState):
                 model._read_own(path)
             return model, _cells_beside(path) if adata is None else adata
 
-        model, cells = consistent(path, NAME, read)
+        found: tuple[Self, AnnData | str | Path | None] = consistent(path, NAME, read)
+        model, cells = found
         model.net.to(choose_device(accelerator))
         if cells is not None:
             model._attach(cells)
@@ -170,8 +154,7 @@ class FilesMixin(TrainedState):
         saved = typed(Saved, record, where)
         _check_schema(saved.schema, where)
         self._make(saved.schema, self._checked(saved.arguments, where), tensors, dir_path)
-        self._history = saved.history
-        self._stopped = saved.stopped
+        self._past = Trainings(saved.history, saved.stopped)
         self._fingerprint = saved.data_fingerprint
         self._n_cells = saved.n_cells
         self._train_facts = saved.training
@@ -183,7 +166,7 @@ class FilesMixin(TrainedState):
         schema, arguments, weights, facts = convert(read_scvi_file(dir_path / FILE))
         _check_schema(schema, str(dir_path / FILE))
         self._make(schema, arguments, weights, dir_path)
-        self._stopped = "max_epochs" if facts["trained"] else None
+        self._past.stopped = "max_epochs" if facts["trained"] else None
         self._fingerprint = ""
         self._n_cells = facts["n_cells"]
         self._train_facts = {"scvi_version": facts["scvi_version"]}
@@ -232,24 +215,6 @@ class FilesMixin(TrainedState):
         empty_prior(self.net, arguments)
         load_weights(self.net, tensors, dir_path)
 
-    def _attach(self, adata: AnnData, checked: bool = False) -> None:
-        """Make ``adata`` the model's own cells; ``checked`` if its expression was looked at already."""
-        self._own = OwnCells.of(checks.anndata("adata", adata), self.schema, checked)
-        if not self.schema.gene_means:
-            self.schema = replace(self.schema, gene_means=gene_means(self._own.cells.x))
-        self._fingerprint = self._own.fingerprint
-        self._n_cells = adata.n_obs
-
-    @property
-    def adata(self) -> AnnData | None:
-        """The model's own cells, if it has any."""
-        return None if self._own is None else self._own.adata
-
-    def _require_own(self) -> OwnCells:
-        if self._own is None:
-            raise InputError(f"The model was loaded without data. {word('other cells')}.")
-        return self._own
-
 
 def _cells_beside(path: Path) -> AnnData | None:
     """The cells that were saved with a model, if they were and are still there."""
@@ -282,6 +247,8 @@ def _check_schema(schema: Schema, where: str) -> None:
     n_numbers = len(setup.continuous_covariate_keys)
     groups = (schema.systems, *schema.categories)
     wrong = {
+        "labels are not those of labels_key": len(set(schema.labels)) != len(schema.labels)
+        or (setup.labels_key is None) != (not schema.labels),
         "genes is empty or holds a name twice": len(set(schema.genes)) != len(schema.genes)
         or not schema.genes,
         "systems or categories are empty or hold a name twice": any(

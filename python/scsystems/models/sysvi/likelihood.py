@@ -15,6 +15,7 @@ from ...nn.layers import Covariates
 from ...nn.likelihoods import gaussian_nll, normal_log_density
 from ...nn.sysvi.net import SysVINet
 from ...nn.sysvi.priors import StandardNormalPrior
+from .core import SysVICore
 
 # values that one pass of the decoder may produce, to bound memory
 DECODED_VALUES = 2**25
@@ -38,7 +39,7 @@ def repeat_covariates(covariates: Covariates, n: int) -> Covariates:
     return Covariates(*(None if t is None else t.repeat(n, 1) for t in covariates))
 
 
-class ScoresMixin:
+class ScoresMixin(SysVICore):
     """``get_elbo``, ``get_reconstruction_error`` and ``get_marginal_ll`` of `SysVI`.
 
     All leave out the constant ``G/2 log(2 pi)`` of the G genes, as the training loss does, so
@@ -148,10 +149,6 @@ class ScoresMixin:
             values.append(self._log_evidence(batch, mean, var, n_mc_samples, generator))
         evidence = np.concatenate(values or [np.zeros(0)])
         return _mean(evidence, "get_marginal_ll") if return_mean else evidence
-
-    def _noise(self, seed: int) -> torch.Generator:
-        """A generator on the model's device."""
-        return torch.Generator(self.device).manual_seed(seed)
 
     @torch.inference_mode()
     def _loss_parts(self, adata, indices, batch_size: int | None, seed: int | None):

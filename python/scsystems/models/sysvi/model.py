@@ -4,52 +4,48 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from anndata import AnnData
 
 from ... import checks
-from ...data.matrix import in_memory
-from ...data.resident import CellArrays, iterate
+from ...data.levels import level_name
+from ...data.matrix import in_memory, stays_on_disk
+from ...data.opened import is_path, opened, remember, remembered
 from ...data.schema import Schema, Setup
 from ...errors import InputError, warn
-from ...nn.kernels.sparse import is_sparse_enough, sparse_rows
-from ...nn.layers import CovariateInit, CovariateSizes
-from ...nn.sysvi.imported import ImportedSysVINet
-from ...nn.sysvi.net import OutVarMode, SysVINet, SysVISizes
+from ...nn.layers import CovariateInit
+from ...nn.sysvi.net import OutVarMode, SysVINet
 from ...nn.sysvi.priors import Density
 from ...torch_state import usual_torch_inside
-from ...words import word
+from ...words import word, written
 from ..base import resolve_indices
 from . import presets
-from .arguments import SIZE_ARGUMENTS, check_arguments, embedding_arguments
+from .arguments import check_arguments, embedding_arguments
 from .differential_abundance import DifferentialAbundanceMixin
 from .differential_expression import DifferentialExpressionMixin
 from .expression import ExpressionMixin
 from .io import FilesMixin
+from .labels import LabelsMixin
 from .likelihood import ScoresMixin
-from .own_cells import OwnCells
 from .prior import start_prior
 from .query import QueryMixin
-from .scvi_import import ARITHMETIC
-from .surgery import QueryTraining
 from .training import TrainingMixin
 
 logger = logging.getLogger(__name__)
-
-INFERENCE_CHUNK = 4096
 
 
 @usual_torch_inside
 class SysVI(
     ScoresMixin,
-    ExpressionMixin,
     DifferentialExpressionMixin,
+    ExpressionMixin,
     DifferentialAbundanceMixin,
     QueryMixin,
     TrainingMixin,
+    LabelsMixin,
     FilesMixin,
 ):
     """Conditional VAE with VampPrior and latent cycle-consistency (Hrovatin et al. 2025).
@@ -59,7 +55,8 @@ class SysVI(
     Parameters
     ----------
     adata
-        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized.
+        Data set up by :meth:`setup_anndata`: n cells x G genes, log-normalized; an AnnData, or
+        the path of an ``.h5ad`` file or ``.zarr`` store, whose expression stays on disk.
     prior
         ``"vamp"`` (mixture of the posteriors of pseudoinputs), ``"standard_normal"``, or
         ``"gmm"`` (mixture of free Gaussians).
@@ -134,7 +131,7 @@ class SysVI(
 
     def __init__(
         self,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         prior: Literal["standard_normal", "vamp", "gmm"] = "vamp",
         n_prior_components: int | None = None,
         pseudoinputs_data_indices: Sequence[int] | np.ndarray | None = None,
@@ -162,7 +159,7 @@ class SysVI(
         arguments = dict(locals())
         for name in ("self", "adata", "pseudoinputs_data_indices", "embedding_kwargs"):
             del arguments[name]
-        checks.anndata("adata", adata)
+        path, adata = adata, opened(adata)
         prior_cells = resolve_indices(
             pseudoinputs_data_indices, adata.obs_names, "pseudoinputs_data_indices"
         )
@@ -171,29 +168,36 @@ class SysVI(
         arguments |= presets.choose(preset, {k: arguments[k] for k in presets.MODEL["default"]})
         arguments |= embedding_arguments(embedding_kwargs)
         check_arguments(arguments)
-        setup = Setup.read(adata)
-        ready = in_memory(adata, setup.layer)
-        schema = Schema.from_anndata(ready, setup)
+        schema, hashes = remembered(path) if is_path(path) else None, None
+        if schema is None:
+            setup = Setup.read(adata)
+            ready = adata if stays_on_disk(adata, setup.layer) else in_memory(adata, setup.layer)
+            schema, hashes = Schema.with_hashes(ready, setup)
         self._prepare(schema, arguments)
-        self._attach(adata, checked=True)
-        start_prior(self.net, self._own.cells, arguments, prior_cells, self._generator)
+        self._attach(adata, checked=True, hashes=hashes)
+        start_prior(self.net, self._require_own().cells, arguments, prior_cells, self._generator)
 
     @classmethod
     def setup_anndata(
         cls,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         batch_key: str,
         layer: str | None = None,
         categorical_covariate_keys: Sequence[str] | None = None,
         continuous_covariate_keys: Sequence[str] | None = None,
         weight_batches: bool = False,
+        *,
+        labels_key: str | None = None,
+        unlabeled_category: str | None = None,
     ) -> None:
         """Say which parts of ``adata`` a model uses, and check them.
 
         Parameters
         ----------
         adata
-            n cells x G genes; size-factor normalized, log1p-transformed expression.
+            n cells x G genes; size-factor normalized, log1p-transformed expression. Of a path
+            (``.h5ad``, ``.zarr``) this is remembered by the process, as long as the file stays
+            the same; the file is not changed.
         batch_key
             Column of ``adata.obs`` with the system: the strong batch effect (species; organoid
             and tissue; cells and nuclei). Two or more levels.
@@ -205,6 +209,11 @@ class SysVI(
             Numeric columns to correct for; they are standardized.
         weight_batches
             Weight the cycle loss of a cell by the inverse of its system's size (mean weight 1).
+        labels_key
+            Column with labels, such as cell types, that the model is to be told and to name other
+            cells by, see `predict`. Some cells may be without one, or all of a system.
+        unlabeled_category
+            What that column holds for cells without a label; missing values are always without.
 
         Raises
         ------
@@ -220,75 +229,50 @@ class SysVI(
             categorical_covariate_keys=_keys("covariates", categorical_covariate_keys),
             continuous_covariate_keys=_keys("continuous", continuous_covariate_keys),
             weight_batches=checks.flag("weight_batches", weight_batches),
+            labels_key=None if labels_key is None else checks.name("cell labels", labels_key),
+            unlabeled_category=_unlabeled(labels_key, unlabeled_category),
         )
         if batch_key in setup.categorical_covariate_keys:
             raise InputError(
                 f"{word('covariates')} holds {batch_key!r}, which is the {word('system')} already. Leave it out."
             )
-        checks.anndata("adata", adata)
-        Schema.from_anndata(adata, setup)
+        keys = (*setup.categorical_covariate_keys, *setup.continuous_covariate_keys)
+        if labels_key is not None and labels_key in (batch_key, *keys):
+            raise InputError(
+                f"{written('cell labels', labels_key)} is the {word('system')} or a covariate already. "
+                "Expected a column of its own: what sets systems or samples apart is removed, what labels say is kept."
+            )
+        path, adata = adata, opened(adata)
+        schema = Schema.from_anndata(adata, setup)
         if setup.weight_batches:
             warn("The use of inverse batch proportion weights is experimental.")
-        setup.write(adata)
+        if is_path(path):
+            remember(path, schema)
+        else:
+            setup.write(adata)
 
-    def get_latent_representation(
-        self,
-        adata: AnnData | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        give_mean: bool = True,
-        batch_size: int | None = None,
-        return_dist: bool = False,
-        seed: int | None = None,
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """The integrated embedding.
+    def report(
+        self, path: str | Path, adata: AnnData | str | Path | None = None, **options: Any
+    ) -> Path:
+        """Write a report of this model, see :func:`scsystems.report`.
 
         Parameters
         ----------
+        path
+            File ending in ``.html`` (one file) or ``.md`` (figures in a folder beside it).
         adata
-            Cells to embed, with the model's genes and known systems and covariates; default the
-            model's own.
-        indices
-            Which cells, as indices or a boolean mask; default all.
-        give_mean
-            Posterior mean; ``False`` draws one sample per cell.
-        batch_size
-            Cells at a time; default 4,096.
-        return_dist
-            Return posterior mean and variance instead.
-        seed
-            Seed of the samples with ``give_mean=False``; default the model's seed.
-
-        Returns
-        -------
-        n x L array (float32), or two of them with ``return_dist``.
+            Cells, or their path; default the model's own.
+        **options
+            Of :func:`scsystems.report`, such as ``label_key``.
         """
-        self._require_trained()
-        chunks = [
-            (m.cpu().numpy(), v.cpu().numpy())
-            for _, m, v in self._posterior(adata, indices, batch_size)
-        ]
-        n_latent = self._arguments["n_latent"]
-        mean = (
-            np.concatenate([m for m, _ in chunks])
-            if chunks
-            else np.zeros((0, n_latent), np.float32)
-        )
-        var = (
-            np.concatenate([v for _, v in chunks])
-            if chunks
-            else np.zeros((0, n_latent), np.float32)
-        )
-        if return_dist:
-            return mean, var
-        if give_mean:
-            return mean
-        rng = np.random.default_rng(checks.seed(seed, self._arguments["seed"]))
-        return mean + np.sqrt(var) * rng.standard_normal(mean.shape, dtype=np.float32)
+        from ...reports.integration import report
+
+        return report(self, path, adata, **options)
 
     def __repr__(self) -> str:
         a = self._arguments
         state = (
-            f"trained ({len(self._history.get('train_loss', []))} epochs)"
+            f"trained ({len(self._past.history.get('train_loss', []))} epochs)"
             if self.is_trained
             else "not trained"
         )
@@ -302,60 +286,6 @@ class SysVI(
         """The network, under the name that scripts for scvi-tools use."""
         return self.net
 
-    # -- construction, shared by __init__ and load ------------------------------------------
-
-    def _prepare(self, schema: Schema, arguments: dict[str, Any]) -> None:
-        """Network and empty state from the schema and the constructor's arguments."""
-        self.schema = schema
-        self._arguments = dict(arguments)
-        a = arguments
-        covariates = CovariateSizes(
-            n_systems=len(schema.systems),
-            n_categories=tuple(map(len, schema.categories)),
-            n_continuous=len(schema.center),
-            embedding_dim=a["embedding_dim"] if a["embed_categorical_covariates"] else None,
-        )
-        sizes = SysVISizes(
-            n_genes=len(schema.genes),
-            covariates=covariates,
-            **{k: a[k] for k in SIZE_ARGUMENTS},
-        )
-        self._generator = torch.Generator().manual_seed(a["seed"])
-        net_class = ImportedSysVINet if a.get("arithmetic") == ARITHMETIC else SysVINet
-        self.net = net_class(sizes, self._generator, a["adversarial"]).eval()
-        self._own: OwnCells | None = None
-        self._n_cells = 0
-        self._history: dict[str, list[tuple[int, float]]] = {}
-        self._stopped: str | None = None
-        self._train_facts: dict[str, Any] = {}
-        self.notes = {}
-        # what trains when this model maps a query; None for a model of its own
-        self._query: QueryTraining | None = None
-
-    def _chosen(self, adata: AnnData | CellArrays | None, indices) -> CellArrays:
-        """The cells at ``indices`` of ``adata``, or of the model's own."""
-        own = self._own
-        if adata is None or (own is not None and adata is own.cells):
-            own = self._require_own()
-            return own.unchanged(resolve_indices(indices, own.names))
-        if isinstance(adata, CellArrays):
-            return adata if indices is None else adata.take(indices)
-        cells = self.schema.arrays(checks.anndata("adata", adata))
-        at = resolve_indices(indices, adata.obs_names)
-        return cells if at is None else cells.take(at)
-
-    @torch.inference_mode()
-    def _posterior(self, adata: AnnData | CellArrays | None, indices, batch_size: int | None):
-        """Minibatch (its ``x`` not for use), posterior mean and variance of the chosen cells, chunk by chunk."""
-        cells = self._chosen(adata, indices)
-        size = INFERENCE_CHUNK if batch_size is None else checks.count("batch_size", batch_size)
-        self.net.eval()
-        fast = type(self.net) is SysVINet and self.device.type == "cpu"
-        wrap = sparse_rows if fast and is_sparse_enough(cells.x) else None
-        for batch in iterate(cells, self.device, size, wrap):
-            mean, var = self.net(batch.x, batch.system, batch.categorical, batch.continuous)
-            yield batch, mean, var
-
 
 def _keys(argument: str, keys: Any) -> tuple[str, ...]:
     """Columns that an argument names."""
@@ -363,3 +293,14 @@ def _keys(argument: str, keys: Any) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise InputError(f"{word(argument)} names a column twice: {list(found)}. Name each once.")
     return found
+
+
+def _unlabeled(labels_key: Any, category: Any) -> str | None:
+    """Name of the level that stands for no label."""
+    if category is None:
+        return None
+    if labels_key is None:
+        raise InputError(
+            f"{written('unlabeled', category)} is given without {word('cell labels')}, so it would do nothing."
+        )
+    return level_name(category)

@@ -45,14 +45,26 @@ class OwnCells:
     fingerprint: str
 
     @staticmethod
-    def of(adata: AnnData, schema: Schema, checked: bool = False) -> OwnCells:
-        """Take from ``adata`` what ``schema`` says; ``checked`` if its expression was looked at already."""
+    def of(
+        adata: AnnData,
+        schema: Schema,
+        checked: bool = False,
+        hashes: np.ndarray | None = None,
+    ) -> OwnCells:
+        """Take from ``adata`` what ``schema`` says.
+
+        ``checked`` says that its expression was looked at already, and ``hashes`` are its
+        `row_hashes`, where they are known.
+        """
         cells, names = schema.arrays(adata, checked), adata.obs_names
-        hashes = row_hashes(cells.x)
+        hashes = row_hashes(cells.x) if hashes is None else hashes
         known = schema.to_json()
         # follow from the expression, and are rounded
         for key in ("gene_means", "expression_scale"):
             known.pop(key)
+        # without labels the fingerprint is that of models from before there were any
+        if schema.setup.labels_key is None:
+            del known["labels"], known["setup"]["labels_key"], known["setup"]["unlabeled_category"]
         facts = {
             "schema": known,
             "names": list(map(str, names)),
@@ -61,6 +73,8 @@ class OwnCells:
             "categorical": [] if cells.categorical is None else cells.categorical,
             "continuous": [] if cells.continuous is None else cells.continuous,
         }
+        if cells.label is not None:
+            facts["label"] = cells.label
         return OwnCells(adata, cells, names, hashes, fingerprint(facts))
 
     def unchanged(self, at: np.ndarray | None = None) -> CellArrays:

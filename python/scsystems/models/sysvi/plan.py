@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ... import checks
 from ...errors import InputError, warn
@@ -19,6 +19,7 @@ _LOSS = {
     "max_kl_weight": "kl",
     "z_distance_cycle_weight": "cycle",
     "adversary_weight": "adversary",
+    "label_weight": "label",
 }
 _NUMBERS = ("lr", "eps", "weight_decay", *_LOSS)
 _REDUCE = {
@@ -85,7 +86,7 @@ def read_early_stopping(
     min_delta: float,
     patience: int,
     warmup_epochs: int,
-    mode: str,
+    mode: Literal["min", "max"],
 ) -> EarlyStopping | None:
     """The early-stopping rule, if asked for."""
     if not checks.flag("early_stopping", early_stopping):

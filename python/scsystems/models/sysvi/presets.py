@@ -19,11 +19,12 @@ MODEL = {
 def _plan(preset: str) -> dict[str, Any]:
     """What `plan_kwargs` has if nothing is given and the trainer's own default is another."""
     chosen = options.defaults(options.SYSVI, preset, "plan")
-    return {name: chosen[name] for name in ("kl_weight", "z_distance_cycle_weight", "lr", "eps")}
+    names = ("kl_weight", "z_distance_cycle_weight", "lr", "eps", "label_weight")
+    return {name: chosen[name] for name in names}
 
 
 # what train() takes if nothing else is given: the largest number of epochs, and plan_kwargs
-TRAINING = {
+TRAINING: dict[str, dict[str, Any]] = {
     "default": {"most_epochs": 250, "plan": _plan("default")},
     "paper": {"most_epochs": 400, "plan": _plan("paper")},
     # of models that package saved: training goes on as it would there

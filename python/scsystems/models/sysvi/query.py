@@ -1,4 +1,4 @@
-"""Map new samples onto a trained sysVI model, and hand labels over to them."""
+"""Map new samples onto a trained sysVI model, and transfer labels to them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from ... import checks, words
 from ...checks import head
 from ...data.levels import check_text, coded, level_name
 from ...data.matrix import expression, layer_names, plain
+from ...data.opened import opened
 from ...errors import InputError, warn
 from ...tools.label_transfer import transfer
 from ...train.device import choose_device
 from ..base import load_weights
+from .io import FilesMixin
 from .prior import empty_prior
 from .surgery import QueryTraining, grow, new_rows, new_vectors
 
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 MANY_MISSING = 0.2
 
 
-class QueryMixin:
+class QueryMixin(FilesMixin):
     """``prepare_query_anndata``, ``load_query_data`` and ``transfer_labels`` of `SysVI`."""
 
     @classmethod
@@ -83,7 +85,7 @@ class QueryMixin:
         genes = pd.Index(model.schema.genes)
         if return_reference_var_names:
             return genes
-        fill = checks.choice("fill", fill, ("mean", "zero"))
+        checks.choice("fill", fill, ("mean", "zero"))
         max_missing = checks.fraction("missing genes", max_missing)
         check_text(
             checks.anndata("adata", adata).var_names,
@@ -130,7 +132,7 @@ class QueryMixin:
     @classmethod
     def load_query_data(
         cls,
-        adata: AnnData,
+        adata: AnnData | str | Path,
         reference_model: Any,
         inplace_subset_query_vars: bool = False,
         accelerator: str = "auto",
@@ -157,7 +159,8 @@ class QueryMixin:
         Parameters
         ----------
         adata
-            Query with the model's genes, see `prepare_query_anndata`, and its obs columns.
+            Query with the model's genes, see `prepare_query_anndata`, and its obs columns; or
+            its path, when the cells stay on disk.
         reference_model
             Trained model, or the folder of one; it is not changed.
         inplace_subset_query_vars
@@ -193,7 +196,7 @@ class QueryMixin:
             raise InputError(f"load_query_data() does not know {sorted(kwargs)}.")
         reference = cls._reference(reference_model)
         reference._require_trained()
-        checks.anndata("adata", adata)
+        adata = opened(adata)
         if inplace_subset_query_vars:
             reference.schema.check_genes(adata)
             adata._inplace_subset_var(list(reference.schema.genes))
@@ -218,15 +221,15 @@ class QueryMixin:
             freeze_classifier=bool(freeze_classifier),
         )
         _report_new_levels(reference.schema, schema)
-        model._stopped = reference._stopped
+        model._past.stopped = reference._past.stopped
         logger.debug("Query training: %s", asdict(model._query))
         return model
 
     def transfer_labels(
         self,
         labels_key: str,
-        reference: AnnData,
-        query: AnnData | None = None,
+        reference: AnnData | str | Path,
+        query: AnnData | str | Path | None = None,
         n_neighbors: int = 25,
         min_confidence: float = 0.0,
         batch_size: int | None = None,
@@ -250,12 +253,12 @@ class QueryMixin:
 
         Returns
         -------
-        A row per query cell: ``label``; ``confidence``, the share of its neighbors with that
+        A row per query cell: ``label``; ``confidence``, the fraction of its neighbors with that
         label; ``distance``, the mean distance to its neighbors in units of what is usual among
         reference cells, so that values well above one tell of cells unlike any in the reference.
         """
         self._require_trained()
-        checks.anndata("reference", reference)
+        reference = opened(reference, "reference")
         column = checks.column(
             reference, labels_key, "transferred labels", data="reference data", complete=False
         )
@@ -269,9 +272,9 @@ class QueryMixin:
                 f"more than {words.written('neighbors', k)}."
             )
         found = nearest_labels(
-            self.get_latent_representation(reference, labeled, batch_size=batch_size),
+            self._embed(reference, labeled, batch_size)[0],
             np.array(names, dtype=object)[codes[labeled]],
-            self.get_latent_representation(query, batch_size=batch_size),
+            self._embed(query, None, batch_size)[0],
             k,
         )
         found.index = self._cell_names(query)

@@ -112,7 +112,7 @@ def _texts(values: Any) -> tuple[str, ...]:
         values = values.tolist()
     if not isinstance(values, (list, tuple)) or any(value is None for value in values):
         raise TypeError("an object where there should be names")
-    return tuple(map(_text, values))
+    return tuple(text for value in values if (text := _text(value)) is not None)
 
 
 def _fields(registry: dict, key: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -150,6 +151,8 @@ class _SomeRows(nn.Module):
 
     def __init__(self, matrix: Tensor, rows: tuple[int, ...]):
         super().__init__()
+        self.matrix: Tensor
+        self.rows: Tensor
         self.register_buffer("matrix", matrix.detach().clone())
         self.register_buffer("rows", torch.tensor(rows, dtype=torch.long, device=matrix.device))
 
@@ -166,7 +169,7 @@ def partly_frozen(net: SysVINet, plan: QueryTraining | None) -> Iterator[None]:
     if plan is None:
         yield
         return
-    halves = (
+    halves: tuple[tuple[Any, bool, bool], ...] = (
         (net.encoder.hidden.layers, plan.freeze_batchnorm_encoder, plan.freeze_expression),
         (net.decoder.hidden.layers, plan.freeze_batchnorm_decoder, plan.freeze_decoder_first_layer),
     )
@@ -212,4 +215,5 @@ def partly_frozen(net: SysVINet, plan: QueryTraining | None) -> Iterator[None]:
 def _split(module: nn.Module, name: str, rows: tuple[int, ...]) -> None:
     matrix = getattr(module, name)
     parametrize.register_parametrization(module, name, _SomeRows(matrix, rows))
-    module.parametrizations[name].original.requires_grad_(True)
+    free: Any = module.parametrizations
+    free[name].original.requires_grad_(True)

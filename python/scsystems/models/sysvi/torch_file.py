@@ -71,7 +71,7 @@ class _Dtype:
             self.plain = self.plain.newbyteorder(state[1])
 
     def array(self, data: bytes) -> np.ndarray:
-        if len(data) % self.plain.itemsize:
+        if self.plain is None or len(data) % self.plain.itemsize:
             raise UnreadableError("an array of another size than its memory")
         if self.plain.kind == "b":
             return np.frombuffer(data, np.uint8) != 0

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 
 from ... import checks
-from ...data.resident import ResidentCells, Storage
+from ...data.blocks import batch_source, stored
+from ...data.resident import Storage
 from ...errors import InputError
 from ...nn.sysvi.gradients import SysVIGradients, has_fast_gradients
 from ...nn.sysvi.latent_gradients import has_closed_form
-from ...nn.sysvi.net import SysVILoss, SysVINet
+from ...nn.sysvi.net import SysVIWeights
 from ...train.device import choose_device, reduced_precision
 from ...train.loop import FitSettings, fit
 from ...train.schedules import default_epochs
+from ...train.step import Gradients
 from ...words import word, written
-from ..base import TrainedState, callback_list, split_cells
+from ..base import callback_list, split_cells
 from . import presets
-from .own_cells import OwnCells
-from .plan import read_early_stopping, read_plan
-from .surgery import QueryTraining, partly_frozen
+from .labels import LabelsMixin
+from .plan import Plan, read_early_stopping, read_plan
+from .surgery import partly_frozen
 
 logger = logging.getLogger(__name__)
 
 
-class TrainingMixin(TrainedState):
+class TrainingMixin(LabelsMixin):
     """``train()`` of `SysVI`."""
-
-    net: SysVINet
-    _own: OwnCells | None
-    _arguments: dict[str, Any]
-    _fingerprint: str
-    _query: QueryTraining | None
 
     def train(
         self,
@@ -78,7 +74,7 @@ class TrainingMixin(TrainedState):
         accelerator, devices
             ``"auto"`` takes a GPU if there is one, see :func:`scsystems.train.device.choose_device`.
         train_size, validation_size
-            Shares of cells for training and validation. Default: all cells train; 0.9 and 0.1
+            Fractions of cells for training and validation. Default: all cells train; 0.9 and 0.1
             with early stopping or when ``check_val_every_n_epoch`` is given.
         shuffle_set_split
             Draw the validation cells at random.
@@ -91,6 +87,7 @@ class TrainingMixin(TrainedState):
         plan_kwargs
             ``kl_weight`` (0.8), ``reconstruction_weight`` (1), ``z_distance_cycle_weight`` (3; 0
             switches the cycle off), ``adversary_weight`` (0),
+            ``label_weight`` (2; of the labels, if the model was set up with ``labels_key``),
             ``optimizer`` ("Adam" or "AdamW"), ``lr`` (2e-3), ``eps`` (1e-4), ``weight_decay``
             (1e-6), ``reduce_lr_on_plateau`` with ``lr_factor``, ``lr_patience``,
             ``lr_threshold``, ``lr_scheduler_metric``, ``lr_min``.
@@ -113,7 +110,9 @@ class TrainingMixin(TrainedState):
         resume
             Go on from the checkpoint in ``checkpoint_dir`` to the identical result.
         storage
-            How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``.
+            How expression lies on the training device: ``"dense"``, ``"sparse"``, ``"auto"``. Of
+            cells on disk ``"auto"`` reads what takes 512 MiB at most when dense; more stays on
+            disk, as with ``"disk"``, and comes in blocks. The other two read all.
         precision
             Number format of the products over all genes in training: ``"float32"``,
             ``"bfloat16"``, or ``"auto"``, bfloat16 where the hardware is made for it (CPUs with
@@ -148,6 +147,7 @@ class TrainingMixin(TrainedState):
                 f"{word('plan_kwargs')} has adversary_weight, but the model was made without "
                 f"{written('adversary', True)}."
             )
+        weights = self._weights(plan, plan_kwargs)
         stopping = read_early_stopping(
             early_stopping,
             early_stopping_monitor,
@@ -199,41 +199,40 @@ class TrainingMixin(TrainedState):
             "Training on %s: %d cells, %d epochs", device, len(train_at), settings.max_epochs
         )
         self.net.to(device)
-        everything = len(train_at) == len(cells)
-        train_cells = ResidentCells(cells if everything else cells.take(train_at), device, storage)
+        own_labels, told = cells.label, None
+        if weights.label > 0:
+            cells, *told = self._told(cells, validation_at, seed)
+        storage = cast(Storage, checks.choice("storage", storage, get_args(Storage)))
+        cells = stored(cells, storage)
+        train_cells = batch_source(cells, train_at, device, storage)
         validation = (
-            ResidentCells(cells.take(validation_at), device, storage)
-            if len(validation_at)
-            else None
+            batch_source(cells, validation_at, device, storage) if len(validation_at) else None
         )
         generator = torch.Generator(device).manual_seed(seed)
 
         def loss(batch, epoch: int, generator: torch.Generator, train: bool):
-            return self.net.loss(batch, plan.weights, generator, train)
-
-        def fast_step(
-            batch, epoch: int, generator: torch.Generator, same_weights: bool
-        ) -> SysVILoss:
-            return gradients(batch, generator, same_weights)
+            return self.net.loss(batch, weights, generator, train)
 
         reduced = reduced_precision(precision, device)
         identity = {
             "data": self._fingerprint,
             "model": self._arguments,
-            "weights": str(plan.weights),
+            "weights": str(weights),
             "seed": seed,
             "train_size": train_size,
             "validation_size": validation_size,
             "shuffle": bool(shuffle_set_split),
             "reduced": reduced,
             "query": None if self._query is None else asdict(self._query),
-        }
+        } | ({"in_blocks": True} if train_cells.in_blocks else {})
         with self.net.reduced_precision(reduced), partly_frozen(self.net, self._query):
-            gradients = (
-                SysVIGradients(self.net, plan.weights)
-                if has_fast_gradients(self.net, plan.weights)
-                else None
-            )
+            fast_step: Gradients | None = None
+            if has_fast_gradients(self.net, weights):
+                gradients = SysVIGradients(self.net, weights)
+
+                def fast_step(batch, epoch: int, generator: torch.Generator, same_weights: bool):
+                    return gradients(batch, generator, same_weights)
+
             result = fit(
                 self.net,
                 loss,
@@ -243,22 +242,36 @@ class TrainingMixin(TrainedState):
                 validation,
                 callback_list(callbacks),
                 identity,
-                None if gradients is None else fast_step,
+                fast_step,
                 fixed=True,
-                closed_form=gradients is not None and has_closed_form(self.net.prior),
-                earlier=self._history,
+                closed_form=fast_step is not None and has_closed_form(self.net.prior),
+                earlier=self._past.history,
             )
         # there are no global latent variables; users of scvi-tools find the key all the same
         for part in ("train", "validation"):
             epochs = [e for e, _ in result.history.get(f"kl_local_{part}", [])]
             if epochs:
                 result.history[f"kl_global_{part}"] = [(e, 0.0) for e in epochs]
-        self._keep(result)
+        self._past.add(result)
         self._train_facts = {
             "seed": seed,
             "device": str(device),
-            "weights": vars(plan.weights),
+            "weights": vars(weights),
             "optimizer": plan.optimizer,
             "precision": "bfloat16" if reduced else "float32",
             "n_threads": result.n_threads,
         }
+        if told is not None and own_labels is not None:
+            self._train_facts["labels"] = self._learn_from_labels(own_labels, *told)
+
+    def _weights(self, plan: Plan, given: dict[str, Any] | None) -> SysVIWeights:
+        """Weights of the parts of the loss, of which a model without labels has one less."""
+        if self.net.classifier is None:
+            if plan.weights.label > 0 and "label_weight" in (given or {}):
+                raise InputError(
+                    f"{word('plan_kwargs')} has label_weight, but the model was set up without {word('cell labels')}."
+                )
+            return replace(plan.weights, label=0.0)
+        # a query's labels teach nothing to a classifier that is frozen
+        frozen = self._query is not None and not self._query.unfrozen
+        return replace(plan.weights, label=0.0) if frozen else plan.weights

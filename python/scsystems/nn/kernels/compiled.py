@@ -7,6 +7,7 @@ makes one of them; compiled loops make two or three. On a GPU torch's operations
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
@@ -14,7 +15,7 @@ import numba
 def compiled(function: Callable) -> Callable:
     """Compile a function at its first call; kept on disk for later sessions where that is possible."""
     # no "fast" mathematics but a multiplication and an addition in one instruction
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
         return numba.njit(function, cache=True, **options)
     except RuntimeError:  # nowhere to write

@@ -68,9 +68,11 @@ class Layer:
         """From the rows' product to their output, in ``out``."""
         pre, norm, train = self.pre[part.at], self.norm, part.keep is not None
         torch.addmm(product.to(pre.dtype), self.design[part.at], self.injected, out=pre)
+        weight, bias = self.norm_weights[train]
         normed, *self.statistics[part.at.start] = torch.native_batch_norm(
             pre,
-            *self.norm_weights[train],
+            weight,
+            bias,
             norm.running_mean,
             norm.running_var,
             train,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -26,7 +28,7 @@ class CompiledLayer(Layer):
     def forward(self, product: Tensor, part: Rows, keep: Tensor | None) -> None:
         """From the rows' product to their output, in ``out``."""
         arrays, at, train = self.arrays, part.at, part.keep is not None
-        statistics = np.empty((2, self.pre.shape[1]), arrays["pre"].dtype)
+        statistics: Any = np.empty((2, self.pre.shape[1]), arrays["pre"].dtype)
         self.statistics[at.start] = statistics
         norm_forward(
             product.to(self.pre.dtype).numpy(),

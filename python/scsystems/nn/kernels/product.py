@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # numbers of genes are filled up to a multiple of this
 MULTIPLE = 32
@@ -19,7 +19,7 @@ class Product:
     the time. What is multiplied with it must have as many.
     """
 
-    def __init__(self, weight: nn.Parameter, reduced: bool, genes: Literal[0, 1] | None = None):
+    def __init__(self, weight: Tensor, reduced: bool, genes: Literal[0, 1] | None = None):
         self.weight, self.reduced = weight, reduced
         self.dtype = torch.bfloat16 if reduced else weight.dtype
         self.low = weight.detach()

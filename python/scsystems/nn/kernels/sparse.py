@@ -29,8 +29,9 @@ class SparseRows(NamedTuple):
 
 
 def is_sparse_enough(x) -> bool:
-    """Whether `SparseRows.product` is the faster way for an array or matrix."""
-    return sparse.issparse(x) and x.nnz < SPARSE_BELOW * x.shape[0] * x.shape[1]
+    """Whether `SparseRows.product` is the faster way for an array or matrix, in memory or on disk."""
+    n_values = getattr(x, "nnz", None)
+    return n_values is not None and n_values < SPARSE_BELOW * x.shape[0] * x.shape[1]
 
 
 def sparse_rows(x: sparse.csr_matrix) -> SparseRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,16 +39,17 @@ class Stack:
         dtype: torch.dtype,
     ):
         self.stack = stack
-        weight = stack.layers[0].weight
+        layers: list[Any] = list(stack.layers)
+        weight = layers[0].weight
         kind = Layer
         if compiles_loops(weight):
             from .layer_cpu import CompiledLayer as kind
-        taken = [torch.bfloat16 if layer.reduced else weight.dtype for layer in stack.layers[1:]]
+        taken = [torch.bfloat16 if layer.reduced else weight.dtype for layer in layers[1:]]
         # covariates, and 1 for the bias
         self.design = weight.new_ones(n_rows, design_width + 1)
         self.layers = [
             kind(layer, self.design, of_genes and i == 0, taken_by)
-            for i, (layer, taken_by) in enumerate(zip(stack.layers, [*taken, dtype], strict=True))
+            for i, (layer, taken_by) in enumerate(zip(layers, [*taken, dtype], strict=True))
         ]
 
     def set_design(self, at: slice, design: Tensor) -> None:
@@ -106,4 +108,5 @@ class Stack:
 
     def design_gradient(self, at: slice) -> Tensor:
         """Gradient of rows of the design, which every layer takes."""
-        return sum(layer.d_pre[at] @ layer.layer.covariate_weight.t() for layer in self.layers)
+        parts = [layer.d_pre[at] @ layer.layer.covariate_weight.t() for layer in self.layers]
+        return sum(parts[1:], parts[0])

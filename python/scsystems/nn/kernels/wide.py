@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .product import Product
 
@@ -24,7 +24,7 @@ class WideLinear:
         Which dimension of the weight are genes: 0 (the layer's output) or 1 (its input).
     """
 
-    def __init__(self, weight: nn.Parameter, bias: nn.Parameter, genes: Literal[0, 1]):
+    def __init__(self, weight: Tensor, bias: Tensor, genes: Literal[0, 1]):
         self.product = Product(weight, True, genes)
         self.bias = bias
 

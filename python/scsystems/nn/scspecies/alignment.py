@@ -29,7 +29,7 @@ class ContextCells(NamedTuple):
 class Candidates(NamedTuple):
     """Per target cell: its context neighbors, nearest first (n x k), and whether it is aligned (n)."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # not tuple.index
     kept: Tensor
 
 
@@ -120,6 +120,10 @@ def sample_same_label(
 class LabelIndex(nn.Module):
     """Rows of cells grouped by label, to draw cells of a label from."""
 
+    order: Tensor
+    size: Tensor
+    start: Tensor
+
     def __init__(self, label: Tensor, n_labels: int, mask: Tensor | None = None):
         super().__init__()
         rows = (
@@ -177,6 +181,15 @@ class AlignedNet(nn.Module):
     options
         How to align.
     """
+
+    context_features: Tensor
+    context_mean: Tensor
+    context_std: Tensor
+    context_label: Tensor
+    target_index: Tensor
+    target_kept: Tensor
+    chosen: Tensor
+    latent: Tensor
 
     def __init__(
         self, net: ScviNet, context: ContextCells, candidates: Candidates, options: AlignmentOptions
@@ -267,14 +280,11 @@ class AlignedNet(nn.Module):
         mixing = nll.new_zeros(())
         if weights.mixing > 0:
             mixing = (kept * self._energy(z, index, generator)).mean()
-        parts = [part.mean() for part in (nll, kl, kl_library)]
+        nll, kl, kl_library = nll.mean(), kl.mean(), kl_library.mean()
         total = (
-            parts[0]
-            + weights.kl * (parts[1] + parts[2])
-            + weights.eta * alignment
-            + weights.mixing * mixing
+            nll + weights.kl * (kl + kl_library) + weights.eta * alignment + weights.mixing * mixing
         )
-        return AlignmentLoss(total, sum(parts), *parts, alignment, mixing)
+        return AlignmentLoss(total, nll + kl + kl_library, nll, kl, kl_library, alignment, mixing)
 
     def _distance(
         self, x, batch, index, kept, posterior: Posterior, z: Tensor, generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -148,6 +148,7 @@ class Decoder(nn.Module):
             else None
         )
         self.dispersion = sizes.dispersion
+        self.log_theta: Any
         # stand in for the products over all genes while training in bfloat16
         self.wide: Callable[[Tensor], Tensor] | None = None
         self.wide_zero: Callable[[Tensor], Tensor] | None = None
@@ -172,7 +173,7 @@ class Decoder(nn.Module):
         return self.rho(hidden) if self.wide is None else self.wide(hidden)
 
     def groups(self) -> tuple[tuple[int, float], ...]:
-        """Number of genes and share of expression of homologous and other genes, if there are any."""
+        """Number of genes and fraction of expression of homologous and other genes, if there are any."""
         n, n_genes = self.n_homologous, self.rho.out_features
         return ((n, 1.0),) if n == n_genes else ((n, self.share), (n_genes - n, 1 - self.share))
 
@@ -239,6 +240,7 @@ class ScviNet(nn.Module):
         self.inner = InnerEncoder(sizes, generator) if inner is None else inner
         self.library = LibraryEncoder(sizes, generator) if sizes.library == "encoder" else None
         self.decoder = Decoder(sizes, generator)
+        self.library_prior: Tensor
         self.register_buffer("library_prior", library_prior.float())
 
     def encoder_input(self, x: Tensor) -> Tensor:
@@ -336,7 +338,8 @@ class ScviNet(nn.Module):
         train: bool,
     ) -> ScviLoss:
         """Negative ELBO of a minibatch, its KL terms weighted (paper, equation 7)."""
-        return scvi_loss(*self(x, batch, generator, train, train)[2:], kl_weight)
+        _, _, nll, kl, kl_library = self(x, batch, generator, train, train)
+        return scvi_loss(nll, kl, kl_library, kl_weight)
 
 
 def scvi_loss(nll: Tensor, kl: Tensor, kl_library: Tensor, kl_weight: float) -> ScviLoss:

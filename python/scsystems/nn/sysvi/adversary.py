@@ -29,6 +29,8 @@ class SystemClassifier(nn.Module):
     an ever larger loss where it is not.)
     """
 
+    n_steps: Tensor
+
     def __init__(
         self, n_latent: int, n_systems: int, generator: torch.Generator, n_hidden: int = 64
     ):
@@ -68,7 +70,7 @@ class SystemClassifier(nn.Module):
         z = z.detach()
         if self.frozen:
             return self.loss(z, system)
-        before = None
+        before: Tensor | None = None
         for _ in range(STEPS):
             with torch.enable_grad():
                 free = {name: p.detach().requires_grad_() for name, p in self.named_parameters()}

@@ -23,6 +23,7 @@ from ..kernels.layer import Rows
 from ..kernels.product import Product
 from ..kernels.residual import residual_gradients
 from ..kernels.stack import Stack
+from .label_gradients import LabelGradients, label_gradients
 from .latent_gradients import LatentGradients, Posterior, latent_gradients
 from .net import LOG_VAR_RANGE, SysVILoss, SysVINet, SysVIWeights
 from .priors import VampPrior
@@ -120,20 +121,25 @@ class SysVIGradients:
         cells = self._encode_cells(batch, generator)
         decoded = self._decode(batch, cells, generator)
         squares, d_bias = self._residual(batch.x)
-        latent, rest = self._encode_rest(batch, cells, generator)
+        latent, rest, labels = self._encode_rest(batch, cells, generator)
 
         # the way back: encoder of counterfactual cells, decoder, encoder of cells
         if rest:
             d = self.encoder.backward(self.d_heads[self.rest] @ self.head_weight, rest)
             torch.mm(d, self.encoder.layers[0].product.low, out=self.d_expression[self.n_cells :])
-        d_z = self._decoder_backward(squares, d_bias, decoded)
-        self._encoder_backward(d_z + latent.z, latent, cells)
+        d_z = self._decoder_backward(squares, d_bias, decoded) + latent.z
+        if labels is not None:
+            d_z += labels.z[: self.n_cells]
+        self._encoder_backward(d_z, latent, cells)
 
         reconstruction = 0.5 * (squares.sum() / self.n_cells + self.gene_log_var.sum())
         kl, cycle = latent.kl, latent.cycle
         total = weights.reconstruction * reconstruction + weights.kl * kl + weights.cycle * cycle
-        none = torch.zeros_like(total)
-        return SysVILoss(total, reconstruction + kl, reconstruction, kl, cycle, none)
+        label = none = torch.zeros_like(total)
+        if labels is not None:
+            label = labels.loss
+            total = total + weights.label * label
+        return SysVILoss(total, reconstruction + kl, reconstruction, kl, cycle, none, label)
 
     def _refresh(self) -> None:
         """Take over the weights that the optimizer has changed."""
@@ -191,7 +197,9 @@ class SysVIGradients:
             self.d_expression[:n],
         )
 
-    def _encode_rest(self, batch, cells: _Cells, generator) -> tuple[LatentGradients, list[Rows]]:
+    def _encode_rest(
+        self, batch, cells: _Cells, generator
+    ) -> tuple[LatentGradients, list[Rows], LabelGradients | None]:
         """Counterfactual cells and pseudoinputs; then all losses of the latent space."""
         encoder, n_latent = self.encoder, self.z.shape[1]
         rest, counterfactual, pseudo = [], None, None
@@ -219,11 +227,33 @@ class SysVIGradients:
         )
         for p, gradient in zip(self.prior_parameters, latent.prior, strict=True):
             p.grad.copy_(gradient)
+        labels = self._label(batch, counterfactual)
         if self.n_cycle:
-            self.d_heads[self.cycle, :n_latent] = latent.counterfactual
+            d = latent.counterfactual
+            if labels is not None:
+                d = d + labels.z[self.n_cells :]
+            self.d_heads[self.cycle, :n_latent] = d
         if self.vamp is not None:
             self._set_heads(self.pseudo, latent.pseudo, heads[self.pseudo])
-        return latent, rest
+        return latent, rest, labels
+
+    def _label(self, batch, counterfactual: Tensor | None) -> LabelGradients | None:
+        """Loss of the labels; writes the gradients of their classifier, if there is one."""
+        classifier = self.net.classifier
+        if classifier is None:
+            return None
+        if self.weights.label == 0 or batch.label is None:
+            for p in classifier.parameters():
+                p.grad.zero_()
+            return None
+        # z holds the cells twice where there are counterfactual ones
+        z, label = self.z[: self.n_cells], batch.label
+        if counterfactual is not None:
+            z, label = torch.cat([z, counterfactual]), label.repeat(2)
+        found = label_gradients(classifier, z, label, self.weights.label)
+        classifier.weight.grad.copy_(found.weight)
+        classifier.bias.grad.copy_(found.bias)
+        return found
 
     def _decoder_backward(self, squares: Tensor, d_bias: Tensor, parts: list[Rows]) -> Tensor:
         """Writes the decoder's gradients; returns the gradient of z, B x L."""

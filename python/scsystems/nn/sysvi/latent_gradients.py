@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ def latent_gradients(
     cell_weight
         Weight of each cell in the cycle loss, B.
     """
-    part = _mixture_kl if has_closed_form(prior) else _automatic_kl
+    part: Callable[..., Any] = _mixture_kl if has_closed_form(prior) else _automatic_kl
     kl, d_z, d_cells, d_pseudo, d_own = part(prior, own, z, cells, pseudo, kl_weight)
     cycle, d_counterfactual = kl.new_zeros(()), None
     if counterfactual is not None:
@@ -93,11 +94,11 @@ def _automatic_kl(prior, own, z, cells, pseudo, weight):
     return kl.detach(), d_z, Posterior(d_mean, d_log_var), d_pseudo, list(gradients[len(given) :])
 
 
-def _mixture_kl(prior: MixturePrior, own, z, cells, pseudo, weight):
+def _mixture_kl(prior: MixturePrior, own, z: Tensor, cells: Posterior, pseudo: Any, weight: float):
     """One-sample KL to a mixture in closed form."""
     log_w = prior.log_weights()
     kl, d_z, d_mean, d_log_var, d_m, d_pseudo_log_var, mass = mixture_gradients(
-        z, *cells, *pseudo, log_w, weight / len(z)
+        z, cells.mean, cells.log_var, pseudo.mean, pseudo.log_var, log_w, weight / len(z)
     )
     d_own = [weight * log_w.exp() - mass] if own else []
     return kl, d_z, Posterior(d_mean, d_log_var), Posterior(d_m, d_pseudo_log_var), d_own

@@ -76,12 +76,12 @@ def _compiled(*given) -> MixtureGradients:
     """The same in one loop over cells instead of forty operations."""
     from ..kernels.mixture_cpu import mixture_pass
 
-    *given, scale = given
-    z, mean, log_var, component_mean, component_log_var, log_w = given
+    *tensors, scale = given
+    z, mean, log_var, component_mean, component_log_var, log_w = tensors
     cells = [t.new_empty(t.shape) for t in (z, mean, log_var)]
     components = [t.new_zeros(t.shape) for t in (component_mean, component_log_var, log_w)]
     kl = z.new_zeros(1)
-    arrays = [np.ascontiguousarray(t.detach().numpy()) for t in given]
+    arrays = [np.ascontiguousarray(t.detach().numpy()) for t in tensors]
     written = [t.numpy() for t in (*cells, *components, kl)]
     mixture_pass(*arrays, arrays[0].dtype.type(scale), *written)
     return MixtureGradients(kl[0] / len(z), *cells, *components)

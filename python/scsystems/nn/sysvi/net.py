@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from ..layers import (
 )
 from ..likelihoods import gaussian_nll
 from .adversary import SystemClassifier
+from .classifier import LabelClassifier
 from .cycle import cycle_distance, other_system
 from .priors import PRIORS, Prior, StandardNormalPrior
 
@@ -37,7 +38,8 @@ LOG_VAR_RANGE = 15.0
 class SysVISizes:
     """Everything that decides the shape of the network's weights and its forward pass.
 
-    Without ``n_layers_decoder`` the decoder has as many hidden layers as the encoder.
+    Without ``n_layers_decoder`` the decoder has as many hidden layers as the encoder; without
+    ``n_labels`` there is no classifier of labels.
     """
 
     n_genes: int
@@ -51,6 +53,7 @@ class SysVISizes:
     covariate_init: CovariateInit = "zero"
     encode_covariates: bool = True
     cycle_covariates: Literal["keep", "zero"] = "keep"
+    n_labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class SysVIWeights:
     kl: float = 1.0
     cycle: float = 1.0
     adversary: float = 0.0
+    label: float = 0.0
 
 
 class SysVILoss(NamedTuple):
@@ -68,7 +72,8 @@ class SysVILoss(NamedTuple):
 
     ``elbo`` is the negative evidence lower bound, reconstruction + KL, unweighted. The names
     become the keys of the training history. ``adversary_loss`` is that of the system classifier,
-    which the encoder works against; the total has the encoder's side of it.
+    which the encoder works against; the total has the encoder's side of it. ``label_loss`` is
+    that of the classifier of labels.
     """
 
     total: Tensor
@@ -77,6 +82,7 @@ class SysVILoss(NamedTuple):
     kl_local: Tensor
     cycle_loss: Tensor
     adversary_loss: Tensor
+    label_loss: Tensor
 
 
 class Encoder(nn.Module):
@@ -130,6 +136,7 @@ class Decoder(nn.Module):
             generator,
         )
         self.mean = linear(sizes.n_hidden, sizes.n_genes, generator)
+        self.log_var: Any
         if sizes.out_var_mode == "constant":
             self.register_buffer("log_var", torch.zeros(sizes.n_genes), persistent=False)
         elif sizes.out_var_mode == "feature":
@@ -186,6 +193,9 @@ class SysVINet(nn.Module):
             SystemClassifier(sizes.n_latent, sizes.covariates.n_systems, generator)
             if with_adversary
             else None
+        )
+        self.classifier = (
+            LabelClassifier(sizes.n_latent, sizes.n_labels) if sizes.n_labels else None
         )
 
     @contextmanager
@@ -259,7 +269,7 @@ class SysVINet(nn.Module):
         ----------
         batch
             Minibatch with ``x`` (B x G), ``system`` (B), ``categorical`` (B x C or ``None``),
-            ``continuous`` (B x D or ``None``) and ``weight`` (B or ``None``).
+            ``continuous`` (B x D or ``None``), ``weight`` and ``label`` (B or ``None``).
         weights
             Weights of the parts.
         generator
@@ -289,7 +299,7 @@ class SysVINet(nn.Module):
                 distance = distance * batch.weight
             cycle = distance.mean()
         else:
-            x_mean, cycle = self.decoder.expression(hidden), zero
+            x_mean, cycle, mean_cycle = self.decoder.expression(hidden), zero, None
 
         reconstruction = gaussian_nll(x, x_mean, log_var).mean()
         kl = self.prior.kl(mean, var, z, self.encode).mean()
@@ -297,10 +307,16 @@ class SysVINet(nn.Module):
         if weights.adversary > 0:
             adversary = (self.adversary.learn if train else self.adversary.loss)(z, batch.system)
             fooling = self.adversary.fooling_loss(z, batch.system)
+        label = zero
+        if weights.label > 0 and batch.label is not None:
+            # a label holds for the cell in every system: so the other systems learn of it
+            both = z if mean_cycle is None else torch.cat([z, mean_cycle])
+            label = self.classifier.loss(both, batch.label.repeat(len(both) // len(z)))
         total = (
             weights.reconstruction * reconstruction
             + weights.kl * kl
             + weights.cycle * cycle
             + weights.adversary * fooling
+            + weights.label * label
         )
-        return SysVILoss(total, reconstruction + kl, reconstruction, kl, cycle, adversary)
+        return SysVILoss(total, reconstruction + kl, reconstruction, kl, cycle, adversary, label)

@@ -1,4 +1,4 @@
-"""Whether processes that wait for one another are faster than one alone, as it turns out."""
+"""Whether processes that wait for one another are faster than one alone, as measured."""
 
 from __future__ import annotations
 

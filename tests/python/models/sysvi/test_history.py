@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scsystems import SysVI
-from scsystems.models.base import joined_history
+from scsystems.models.trainings import joined_history
 
 
 def make(adata):

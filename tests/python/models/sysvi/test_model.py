@@ -196,6 +196,20 @@ def test_asking_for_validation_holds_out_a_tenth(adata):
     assert "elbo_validation" not in model.history
 
 
+def test_validation_cells_teach_nothing(make):
+    adata = make()
+    changed = adata.copy()
+    changed.X[-24:] = changed.X[-24:] * 0.5
+    weights, losses = [], []
+    for data in (adata, changed):
+        model = small(data, prior="standard_normal")
+        model.train(**QUICK, train_size=0.9, shuffle_set_split=False)
+        weights.append(model.net.state_dict())
+        losses.append(model.history["elbo_validation"].to_numpy())
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    assert (losses[0] != losses[1]).all()
+
+
 def test_resume_gives_the_identical_model(adata, tmp_path):
     whole = small(adata)
     whole.train(max_epochs=6, verbose=False)
@@ -214,7 +228,10 @@ def test_resume_gives_the_identical_model(adata, tmp_path):
 def test_early_stopping_holds_out_cells(adata):
     model = small(adata)
     model.train(max_epochs=400, verbose=False, early_stopping=True, early_stopping_patience=3)
-    assert len(model.history["elbo_validation"]) < 400
+    losses = model.history["elbo_validation"].to_numpy().ravel()
+    assert len(losses) < 400
+    # the best check is the last but the three that were waited for
+    assert losses.argmin() == len(losses) - 1 - 3
 
 
 def test_interrupted_training_can_be_used(adata):
@@ -236,7 +253,7 @@ def test_pseudoinputs_are_the_chosen_cells(adata):
 
 def test_gmm_from_data_starts_at_encoded_cells(adata):
     model = small(adata, prior="gmm", n_prior_components=2, pseudoinputs_data_indices=[3, 8])
-    model._stopped = "max_epochs"
+    model._past.stopped = "max_epochs"
     mean, var = model.get_latent_representation(indices=[3, 8], return_dist=True)
     np.testing.assert_allclose(model.net.prior.mean.detach(), mean, atol=1e-5)
     np.testing.assert_allclose(model.net.prior.log_var.detach().exp(), var, rtol=1e-4)

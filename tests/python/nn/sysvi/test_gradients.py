@@ -27,6 +27,9 @@ def make_net(prior="vamp", dtype=torch.float64, n_genes=9, density="joint", **op
     if prior == "gmm":
         mean, var = torch.randn(4, L, generator=g), torch.rand(4, L, generator=g)
         net.prior = GaussianMixturePrior(mean, var, True, density)
+    if net.classifier is not None:
+        net.classifier.weight.data.normal_(generator=g)
+        net.classifier.balance.uniform_(0.5, 2, generator=g)
     return net.to(dtype)
 
 
@@ -38,6 +41,7 @@ def make_batch(n=B, dtype=torch.float64, n_genes=9, weighted=True):
         categorical=torch.tensor(rng.integers(0, 3, (n, 1))),
         continuous=torch.tensor(rng.normal(size=(n, 1)), dtype=dtype),
         weight=torch.tensor(rng.random(n), dtype=dtype) if weighted else None,
+        label=torch.tensor(rng.integers(-1, 4, n)),
     )
 
 
@@ -83,14 +87,17 @@ def loops(request, monkeypatch):
         ("vamp", {"dropout_rate": 0.0}),
         ("vamp", {"out_var_mode": "constant"}),
         ("vamp", {"n_layers_decoder": 3}),
+        ("vamp", {"n_labels": 4}),
+        ("standard_normal", {"n_labels": 4}),
         ("gmm", {"encode_covariates": False, "n_layers": 3, "n_layers_decoder": 1}),
         ("standard_normal", {}),
     ],
 )
 def test_losses_gradients_and_statistics_are_those_of_the_reference(prior, options, cycle):
-    weights = SysVIWeights(reconstruction=2.0, kl=0.7, cycle=cycle)
+    weights = SysVIWeights(2.0, 0.7, cycle, label=1.5 * ("n_labels" in options))
     # the size of the minibatch changes on the way, as it does between training runs
     batches = [make_batch(), make_batch(), make_batch(7), make_batch(weighted=False)]
+    batches.append(make_batch()._replace(label=None))
     expected = run(make_net(prior, **options), weights, batches, fast=False)
     got = run(make_net(prior, **options), weights, batches, fast=True)
     for e, g in zip(expected, got, strict=True):
