@@ -45,7 +45,7 @@ nb_merge_streams = True
 
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "inherited-members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "inherited-members": True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True

@@ -33,4 +33,10 @@ writeLines(c(
 ), file.path(folder, "index.html"))
 dir.create(file.path(folder, "doc"))
 vignettes <- list.files(file.path("rpkg", "inst", "doc"), "[.]html$", full.names = TRUE)
-stopifnot(length(vignettes) > 0, all(file.copy(vignettes, file.path(folder, "doc"))))
+stopifnot(length(vignettes) > 0)
+# rmarkdown gives the contents of a vignette a width that phones do not have
+style <- "<style>@media (max-width: 500px) { #TOC { width: auto; } }</style></head>"
+for (page in vignettes) {
+  lines <- sub("</head>", style, readLines(page, encoding = "UTF-8"), fixed = TRUE)
+  writeLines(enc2utf8(lines), file.path(folder, "doc", basename(page)), useBytes = TRUE)
+}
