@@ -35,5 +35,5 @@ def test_tutorial_runs(page, tmp_path, monkeypatch):
         matplotlib.use("agg")
         for number, code in enumerate(cells(page)):
             code = EPOCHS.sub(lambda found: str(min(int(found[0]), 2)), code)
-            exec(compile(code, f"{page.name}, cell {number + 1}", "exec"), names)  # noqa: S102
+            exec(compile(code, f"{page.name}, cell {number + 1}", "exec"), names)
         matplotlib.pyplot.close("all")
