@@ -19,7 +19,7 @@ STYLE = (
     "body{font-family:sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;font-size:.85rem}td,th{padding:.2rem .6rem;text-align:right;"
     "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
-    ".table{overflow-x:auto}li{margin:.3rem 0}"
+    ".table{overflow-x:auto;margin:1rem 0}li{margin:.3rem 0}"
 )
 
 

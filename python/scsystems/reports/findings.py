@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -11,6 +13,8 @@ from scsystems.metrics.neighbors import nearest_neighbors
 # a type is lost when fewer of its cells' neighbors than this are of the type
 KEPT = 0.5
 NEIGHBORS = 15
+# with fewer cells a type cannot fill its own neighborhoods, wherever it lies
+FEWEST = 10
 
 
 def neighbor_types(embedding: np.ndarray, labels: ArrayLike) -> pd.DataFrame:
@@ -35,7 +39,9 @@ def neighbor_types(embedding: np.ndarray, labels: ArrayLike) -> pd.DataFrame:
     )
 
 
-def merged_types(shares: pd.DataFrame, before: pd.DataFrame | None = None) -> list[str]:
+def merged_types(
+    shares: pd.DataFrame, before: pd.DataFrame | None = None, skipped: Collection[str] = ()
+) -> list[str]:
     """Sentences about types whose cells lie among another type.
 
     Parameters
@@ -44,11 +50,13 @@ def merged_types(shares: pd.DataFrame, before: pd.DataFrame | None = None) -> li
         Result of `neighbor_types` after integration.
     before
         The same before it: types that lay among another already are said to.
+    skipped
+        Types that nothing is said of.
     """
     said = []
     for name in shares.index:
         own = shares.loc[name, name]
-        if own >= KEPT:
+        if own >= KEPT or name in skipped:
             continue
         other = shares.loc[name].drop(name).idxmax() if len(shares) > 1 else name
         then = None if before is None else before.loc[name, name]
@@ -62,6 +70,12 @@ def merged_types(shares: pd.DataFrame, before: pd.DataFrame | None = None) -> li
             )
         said.append(text)
     return said
+
+
+def rare_types(labels: ArrayLike) -> list[str]:
+    """The types with too few cells to say whether they are kept."""
+    sizes = pd.Series(np.asarray(labels, object)).astype("string").value_counts()
+    return sorted(str(name) for name, n in sizes.items() if n < FEWEST)
 
 
 def foreign_types(labels: ArrayLike, systems: ArrayLike) -> dict[str, str]:

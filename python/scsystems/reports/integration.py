@@ -24,6 +24,17 @@ from . import findings
 from .document import Document
 
 BEFORE, AFTER = "before", "after"
+# every metric that may be shown, in the words of who reads it
+MEANING = {
+    "ilisi": "systems mix around a cell; types that one system lacks keep it below 1",
+    "graph_connectivity": "the cells of a type are connected, also across systems",
+    "asw_label": "cells lie closer to their own type than to others (silhouette; 0.5 is between two types)",
+    "nmi_fixed": "clusters agree with types",
+    "jaccard": "small clusters, named by their most common type, agree with it",
+    "label_transfer": "a type finds itself in the other system",
+    "cluster_preservation": "clusters that a sample has by itself stay together",
+    "matched_profiles": "cells that meet across systems express the same genes",
+}
 SHOWN = ("ilisi", "graph_connectivity", "asw_label", "nmi_fixed", "jaccard", "label_transfer")
 WITHOUT_LABELS = ("ilisi", "cluster_preservation", "matched_profiles")
 MAX_CELLS = 20_000
@@ -193,12 +204,18 @@ class Writer:
             names = level_names(labels, word_column(self.labels))
             after = findings.neighbor_types(self.shown.obsm[AFTER], names)
             before = findings.neighbor_types(self.shown.obsm[BEFORE], names)
-            said += findings.merged_types(after, before)
+            rare = findings.rare_types(names)
+            said += findings.merged_types(after, before, rare)
+            if rare:
+                said.append(
+                    f"Too few cells ({findings.FEWEST - 1} at most) to say whether they are kept: {', '.join(rare)}."
+                )
             said += [
                 f"{name} is in {system} alone: see that it does not mix with cells of another."
                 for name, system in findings.foreign_types(
                     np.asarray(names, object), self.shown.obs[self.system]
                 ).items()
+                if name not in rare
             ]
         return said
 
@@ -268,9 +285,9 @@ class Writer:
         """Metrics of both embeddings, pooled and by type."""
         table = self._measured()
         overall = metrics.summarize(table).T.rename_axis(index="metric")
-        self.document.text(
-            "From 0 to 1, more is better. ilisi: systems mix around a cell; types that one system lacks keep it below "
-            "1. cluster_preservation, matched_profiles: for data without labels."
+        self.document.text("From 0 to 1, more is better.")
+        self.document.points(
+            f"{name}: {MEANING[name]}" for name in MEANING if name in set(overall.index)
         )
         self.document.table(overall)
         groups = table[(table["level"] == "group") & (table["metric"] != "label_transfer")]
@@ -316,9 +333,17 @@ class Writer:
             raise InputError("no metric could be computed.")
         return pd.concat(tables, ignore_index=True)
 
+    def _covariates(self) -> list[str]:
+        setup = self.model.schema.setup
+        return [*setup.categorical_covariate_keys, *setup.continuous_covariate_keys]
+
     def settings(self) -> None:
         """Arguments and versions."""
-        chosen = {str(k): str(v) for k, v in self.model._arguments.items()}
+        setup = self.model.schema.setup
+        chosen = {"system": setup.batch_key, "covariates": ", ".join(self._covariates()) or "none"}
+        if setup.labels_key is not None:
+            chosen["labels that it was told"] = setup.labels_key
+        chosen |= {str(k): str(v) for k, v in self.model._arguments.items()}
         self.document.table(pd.DataFrame({"value": chosen}).rename_axis(index="argument"))
         found = {"scsystems": __version__, "Python": platform.python_version()}
         for package in PACKAGES:

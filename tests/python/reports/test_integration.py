@@ -116,6 +116,14 @@ def test_types_that_lie_among_another_are_named():
     assert findings.merged_types(before) == []
 
 
+def test_types_of_few_cells_are_not_judged():
+    labels = ["a"] * 12 + ["b"] * 9 + ["c"] * 10 + [None] * 3
+    assert findings.rare_types(labels) == ["b"]
+    shares = pd.DataFrame([[0.4, 0.6], [0.0, 1.0]], index=["b", "c"], columns=["b", "c"])
+    assert len(findings.merged_types(shares)) == 1
+    assert findings.merged_types(shares, skipped=["b"]) == []
+
+
 def test_types_of_one_system_and_components_of_no_cell():
     labels = ["a", "a", "b", None]
     assert findings.foreign_types(labels, ["x", "y", "y", "y"]) == {"b": "y"}
