@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
             f"{folder} holds {', '.join(there)} already. Name another folder, or --overwrite to replace them."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    cells = datasets.simulated(n_cells=options.cells, n_genes=1000, system_effect=0.5)
+    cells = datasets.simulated(n_cells=options.cells, n_genes=1000, system_effect=0.4)
     logger.info("Simulated %d cells of two species", cells.n_obs)
     adata = prepare(cells, "system", "donor", min_cells=5)
     SysVI.setup_anndata(adata, batch_key="system", categorical_covariate_keys=["donor"])
