@@ -1,5 +1,6 @@
 # make demo    integrate human and mouse pancreas cells in R; results in demo/
 # make test    everything that CI runs
+# make docs    the documentation site, in build/docs/
 # make setup   only what the two set up by themselves: apt packages, .venv/, .rlib/
 SHELL := /bin/bash
 ROOT := $(CURDIR)
@@ -11,9 +12,10 @@ export OMP_WAIT_POLICY ?= passive
 export PYTHONDONTWRITEBYTECODE := 1
 R_ENV = R_LIBS=$(ROOT)/.rlib RETICULATE_PYTHON=$(PYTHON_BIN)
 
-.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 test-versions clean
+.PHONY: help setup demo vignettes test lint test-python test-interop test-r check-r test-seurat5 test-versions \
+	check-installed docs build clean
 help:
-	@head -n 3 Makefile | cut -c3-
+	@head -n 4 Makefile | cut -c3-
 
 setup:
 	@scripts/setup.sh
@@ -59,5 +61,21 @@ test-seurat5: setup
 test-versions: setup
 	OMP_NUM_THREADS=1 $(PYTHON_BIN) scripts/test_versions.py
 
+# the tests of the Python package by a Python that has it, as the workflows set it up
+check-installed:
+	$(or $(PYTHON),python) -m pytest tests/python
+
+# the site; R's reference comes from pkgdown, and is said to be missing where that is. Warnings are errors
+docs: export OMP_NUM_THREADS ?= 1
+docs: setup
+	@scripts/setup.sh docs
+	$(R_ENV) Rscript scripts/r_reference.R build/docs-r/r
+	PYTHONPATH=$(ROOT)/python .venv-docs/bin/python -m sphinx -W --keep-going -b html -d build/docs-trees \
+	  docs build/docs
+
+# what a release consists of, in build/dist/, installed into empty environments
+build: setup
+	scripts/build.sh
+
 clean:
-	rm -rf .venv .rlib demo build
+	rm -rf .venv .venv-docs .rlib demo build

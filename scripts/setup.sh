@@ -2,6 +2,7 @@
 # Set up what is missing to run, test and develop the project, and nothing that is there:
 #   R with Seurat and SingleCellExperiment (apt), .venv/ (Python), .rlib/ (the R package).
 # Usage: scripts/setup.sh [system] [python] [r]     (all three without arguments)
+#        scripts/setup.sh docs                      what the documentation site is built with, too
 #   PYTHON=/path/to/python3   the Python to make .venv/ from
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -101,6 +102,26 @@ setup_r() {
     { cat .rlib/install.log >&2; fail "R CMD INSTALL failed"; }
   rm -f .rlib/.done-*
   touch ".rlib/.done-$key"
+}
+
+# what builds the site, above what .venv/ has; pkgdown where apt can give it
+setup_docs() {
+  local key packages
+  if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ] &&
+      ! Rscript --vanilla -e 'quit(status = !nzchar(system.file(package = "pkgdown")))'; then
+    say "Installing pkgdown (apt)"
+    apt-get install -y -qq --no-install-recommends r-cran-pkgdown >/dev/null ||
+      say "pkgdown could not be installed: the site will lack the R reference."
+  fi
+  key=$(cat requirements/docs.txt scripts/setup.sh | stamp)
+  [ -e ".venv-docs/.done-$key" ] && return 0
+  say "Installing Sphinx into .venv-docs/"
+  .venv/bin/python -m venv .venv-docs
+  .venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+  packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  echo "$packages" >"$(.venv-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+  rm -f .venv-docs/.done-*
+  touch ".venv-docs/.done-$key"
 }
 
 for part in "${@:-system python r}"; do

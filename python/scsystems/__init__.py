@@ -19,6 +19,7 @@ _LAZY = {
     "ScSpecies": ("scsystems.models.scspecies.model", "ScSpecies"),
     "load": ("scsystems.models.base", "load"),
     "open_anndata": ("scsystems.data.opened", "open_anndata"),
+    "report": ("scsystems.reports.integration", "report"),
     "data": ("scsystems.data", None),
     "datasets": ("scsystems.data.datasets", None),
     "metrics": ("scsystems.metrics", None),

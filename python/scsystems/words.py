@@ -56,6 +56,8 @@ TERMS: dict[str, dict[Door, str]] = {
     # of metrics.evaluate, batch_strength and tune.grid
     "evaluated labels": {"python": "label_key", "r": "labels", "cli": "--labels"},
     "evaluated sample": {"python": "batch_key", "r": "batch", "cli": "--batch"},
+    "report labels": {"python": "label_key", "r": "labels", "cli": "--report-labels"},
+    "report sample": {"python": "batch_key", "r": "batch", "cli": "--covariates"},
     "strength sample": {"python": "sample_key", "r": "batch", "cli": "--batch"},
     "embeddings": {"python": "embeddings", "r": "reductions", "cli": "--embeddings"},
     "voting neighbors": {"python": "k", "r": "n.neighbors", "cli": "k"},

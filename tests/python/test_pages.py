@@ -18,11 +18,29 @@ def test_pages_are_what_they_are_made_from():
 
 @pytest.mark.parametrize(
     "page",
-    [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))],
-    ids=lambda p: p.name,
+    [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))],
+    ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_links_between_pages_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf8"), flags=re.S)
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
     assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    text = page.read_text(encoding="utf8")
+    headings = re.findall(r"^#+ +(.+)$", text, re.M)
+    slugs = {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+    return slugs | set(re.findall(r"^\(([\w-]+)\)=$", text, re.M))
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_links_to_headings_lead_to_one(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf8"), flags=re.S)
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", text):
+        other = page.parent / target if target else page
+        if other.suffix == ".md":
+            assert anchor in anchors(other), (target, anchor)

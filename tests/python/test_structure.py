@@ -22,6 +22,7 @@ FLOORS = (
     ("models",),
     ("metrics",),
     ("plots",),
+    ("reports",),
     ("tune",),
     ("r",),
     ("cli", "__main__"),
@@ -29,7 +30,7 @@ FLOORS = (
 # the package's door opens any room, when it is first asked for
 DOOR = ""
 # a room above that is entered only when a call needs it
-LAZY = {("data/containers", "r")}
+LAZY = {("data/containers", "r"), ("models/sysvi/model", "reports")}
 
 
 def modules() -> dict[str, ast.Module]:

@@ -1,4 +1,4 @@
-"""The command line: ``scsystems sysvi | map | scspecies | tune | evaluate | info``."""
+"""The command line: ``scsystems sysvi | map | scspecies | tune | evaluate | info | demo``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import ScsystemsError
 from ..words import spoken_by
-from . import evaluate, info, map, scspecies, several, sysvi, tune
+from . import demo, evaluate, info, map, scspecies, several, sysvi, tune
 from .command import Command
 from .progress import Messages
 
 OK, FAILED, USAGE, UNEXPECTED, INTERRUPTED = 0, 1, 2, 3, 130
 
-COMMANDS = (sysvi, map, scspecies, tune, evaluate, info)
+COMMANDS = (sysvi, map, scspecies, tune, evaluate, info, demo)
 
 _EXAMPLES = """\
 examples:
@@ -30,6 +30,7 @@ examples:
   scsystems tune cells.h5ad search --system species --covariates donor --labels cell_type
   scsystems evaluate integrated.h5ad --embeddings X_pca X_sysvi --system species --labels cell_type
   scsystems info integrated.h5ad
+  scsystems demo
 
 exit codes: 0 done, 1 something is wrong with the input (the message says what), 2 the command
 was not understood, 3 unexpected error, 130 interrupted.

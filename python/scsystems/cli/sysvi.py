@@ -17,6 +17,7 @@ from .options import (
     is_result,
 )
 from .progress import training_progress
+from .report_file import add_report, check_report, write_report
 from .settings import read_settings
 from .sysvi_cells import add_columns, add_genes, check_genes, prepared_cells
 from .sysvi_files import check_files, names_of_cells, write_results
@@ -94,6 +95,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_genes(command)
     add_embedding(command, "X_sysvi, sysvi in Seurat, SYSVI in SCE")
+    add_report(command)
     add_memory(command)
     training = add_training(
         command,
@@ -141,6 +143,7 @@ def run(options: argparse.Namespace) -> None:
     # that of a search counts unless another one is given
     if options.preset == "default":
         options.preset = settings["model"].get("preset", options.preset)
+    check_report(options)
     choose_device(options.device)
     on_disk = stays_on_disk(options, group)
     if on_disk and not options.embedding_only:
@@ -153,7 +156,10 @@ def run(options: argparse.Namespace) -> None:
         at = prepared.obs_names.get_indexer(cells.adata.obs_names)
         embedding = model.get_latent_representation()[at]
         name, columns = options.name or cells.default_name, names_of_cells(model, at)
-        write_results(cells, name, embedding, columns, model, options.model, options)
+        try:
+            write_results(cells, name, embedding, columns, model, options.model, options)
+        finally:
+            write_report(model, options)
     if model.interrupted:
         raise KeyboardInterrupt
 

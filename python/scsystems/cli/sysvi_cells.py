@@ -136,6 +136,9 @@ def check_columns(adata, options: argparse.Namespace) -> None:
                     f"--{argument} {key}: --{taken[key]} names this column already. Expected every column once."
                 )
             taken[key] = argument
+    # a report may measure by a column that is used otherwise, too
+    if (labels := getattr(options, "report_labels", None)) is not None:
+        column(adata, labels, "report labels", complete=False)
 
 
 def _choice(options: argparse.Namespace) -> dict:

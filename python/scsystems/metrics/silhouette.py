@@ -104,7 +104,7 @@ def isolated_labels(embedding, labels, systems, *, widths: np.ndarray | None = N
 
 @same_cells("embedding", "labels", "systems")
 def asw_batch(embedding, labels, systems) -> Score:
-    """Mixing of systems within labels: 1 - |silhouette| over systems; 1 is best.
+    """Mixing of systems within labels: 1 minus the absolute silhouette over systems; 1 is best.
 
     Returns
     -------

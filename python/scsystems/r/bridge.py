@@ -39,6 +39,7 @@ from scsystems.r.saved import (  # noqa: F401
     load_model,
     map_query,
     predict_labels,
+    report,
     transfer_labels,
 )
 from scsystems.r.scspecies import (  # noqa: F401

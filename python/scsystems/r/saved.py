@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -153,3 +154,25 @@ def differential_expression(
     found = model.differential_expression(adata, **arguments, silent=True)
     found.insert(0, "gene", found.index.astype(str))
     return values.frame_to_parts(found.reset_index(drop=True))
+
+
+@guarded
+def report(model: Any, adata: Any, path: str, arguments: Mapping[str, Any]) -> str:
+    """Write the report of a model and the cells that R has sent; returns its path."""
+    arguments = keyword_arguments(scs.report, arguments)
+    # in a picture that is saved no window has a part
+    with pictures_without_windows():
+        return str(scs.report(model, path, adata, **arguments).resolve())
+
+
+@contextmanager
+def pictures_without_windows() -> Iterator[None]:
+    """Let matplotlib, where it is installed, draw without a window; R's session may have none."""
+    try:
+        import matplotlib
+    except ImportError:
+        yield
+        return
+    with matplotlib.rc_context():
+        matplotlib.use("agg")
+        yield

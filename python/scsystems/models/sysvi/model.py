@@ -251,6 +251,24 @@ class SysVI(
         else:
             setup.write(adata)
 
+    def report(
+        self, path: str | Path, adata: AnnData | str | Path | None = None, **options: Any
+    ) -> Path:
+        """Write a report of this model, see :func:`scsystems.report`.
+
+        Parameters
+        ----------
+        path
+            File ending in ``.html`` (one file) or ``.md`` (figures in a folder beside it).
+        adata
+            Cells, or their path; default the model's own.
+        **options
+            Of :func:`scsystems.report`, such as ``label_key``.
+        """
+        from ...reports.integration import report
+
+        return report(self, path, adata, **options)
+
     def __repr__(self) -> str:
         a = self._arguments
         state = (
