@@ -7,6 +7,7 @@ into a condition class of the same name.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from importlib import import_module
@@ -60,8 +61,9 @@ class MissingExtraError(ScsystemsError, ImportError):
 
 def warn(message: str) -> None:
     """Warn the user, at the line of the program that called this package."""
-    package, level, frame = str(Path(__file__).parent), 1, sys._getframe()
-    while frame.f_code.co_filename.startswith(package) and frame.f_back is not None:
+    # decorators of the package are partly contextlib's
+    ours, level, frame = (str(Path(__file__).parent), contextlib.__file__), 1, sys._getframe()
+    while frame.f_code.co_filename.startswith(ours) and frame.f_back is not None:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 # what they install is not for users: for those who work on the package, or all of the others
-NOT_USERS = {"bench", "dev", "all"}
+NOT_USERS = {"bench", "dev", "docs", "all"}
 # what Python calls what an index calls otherwise
 MODULES = {"scikit-learn": "sklearn"}
 # what the stated ones need themselves: anndata, scikit-learn, scanpy and torch

@@ -42,7 +42,7 @@ ONLY_PYTHON_FUNCTIONS = {
     "models/sysvi/io.py:save",
     "models/sysvi/io.py:_require_own", "models/sysvi/query.py:load_query_data",
     "models/sysvi/query.py:prepare_query_anndata",
-    "r/bridge.py:anndata_for_training", "tune/report.py:_umaps",
+    "r/bridge.py:anndata_for_training", "train/parallel/distributed.py:require", "tune/report.py:_umaps",
 }  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def test_commands_that_are_shown_are_understood():
     assert len(found) > 8
     assert sum("$SLURM_ARRAY_TASK_ID" in command for command in found) == 1
     for command in found:
-        words = shlex.split(command.replace("$SLURM_ARRAY_TASK_ID", "3"))
+        words = shlex.split(command.replace("$SLURM_ARRAY_TASK_ID", "3"), comments=True)
         build_parser().parse_args(words[1:])
 
 

@@ -188,7 +188,11 @@ def test_every_option_is_felt(felt, option):
 
 def test_no_option_is_forgotten_here():
     command = build_parser()._subparsers._group_actions[0].choices["sysvi"]
-    options = {a.option_strings[-1] for a in command._actions if a.option_strings}
+    options = {
+        next(s for s in a.option_strings if s.startswith("--"))
+        for a in command._actions
+        if a.option_strings
+    }
     assert options == set(FELT) | ELSEWHERE
 
 
