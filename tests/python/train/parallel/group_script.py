@@ -54,8 +54,9 @@ def die_at(step: int) -> None:
 
 
 def run_command(folder: Path) -> None:
-    """Train by the command line."""
-    options = ["--covariates", "donor", "--all-genes", "--batch-size", "32", "--epochs", "5"]
+    """Train by the command line, on counts that are on disk."""
+    genes = ["--layer", "counts", "--on-disk", "--genes", "25"]
+    options = ["--covariates", "donor", "--batch-size", "32", "--epochs", "5", *genes]
     written = ["--checkpoint", str(folder / "run"), "--model", str(folder / "model")]
     files = [str(folder / "cells.h5ad"), str(folder / "out.h5ad")]
     assert command(["sysvi", *files, "--system", "system", *options, *written]) == 0
@@ -110,8 +111,10 @@ def main(folder: Path, number: int, n: int) -> None:
     keep("early", model)
 
     # what the command has done, without being killed
-    scs.SysVI.setup_anndata(adata, batch_key="system", categorical_covariate_keys=["donor"])
-    model = scs.SysVI(adata, seed=0)
+    choice = {"layer": "counts", "n_top_genes": 25, "out": folder / f"prepared-{number}.h5ad"}
+    prepared = scs.pp.prepare(path, "system", "donor", **choice)
+    scs.SysVI.setup_anndata(prepared, batch_key="system", categorical_covariate_keys=["donor"])
+    model = scs.SysVI(prepared, seed=0)
     model.train(5, batch_size=32, verbose=False)
     np.save(folder / f"whole-{number}.npy", model.get_latent_representation())
     keep("whole", model)

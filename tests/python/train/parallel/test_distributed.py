@@ -170,6 +170,8 @@ def test_a_command_that_was_killed_and_started_again_gives_the_identical_result(
         assert model.history[key][key].tolist() == [value for _, value in values]
     assert model._train_facts["processes"] == N
     assert {p.name for p in (folder / "run").iterdir()} == {"checkpoint"}
+    # what was prepared on disk for all is gone
+    assert not list(folder.glob(".*"))
 
 
 @pytest.mark.parametrize(
