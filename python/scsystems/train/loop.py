@@ -221,6 +221,8 @@ def fit(
     is_first = group is None or group.is_first
     try:
         with (
+            # a recording is of what the current GPU does
+            torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
             torch_threads(settings.threads(train_cells.n_genes, device) if n == 1 else 1),
             flat_parameters(trainable, n, n_beside) as flat,
         ):

@@ -24,6 +24,7 @@ from scsystems.data import blocks
 from scsystems.errors import ScsystemsError
 from scsystems.train.step import Steps
 
+SEED = 3
 # seconds after which a process that waits for another gives up
 LIMIT = 120
 # of 40 cells, and of 8
@@ -36,7 +37,7 @@ USUAL = {"precision": "float32", "verbose": False, "batch_size": 32, "plan_kwarg
 def model_of(cells, **options):
     """A small model; ``cells`` are an AnnData or a path."""
     scs.SysVI.setup_anndata(cells, batch_key="system", categorical_covariate_keys=["donor"])
-    return scs.SysVI(cells, **{"n_hidden": 24, "n_latent": 4, "seed": 3} | options)
+    return scs.SysVI(cells, **{"n_hidden": 24, "n_latent": 4, "seed": SEED} | options)
 
 
 def die_at(step: int) -> None:
@@ -100,6 +101,25 @@ def main(folder: Path, number: int, n: int) -> None:
     model.train(2, **USUAL | {"plan_kwargs": PLAN | {"adversary_weight": 1.0}})
     keep("automatic", model)
 
+    # with labels, of a query, and from a mixture of Gaussians
+    keys = {"batch_key": "system", "labels_key": "cell_type"}
+    scs.SysVI.setup_anndata(adata, categorical_covariate_keys=["donor"], **keys)
+    model = scs.SysVI(adata, n_hidden=24, n_latent=4, seed=SEED)
+    model.train(1, **USUAL)
+    keep("labels", model)
+    query = adata[:90].copy()
+    query.obs["donor"] = [f"new{i % 2}" for i in range(90)]
+    query = scs.SysVI.load_query_data(query, model)
+    query.train(1, **USUAL)
+    keep("query", query)
+    model = model_of(adata, prior="gmm")
+    with torch.no_grad():
+        # as if machines rounded differently
+        model.net.decoder.mean.weight *= 1 + 1e-6 * number
+        model.net.decoder.hidden.layers[0].norm.running_var *= 1 + 1e-6 * number
+    model.train(1, n_threads=2, **USUAL)
+    keep("gmm", model)
+
     # stopped by the last process alone, and by the losses
     model = model_of(adata)
     model.train(9, callbacks=lambda epoch, *_: number < n - 1 or epoch < 3, **USUAL)
@@ -134,9 +154,6 @@ def main(folder: Path, number: int, n: int) -> None:
     few = adata[np.setdiff1d(np.arange(len(adata)), few)].copy()
     refused("few", lambda: model_of(few).train(1, train_size=0.5, seed=1, **USUAL))
     refused("species", lambda: scs.ScSpecies.train(None))
-    model = model_of(adata)
-    model.train(1, n_threads=2, **USUAL)
-    keep("after", model)
 
     # a process that ends in the middle of training
     def leave(*_):
