@@ -5,8 +5,9 @@
 For each setting three programs train the same model from the same seed: ``n_threads=1``,
 ``n_threads=2``, and two processes that torch.distributed has joined (gloo), each with a minibatch
 of its own; while one trains an epoch the others wait, so that all see the same machine. A ratio is
-the median over epochs, with quartiles. ``busy``: another program keeps one core to itself, as far
-as the system lets it. All results are scored at the end.
+the median over epochs, with quartiles: of wall time, and of the CPU time of the first process,
+which tells what two idle cores would give but for waiting. ``busy``: another program keeps one
+core to itself, as far as the system lets it. All results are scored at the end.
 """
 
 from __future__ import annotations
@@ -74,23 +75,23 @@ def work(args: argparse.Namespace) -> None:
         adata, batch_key=args.system, categorical_covariate_keys=[args.batch]
     )
     model, latent = scsystems.SysVI(adata, seed=args.seed), args.task.pop("latent")
-    start = 0.0
+    start, used = 0.0, 0.0
 
     def turn(epoch: int, *_) -> None:
-        nonlocal start
+        nonlocal start, used
         if not is_first:
             return
-        print(time.perf_counter() - start, flush=True)
+        print(time.perf_counter() - start, time.process_time() - used, flush=True)
         sys.stdin.readline()
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
 
     model.train(max_epochs=args.epochs, verbose=False, callbacks=turn, **args.task)
     if is_first:
         np.save(latent, model.get_latent_representation())
 
 
-def take_turns(args: argparse.Namespace, tasks: list[dict]) -> list[list[float]]:
-    """Seconds of every epoch of each task."""
+def take_turns(args: argparse.Namespace, tasks: list[dict]) -> list[list[tuple[float, ...]]]:
+    """Seconds of every epoch of each task, by the clock and of the CPU."""
     names = ("data", "system", "batch", "epochs", "seed")
     same = [word for name in names for word in (f"--{name}", str(getattr(args, name)))]
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -110,13 +111,13 @@ def take_turns(args: argparse.Namespace, tasks: list[dict]) -> list[list[float]]
         )
         for task in tasks
     ]
-    times: list[list[float]] = [[] for _ in workers]
+    times: list[list[tuple[float, ...]]] = [[] for _ in workers]
     for worker, seconds in zip(workers, times, strict=True):
-        seconds.append(float(worker.stdout.readline()))
+        seconds.append(tuple(map(float, worker.stdout.readline().split())))
     for _ in range(args.epochs - 1):
         for worker, seconds in zip(workers, times, strict=True):
             print(file=worker.stdin, flush=True)
-            seconds.append(float(worker.stdout.readline()))
+            seconds.append(tuple(map(float, worker.stdout.readline().split())))
     for worker in workers:
         print(file=worker.stdin, flush=True)
         if worker.wait():
@@ -150,13 +151,20 @@ def main() -> None:
             rows.append(setting | {"seconds": seconds, "scores": found})
             print(f"{precision}, {batch_size} cells{', busy' if busy else ''}, load {load:.1f}")
             for way, taken in seconds.items():
-                ratios = [a / b for a, b in zip(seconds["one"], taken, strict=True)]
-                low, middle, high = statistics.quantiles(ratios, n=4)
-                print(
-                    f"  one / {way} {middle:.2f} ({low:.2f} to {high:.2f}), median "
-                    f"{statistics.median(taken):.3f} s per epoch; {found[way]}",
-                    flush=True,
-                )
+                said = []
+                for what, one, this in zip(
+                    ("wall", "CPU"),
+                    zip(*seconds["one"], strict=True),
+                    zip(*taken, strict=True),
+                    strict=True,
+                ):
+                    ratios = [a / b for a, b in zip(one, this, strict=True)]
+                    low, middle, high = statistics.quantiles(ratios, n=4)
+                    said.append(
+                        f"{what} {middle:.2f} ({low:.2f} to {high:.2f}), median "
+                        f"{statistics.median(this):.3f} s per epoch"
+                    )
+                print(f"  one / {way}: {'; '.join(said)}; {found[way]}", flush=True)
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
 

@@ -95,7 +95,8 @@ def _own_gpu() -> int:
     """The first GPU; in a process group there is one for each process of a machine."""
     if process_group() is None:
         return 0
-    number = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))
+    told = os.environ.get("LOCAL_RANK")
+    number = torch.cuda.current_device() if told is None else int(told)
     if number >= torch.cuda.device_count():
         raise InputError(
             f"This is process {number + 1} of the group on this machine, which has {torch.cuda.device_count()} GPUs. "

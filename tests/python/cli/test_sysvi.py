@@ -158,6 +158,7 @@ FELT = {
 ELSEWHERE = {
     "--settings",  # test_tune.py
     "--fractional",  # test_counts_with_fractions_are_taken_if_that_is_said
+    "--checkpoint",  # test_several.py
     *("--on-disk", "--in-memory", "--store", "--embedding-only"),  # test_on_disk.py
     "--help",
     "--model",  # test_the_cells_are_written_with_their_embedding

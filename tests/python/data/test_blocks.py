@@ -8,9 +8,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsystems.data.blocks import BlockCells
-from scsystems.data.chunks import cut, cut_blocks, draw_order
+from scsystems.data.chunks import Chunks, cut, cut_blocks, dealt, draw_order
 from scsystems.data.disk import DiskMatrix
 from scsystems.data.resident import CellArrays
+from scsystems.data.source import Share
 from scsystems.errors import StoreError
 
 CPU = torch.device("cpu")
@@ -123,6 +124,42 @@ def test_blocks_are_cut_to_size():
     chunks = cut(np.zeros(25, int), 10)
     blocks = cut_blocks(chunks, np.array([2, 0, 1]), [8, 8, 8, 4])
     assert blocks == [[(20, 25), (0, 3)], [(3, 10), (10, 11)], [(11, 19)], [(19, 20)]]
+
+
+@pytest.mark.parametrize(("n_cells", "n_block"), [(1000, 100), (1000, 5000), (997, 60), (11, 2)])
+@pytest.mark.parametrize("n", [2, 3])
+def test_processes_share_an_epoch(arrays, n_cells, n_block, n):
+    arrays, _ = arrays
+    of_each = []
+    for number in range(n):
+        cells = source(arrays.take(np.arange(n_cells)), n_block=n_block)
+        generator = torch.Generator().manual_seed(4)
+        of_each.append(
+            [
+                [cells.gather(i).index.tolist() for i in block]
+                for block in cells.epoch(16, generator, Share(number, n))
+            ]
+        )
+    # blocks and minibatches of the same sizes, a step of one for a step of the others
+    assert len({tuple((len(block), len(block[0])) for block in own) for own in of_each}) == 1
+    assert all(len(minibatch) > 1 for own in of_each for block in own for minibatch in block)
+    sets = [{i for block in own for m in block for i in m} for own in of_each]
+    assert set.union(*sets) == set(range(n_cells))
+    # each reads its own part only, with no more than a cell of another's
+    assert {len(own) for own in sets} == {-(-n_cells // n)}
+    assert len(set.intersection(*sets[:2])) <= 1
+    in_order = [
+        [cells.gather(i).index.tolist() for i in cells.in_order(7, Share(number, n))]
+        for number in range(n)
+    ]
+    assert [i for own in in_order for m in own for i in m] == list(range(n_cells))
+
+
+def test_cells_of_chunks_from_one_place_to_another():
+    chunks = Chunks(np.array([0, 10, 20]), np.array([10, 20, 25]), np.array([0, 1, 2]))
+    # in this order: 20 to 25, 0 to 10, 10 to 20
+    part = dealt(chunks, np.array([2, 0, 1]), slice(3, 16))
+    assert [a.tolist() for a in part] == [[23, 0, 10], [25, 10, 11], [2, 0, 1]]
 
 
 def test_a_chunk_that_cannot_be_read_ends_the_epoch(arrays, monkeypatch):

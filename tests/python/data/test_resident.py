@@ -5,8 +5,9 @@ from scipy import sparse
 
 from scsystems.data import resident as minibatches
 from scsystems.data import room
+from scsystems.data.counts import ResidentCounts
 from scsystems.data.resident import CellArrays, ResidentCells, iterate
-from scsystems.data.source import epoch_schedule
+from scsystems.data.source import Share, epoch_schedule
 
 CPU = torch.device("cpu")
 
@@ -23,6 +24,10 @@ def cells(n=50, form=sparse.csr_matrix):
     ), x
 
 
+def counts(n):
+    return cells(n)[1], np.zeros(n, np.int64)
+
+
 @pytest.mark.parametrize("n_cells", [2, 3, 127, 128, 129, 257, 1000])
 @pytest.mark.parametrize("batch_size", [2, 128])
 def test_every_cell_every_epoch_and_never_a_single_cell(n_cells, batch_size):
@@ -30,6 +35,27 @@ def test_every_cell_every_epoch_and_never_a_single_cell(n_cells, batch_size):
     assert set(schedule.flatten().tolist()) == set(range(n_cells))
     assert 2 <= schedule.shape[1] <= batch_size
     assert schedule.numel() - n_cells < len(schedule)
+
+
+@pytest.mark.parametrize("n_cells", [4, 7, 129, 1000])
+@pytest.mark.parametrize("n", [2, 3])
+def test_processes_share_a_schedule(n_cells, n):
+    own = [
+        epoch_schedule(n_cells, 16, torch.Generator().manual_seed(0), CPU, Share(number, n))
+        for number in range(n)
+    ]
+    assert len({tuple(s.shape) for s in own}) == 1
+    assert own[0].shape[1] >= 2
+    sets = [set(s.flatten().tolist()) for s in own]
+    assert set.union(*sets) == set(range(n_cells))
+    assert {len(s) for s in sets} == {-(-n_cells // n)}
+    for cells_ in (ResidentCells(cells(n_cells)[0], CPU), ResidentCounts(*counts(n_cells))):
+        parts = [i for k in range(n) for i in cells_.in_order(3, Share(k, n))]
+        assert torch.cat(parts).tolist() == list(range(n_cells))
+        for number in range(n):
+            generator = torch.Generator().manual_seed(0)
+            (block,) = cells_.epoch(16, generator, Share(number, n))
+            assert torch.equal(block, own[number])
 
 
 def test_schedule_follows_the_generator():

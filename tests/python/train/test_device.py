@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from scsystems.errors import InputError
+from scsystems.train import device
 from scsystems.train.device import choose_device, reduced_precision
 
 
@@ -32,6 +33,25 @@ def test_gpus_are_chosen_by_index(monkeypatch):
             choose_device(name)
     with pytest.raises(InputError, match="one model trains on one device"):
         choose_device("gpu", 4)
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(device, "process_group", lambda: object())
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for devices in ("auto", -1, 1):
+        assert choose_device("auto", devices) == torch.device("cuda", 1)
+    assert choose_device("cuda:0") == choose_device("gpu", [0]) == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(
+        InputError, match="process 3 of the group on this machine, which has 2 GPUs"
+    ):
+        choose_device("auto")
+    # without torchrun it is the one that the program has chosen
+    monkeypatch.delenv("LOCAL_RANK")
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert choose_device("auto") == torch.device("cuda", 1)
 
 
 def test_apple_gpu(monkeypatch):

@@ -70,3 +70,15 @@ def test_parts_are_the_whole(n):
         parts = [range(len(flat.vector))[flat.part(row)] for row in range(n)]
         assert [i for part in parts for i in part] == list(range(len(flat.vector)))
         assert all(part.start % ALIGNMENT == 0 for part in parts)
+
+
+def test_numbers_beside_the_gradient_are_sent_with_it():
+    net = nn.Linear(3, 5)
+    with flat_parameters(list(net.parameters()), n_beside=4) as flat:
+        n = len(flat.vector)
+        net(torch.ones(2, 3)).sum().backward()
+        flat.beside.copy_(torch.arange(4.0))
+        assert flat.sent.tolist() == [*flat.vector.grad.tolist(), 0, 1, 2, 3]
+        assert n % ALIGNMENT == 0
+        flat.sent.mul_(0.5)
+        assert float(net.weight.grad[0, 0]) == 1.0

@@ -106,6 +106,21 @@ def test_resuming_another_run_is_refused(tmp_path):
         run(checkpoint_dir=tmp_path, resume=True, lr=0.01, max_epochs=9)
 
 
+def test_resume_auto_begins_where_there_is_nothing(tmp_path):
+    whole, _ = run(max_epochs=6)
+    options = {"checkpoint_dir": tmp_path / "new", "resume": "auto"}
+    run(max_epochs=4, **options)
+    resumed, result = run(**options)
+    assert torch.equal(whole.weight, resumed.weight)
+    assert result.n_epochs == 6
+    with pytest.raises(InputError, match="other data, model or training arguments"):
+        run(lr=0.01, **options)
+    with pytest.raises(InputError, match="resume='auto' needs checkpoint_dir"):
+        run(resume="auto")
+    with pytest.raises(InputError, match="resume='perhaps'"):
+        run(resume="perhaps")
+
+
 def test_early_stopping():
     _, result = run(max_epochs=500, early_stopping=EarlyStopping("elbo_train", 1e-3, 5))
     assert result.stopped == "early_stopping"

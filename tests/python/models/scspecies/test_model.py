@@ -260,8 +260,8 @@ def test_resumed_training_is_the_same_training(mouse, human, tmp_path):
 
     options = {"checkpoint_dir": tmp_path, "checkpoint_every": 2}
     with pytest.raises(Stop):
-        trained(8, callbacks=stop, **options)
-    resumed = trained(8, resume=True, **options)
+        trained(8, callbacks=stop, resume="auto", **options)
+    resumed = trained(8, resume="auto", **options)
     np.testing.assert_array_equal(
         resumed.get_latent_representation("human"), straight.get_latent_representation("human")
     )

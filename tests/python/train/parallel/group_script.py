@@ -24,6 +24,7 @@ from scsystems.data import blocks
 from scsystems.errors import ScsystemsError
 from scsystems.train.step import Steps
 
+SEED = 3
 # seconds after which a process that waits for another gives up
 LIMIT = 120
 # of 40 cells, and of 8
@@ -36,7 +37,7 @@ USUAL = {"precision": "float32", "verbose": False, "batch_size": 32, "plan_kwarg
 def model_of(cells, **options):
     """A small model; ``cells`` are an AnnData or a path."""
     scs.SysVI.setup_anndata(cells, batch_key="system", categorical_covariate_keys=["donor"])
-    return scs.SysVI(cells, **{"n_hidden": 24, "n_latent": 4, "seed": 3} | options)
+    return scs.SysVI(cells, **{"n_hidden": 24, "n_latent": 4, "seed": SEED} | options)
 
 
 def die_at(step: int) -> None:
@@ -54,8 +55,9 @@ def die_at(step: int) -> None:
 
 
 def run_command(folder: Path) -> None:
-    """Train by the command line."""
-    options = ["--covariates", "donor", "--all-genes", "--batch-size", "32", "--epochs", "5"]
+    """Train by the command line, on counts that are on disk."""
+    genes = ["--layer", "counts", "--on-disk", "--genes", "25"]
+    options = ["--covariates", "donor", "--batch-size", "32", "--epochs", "5", *genes]
     written = ["--checkpoint", str(folder / "run"), "--model", str(folder / "model")]
     files = [str(folder / "cells.h5ad"), str(folder / "out.h5ad")]
     assert command(["sysvi", *files, "--system", "system", *options, *written]) == 0
@@ -99,6 +101,25 @@ def main(folder: Path, number: int, n: int) -> None:
     model.train(2, **USUAL | {"plan_kwargs": PLAN | {"adversary_weight": 1.0}})
     keep("automatic", model)
 
+    # with labels, of a query, and from a mixture of Gaussians
+    keys = {"batch_key": "system", "labels_key": "cell_type"}
+    scs.SysVI.setup_anndata(adata, categorical_covariate_keys=["donor"], **keys)
+    model = scs.SysVI(adata, n_hidden=24, n_latent=4, seed=SEED)
+    model.train(1, **USUAL)
+    keep("labels", model)
+    query = adata[:90].copy()
+    query.obs["donor"] = [f"new{i % 2}" for i in range(90)]
+    query = scs.SysVI.load_query_data(query, model)
+    query.train(1, **USUAL)
+    keep("query", query)
+    model = model_of(adata, prior="gmm")
+    with torch.no_grad():
+        # as if machines rounded differently
+        model.net.decoder.mean.weight *= 1 + 1e-6 * number
+        model.net.decoder.hidden.layers[0].norm.running_var *= 1 + 1e-6 * number
+    model.train(1, n_threads=2, **USUAL)
+    keep("gmm", model)
+
     # stopped by the last process alone, and by the losses
     model = model_of(adata)
     model.train(9, callbacks=lambda epoch, *_: number < n - 1 or epoch < 3, **USUAL)
@@ -110,8 +131,10 @@ def main(folder: Path, number: int, n: int) -> None:
     keep("early", model)
 
     # what the command has done, without being killed
-    scs.SysVI.setup_anndata(adata, batch_key="system", categorical_covariate_keys=["donor"])
-    model = scs.SysVI(adata, seed=0)
+    choice = {"layer": "counts", "n_top_genes": 25, "out": folder / f"prepared-{number}.h5ad"}
+    prepared = scs.pp.prepare(path, "system", "donor", **choice)
+    scs.SysVI.setup_anndata(prepared, batch_key="system", categorical_covariate_keys=["donor"])
+    model = scs.SysVI(prepared, seed=0)
     model.train(5, batch_size=32, verbose=False)
     np.save(folder / f"whole-{number}.npy", model.get_latent_representation())
     keep("whole", model)
@@ -131,9 +154,6 @@ def main(folder: Path, number: int, n: int) -> None:
     few = adata[np.setdiff1d(np.arange(len(adata)), few)].copy()
     refused("few", lambda: model_of(few).train(1, train_size=0.5, seed=1, **USUAL))
     refused("species", lambda: scs.ScSpecies.train(None))
-    model = model_of(adata)
-    model.train(1, n_threads=2, **USUAL)
-    keep("after", model)
 
     # a process that ends in the middle of training
     def leave(*_):

@@ -144,10 +144,20 @@ def test_processes_equal_one_that_averages_gradients(
 
 
 def test_all_processes_have_the_same_network_and_losses(folder, told):
-    for name in ("resident", "blocks", "automatic", "callback", "early", "whole", "after"):
+    names = [name for name in told[0] if isinstance(told[0][name], dict)]
+    assert len(names) == 9
+    for name in names:
         one, two = (weights(folder, name, number) for number in range(N))
         assert all(np.array_equal(one[key], two[key]) for key in one)
         assert told[0][name] == told[1][name]
+
+
+def test_a_query_in_a_group_leaves_what_is_frozen(folder):
+    model, query = weights(folder, "labels"), weights(folder, "query")
+    changed = {key for key in model if not np.array_equal(model[key], query[key])}
+    # tables of covariates, which have new rows; statistics of BatchNorm stay to the last digit
+    assert changed
+    assert all("design" in key or "covariate" in key for key in changed), changed
 
 
 def test_all_stop_together(told):
@@ -170,6 +180,8 @@ def test_a_command_that_was_killed_and_started_again_gives_the_identical_result(
         assert model.history[key][key].tolist() == [value for _, value in values]
     assert model._train_facts["processes"] == N
     assert {p.name for p in (folder / "run").iterdir()} == {"checkpoint"}
+    # what was prepared on disk for all is gone
+    assert not list(folder.glob(".*"))
 
 
 @pytest.mark.parametrize(
