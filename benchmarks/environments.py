@@ -18,7 +18,11 @@ from pathlib import Path
 
 # torch first and pinned: an unpinned one may bring gigabytes of CUDA libraries
 PINS = {
-    "scvi": ["torch==2.13.0", "scvi-tools==1.4.2", "scipy<1.17"],
+    # 1.5.1 needs Python 3.12
+    "scvi": [
+        "torch==2.13.0", "scvi-tools==1.4.2;python_version<'3.12'",
+        "scvi-tools==1.5.1;python_version>='3.12'", "scipy<1.17",
+    ],
     "harmony": ["harmonypy==2.1.0", "pandas<3", "scipy<1.17"],
     "scanorama": ["scanorama==1.7.4", "numpy<2", "pandas<3", "scipy<1.14"],
     "glue": ["torch==2.13.0", "scglue==0.4.1", "scanpy==1.11.5", "anndata==0.12.19"],

@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 PARTS = ("train", "inference", "quality", "memory", "growth", "import", "gpu")
-PINNED = "1.4.2"
+PINNED = "1.5.1 (1.4.2 on Python 3.11)"
 
 
 def arguments() -> argparse.Namespace:

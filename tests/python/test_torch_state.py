@@ -51,12 +51,22 @@ def precision(name):
         torch.set_float32_matmul_precision("highest")
 
 
+@contextmanager
+def autocast_on_a_gpu():
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+
+
 STATES = {
     "float64": lambda: default_dtype(torch.float64),
     "float16": lambda: default_dtype(torch.float16),
     "inference mode": torch.inference_mode,
     "no gradients": torch.no_grad,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "autocast on a GPU": autocast_on_a_gpu,
     "default device": lambda: default_device("meta"),
     "device of a block": lambda: torch.device("meta"),
     "deterministic": deterministic,
@@ -71,6 +81,7 @@ def state():
         torch.is_inference_mode_enabled(),
         torch.is_grad_enabled(),
         _autocasts("cpu"),
+        _autocasts("cuda"),
         torch.tensor(0.0).device,
         torch.are_deterministic_algorithms_enabled(),
         torch.get_float32_matmul_precision(),

@@ -77,6 +77,13 @@ class Event:
         self.cuda.did("wait for event")
 
 
+class Generator(torch.Generator):
+    """A generator of the CPU, whatever it is asked for."""
+
+    def __new__(cls, device="cpu"):
+        return super().__new__(cls, _cpu(torch.device(device)))
+
+
 class OnTheCpu(TorchFunctionMode):
     """What is asked of a GPU is done by the CPU."""
 
@@ -100,7 +107,7 @@ def _cpu(device: torch.device) -> torch.device:
 def fake_cuda(cuda: Cuda | None = None) -> Iterator[Cuda]:
     """For the time of the block there is a GPU."""
     cuda = Cuda() if cuda is None else cuda
-    generator, step = torch.Generator, Steps.step
+    step = Steps.step
     side, main = Stream(cuda, "side"), Stream(cuda, "main")
 
     def maybe_recorded(self, indices):
@@ -137,9 +144,7 @@ def fake_cuda(cuda: Cuda | None = None) -> Iterator[Cuda]:
             "Graphs", (), {"__new__": lambda cls: Graph(cuda), "register_generator_state": None}
         )
         patch.setattr(torch.cuda, "CUDAGraph", graphs)
-        patch.setattr(
-            torch, "Generator", lambda device="cpu": generator(_cpu(torch.device(device)))
-        )
+        patch.setattr(torch, "Generator", Generator)
         everywhere(patch, ways.on_cpu, lambda where: False)
         patch.setattr(Steps, "step", maybe_recorded)
         yield cuda

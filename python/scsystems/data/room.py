@@ -13,9 +13,9 @@ from ..words import word, written
 
 # dense expression above this many bytes stays sparse in the computer's memory
 CPU_DENSE_LIMIT = 512 * 2**20
-# shares of a GPU's free memory that cells may take, the rest being for the steps: dense cells,
+# fractions of a GPU's free memory that cells may take, the rest being for the steps: dense cells,
 # which are faster, if there is plenty of it
-DENSE_SHARE, SPARSE_SHARE = 0.5, 0.75
+DENSE_FRACTION, SPARSE_FRACTION = 0.5, 0.75
 
 Place = Literal["dense", "sparse", "blocks"]
 
@@ -43,9 +43,9 @@ def choose_storage(x: Any, device: torch.device) -> Place:
     dense = needed_memory(x, "dense")
     if device.type == "cuda":
         free = free_memory(device)
-        if dense < DENSE_SHARE * free:
+        if dense < DENSE_FRACTION * free:
             return "dense"
-        return "sparse" if needed_memory(x, "sparse") < SPARSE_SHARE * free else "blocks"
+        return "sparse" if needed_memory(x, "sparse") < SPARSE_FRACTION * free else "blocks"
     if not sparse.issparse(x):
         return "dense"
     return "dense" if dense < CPU_DENSE_LIMIT else "sparse"

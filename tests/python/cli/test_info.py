@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from anndata import AnnData
 
 from scsystems import SysVI
@@ -55,3 +56,10 @@ def test_the_installation_as_a_process():
     )
     assert "torch" in done.stdout
     assert "extras:" in done.stdout
+
+
+def test_gpus_are_named(run, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: f"GPU {i}")
+    assert run("info") == 0
+    assert "GPUs: GPU 0, GPU 1" in capsys.readouterr().out

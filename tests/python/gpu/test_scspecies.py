@@ -2,30 +2,15 @@
 
 import pytest
 from stand_in import GPU, Waits, gpu
+from ways import SPECIES_WAYS, species_model
 
 import scsystems as scs
 from scsystems.models.scspecies.training import AlignmentObjective
-
-WAYS = {
-    "default": {},
-    "latent": {"alignment": "latent"},
-    "zero inflation": {"likelihood": "zinb"},
-    "dispersion per cell": {"dispersion": "cell"},
-    "library encoder": {"library": "encoder"},
-    "no mixing": {"mixing_weight": 0.0},
-}
 
 
 @pytest.fixture(scope="module")
 def species():
     return scs.datasets.simulated_by_species(n_cells=160, seed=0)
-
-
-def model_of(species, **options):
-    data, table = species
-    (context, mouse), *targets = data.items()
-    arguments = {"n_features": 16, "n_hidden": 12, "n_latent": 4, "n_neighbors": 5} | options
-    return scs.ScSpecies({context: mouse}, dict(targets[:1]), "cell_type", table, **arguments)
 
 
 @pytest.fixture
@@ -43,9 +28,9 @@ def seen(monkeypatch):
         yield seen
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SPECIES_WAYS)
 def test_training(way, species, request):
-    model = model_of(species, search_every=1, **WAYS[way])
+    model = species_model(species, search_every=1, **SPECIES_WAYS[way])
     seen = request.getfixturevalue("seen")
     # the second epoch begins with a search among the candidates
     model.train(max_epochs=2, batch_size=80, precision="bfloat16", verbose=False)
@@ -56,14 +41,14 @@ def test_training(way, species, request):
 
 def test_a_search_in_every_step_waits(species, request):
     """The paper's way: candidates that cells share are decoded once, and how many is not known before."""
-    model = model_of(species, search_every=0)
+    model = species_model(species, search_every=0)
     request.getfixturevalue("seen")
     with pytest.raises(Waits, match="has a shape that depends on values"):
         model.train(max_epochs=1, verbose=False)
 
 
 def test_what_a_trained_model_is_for(species, request):
-    model = model_of(species)
+    model = species_model(species)
     target = model.species[1]
     request.getfixturevalue("seen")
     model.train(max_epochs=1, precision="float32", verbose=False)

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 
 from scsystems.errors import InputError, NonFiniteError
@@ -268,3 +269,13 @@ def test_machine_is_described():
     facts = value(bridge.machine())
     assert facts["gflops"] > 0
     assert facts["threads"] >= 1
+
+
+def test_gpus_are_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: f"GPU {i}")
+    assert value(bridge.machine())["cuda"] == ["GPU 0", "GPU 1"]
+    # a driver too old for this torch is counted, and of no use
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert value(bridge.machine())["cuda"] == []
