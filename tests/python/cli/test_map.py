@@ -447,6 +447,15 @@ def test_a_further_species_is_aligned(run, aligned, tmp_path):
     np.testing.assert_allclose(load(saved).get_latent_representation("third"), z, atol=1e-5)
 
 
+def test_a_further_species_on_disk_gives_the_same(run, aligned, tmp_path, monkeypatch):
+    a, b = tmp_path / "a.h5ad", tmp_path / "b.csv"
+    assert run(*species_command(aligned, a)) == 0
+    monkeypatch.setattr("scsystems.data.containers.read_anndata", lambda *_: 1 / 0)
+    assert run(*species_command(aligned, b, "--on-disk", "--embedding-only")) == 0
+    z = pd.read_csv(b, index_col=0).filter(like="X_scspecies_")
+    np.testing.assert_allclose(z, read_h5ad(a).obsm["X_scspecies"], atol=1e-5)
+
+
 def test_all_genes_of_a_further_species(run, aligned, tmp_path):
     saved = tmp_path / "model"
     options = ("--n-top-genes", "all", "--save-model", saved, "--name", "X_mine")
