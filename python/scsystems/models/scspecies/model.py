@@ -63,7 +63,7 @@ class ScSpecies(Comparison):
         Raw counts of the context species, cells x genes: an AnnData, or the path of an ``.h5ad``
         file or ``.zarr`` store, whose counts stay on disk; or ``{name: adata}`` to name it.
     targets
-        Raw counts of the target species by name.
+        Raw counts of the target species by name, AnnData or paths.
     context_labels
         Column of the context's ``obs`` with cell types; complete.
     orthologues
