@@ -216,8 +216,8 @@ def run(options: argparse.Namespace) -> None:
     if options.embedding_only:
         check_table(options.output, options.overwrite, *sources)
     else:
-        names = [options.name] if options.name else []
-        check_target(options.input, options.output, options.overwrite, names)
+        names = [options.name, options.labels and f"predicted.{options.labels}"]
+        check_target(options.input, options.output, options.overwrite, filter(None, names))
     if options.save_model and options.save_model.absolute() == options.model.absolute():
         raise ScsystemsError(
             f"--save-model {options.save_model} is the model that cells are mapped onto. Give another folder."

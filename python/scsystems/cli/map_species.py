@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ..errors import ScsystemsError
+from .on_disk import CopiedCells, check_copy, is_left_on_disk
 from .progress import training_progress
-from .scspecies import EMBEDDING, read_tables, results_of
+from .scspecies import EMBEDDING, counts_layer, read_tables, results_of
 from .sysvi_files import write_results
 
 
@@ -17,9 +19,17 @@ def map_species(model, options: argparse.Namespace) -> None:
     from ..data.species_genes import N_TOP_GENES
 
     _check(model, options)
-    cells = open_cells(
-        options.input, options.assay, options.layer, raw=options.raw, wanted="counts"
-    )
+    layer: str | None = None
+    cells: Any
+    if is_left_on_disk(options.input, options):
+        if not options.embedding_only:
+            check_copy(options.input, options.output)
+        cells = CopiedCells(options.input)
+        layer = counts_layer(cells.adata, options.layer, str(options.input))
+    else:
+        cells = open_cells(
+            options.input, options.assay, options.layer, raw=options.raw, wanted="counts"
+        )
     if options.batch is not None:
         column(cells.adata, options.batch, "species batch", owner=str(options.input))
     context = model.species[0]
@@ -30,6 +40,7 @@ def map_species(model, options: argparse.Namespace) -> None:
         cells.adata,
         table[options.species] if isinstance(table, dict) else table,
         batch_key=options.batch,
+        layer=layer,
         n_top_genes=None if n_top_genes == "all" else n_top_genes,
     )
     chosen = {"max_epochs": options.epochs, "n_threads": options.threads}
@@ -67,5 +78,3 @@ def _check(model, options: argparse.Namespace) -> None:
         )
     if not options.orthologs.is_file():
         raise ScsystemsError(f"--orthologs: there is no file {options.orthologs}.")
-    if options.on_disk:
-        raise ScsystemsError("--on-disk is for models of SysVI.")

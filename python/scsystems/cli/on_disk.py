@@ -125,23 +125,29 @@ class CopiedCells:
         add_to_store(target, self._added, self._columns)
 
 
-def check_copy(source: Path, target: Path) -> None:
-    """Refuse a copy of another kind, or one that its disk has no room for."""
+def check_copy(
+    source: Path, target: Path, besides: int = 0, otherwise: str = ", or --embedding-only"
+) -> int:
+    """Refuse a copy of another kind, or one that its disk has no room for; returns the bytes it takes.
+
+    ``besides`` is what else will be written there, ``otherwise`` the way out besides another place.
+    """
     if source.suffix.lower() != target.suffix.lower():
         raise ScsystemsError(
             f"{target}: cells that stay on disk are written as a copy of {source}. Expected a name that ends in "
-            f"{source.suffix}, or --embedding-only."
+            f"{source.suffix}{otherwise}."
         )
     files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
-    needed, free = (
-        sum(f.stat().st_size for f in files),
-        shutil.disk_usage(target.absolute().parent).free,
-    )
+    needed = besides + sum(f.stat().st_size for f in files)
+    # the folder may not have been made yet
+    there = next(folder for folder in target.absolute().parents if folder.exists())
+    free = shutil.disk_usage(there).free
     if needed > free:
         raise ScsystemsError(
             f"{target} needs {needed / 2**30:.1f} GiB, but its disk has {free / 2**30:.1f} GiB left. Give another "
-            "place, or --embedding-only."
+            f"place{otherwise}."
         )
+    return needed
 
 
 def _check_genes_are_chosen(options: argparse.Namespace) -> None:

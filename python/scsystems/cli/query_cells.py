@@ -61,7 +61,8 @@ def fitted(
     matrix, target = _scaled(cells, model, options)
     if target is not None:
         adata.uns = _noted(target)
-    store = options.output.absolute().with_name(f".{options.output.name}.{file.name}.h5ad")
+    role = "query" if labels is None else "reference"
+    store = options.output.absolute().with_name(f".{options.output.name}.{role}.h5ad")
     try:
         values = fill_values(model.schema, missing, options.fill)
         yield cells, write_with_genes(adata, matrix, model.schema, values, store, overwrite=True)

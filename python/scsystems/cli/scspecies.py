@@ -7,11 +7,12 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ScsystemsError
 from ..options import SCSPECIES
 from .command import named_files, path, whole
+from .on_disk import CopiedCells, add_memory, check_copy, is_left_on_disk
 from .options import CELLS, add_common, add_expression, add_option, add_training
 from .outputs import Results, check_model
 from .progress import training_progress
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # the embedding's name by the habits of each kind of object
 EMBEDDING = {"AnnData": "X_scspecies", "Seurat": "scspecies", "SingleCellExperiment": "SCSPECIES"}
+
+# cells on disk that are looked at to see which matrix holds the counts
+FIRST = 4096
 
 _EXAMPLE = """\
 example:
@@ -96,6 +100,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="most variable genes of each species to train on, or 'all'; orthologs are taken among them "
         "(default: 4000)",
     )
+    add_memory(command, keeps=False)
     training = add_training(
         command,
         "passes over each species' cells (default: 60, with more than 10,000 cells 30)",
@@ -130,9 +135,20 @@ def run(options: argparse.Namespace) -> None:
     _check_outputs(paths, written, options)
     tables = _tables(options.orthologs, targets)
     choose_device(options.device)
-    cells = {
-        name: open_cells(file, layer=options.layer, raw=options.raw, wanted="counts")
+    on_disk = {name: is_left_on_disk(file, options) for name, file in paths.items()}
+    needed = 0
+    for name in paths:
+        if on_disk[name]:
+            needed = check_copy(paths[name], written[name], needed, otherwise="")
+    cells: dict[str, Any] = {
+        name: CopiedCells(file)
+        if on_disk[name]
+        else open_cells(file, layer=options.layer, raw=options.raw, wanted="counts")
         for name, file in paths.items()
+    }
+    layers = {
+        name: counts_layer(part.adata, options.layer, str(paths[name])) if on_disk[name] else None
+        for name, part in cells.items()
     }
     for name, part in cells.items():
         file = str(paths[name])
@@ -147,6 +163,7 @@ def run(options: argparse.Namespace) -> None:
         context_labels=options.labels,
         orthologs=read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
+        layer=layers,
         n_top_genes=options.n_top_genes,
         preset=options.preset,
         seed=options.seed,
@@ -182,6 +199,27 @@ def run(options: argparse.Namespace) -> None:
     results.report()
     if model.interrupted:
         raise KeyboardInterrupt
+
+
+def counts_layer(adata, layer: str | None, file: str) -> str | None:
+    """The layer of cells on disk with the counts: the one that is named, else ``X``, or ``counts`` if that has none."""
+    from ..data.choice import COUNTS_LAYER
+    from ..data.matrix import layer_names, readable
+    from ..data.scale.judge import judge
+    from ..data.scale.refuse import describe
+
+    if layer is not None or COUNTS_LAYER not in layer_names(adata):
+        return layer
+    kinds = {
+        key: judge(readable(adata, key)[:FIRST]).cells if key or adata.X is not None else None
+        for key in (None, COUNTS_LAYER)
+    }
+    x, counts = kinds[None], kinds[COUNTS_LAYER]
+    if (x is not None and x.kind == "counts") or counts is None or counts.kind != "counts":
+        return None
+    found = "is empty" if x is None else describe(x)
+    logger.info("%s: X %s: the layer %r is used", file, found, COUNTS_LAYER)
+    return COUNTS_LAYER
 
 
 def _check_outputs(

@@ -21,6 +21,9 @@ from .sysvi_cells import add_columns, add_genes, check_genes, prepared_cells
 
 logger = logging.getLogger(__name__)
 
+# as in scsystems.tune.grid
+SEEDS = [0, 1, 2]
+
 _EXAMPLES = """\
 examples:
   scsystems tune cells.h5ad search --system species --covariates donor --labels cell_type
@@ -182,6 +185,9 @@ def run(options: argparse.Namespace) -> None:
     if wrong := [n for n in options.mixing or [] if METRICS[n].category != "batch"]:
         logger.warning("--mixing %s: measures no mixing of systems", " ".join(wrong))
     settings = _settings(options)
+    options.seeds = SEEDS if options.seeds is None else options.seeds
+    if len(set(options.seeds)) < len(options.seeds):
+        raise ScsystemsError("--seeds names one twice. Expected every seed once.")
     choose_device(options.device)
     with prepared_cells(options, stays_on_disk(options)) as (cells, prepared):
         _check_scored(cells.adata, options)
@@ -197,6 +203,8 @@ def run(options: argparse.Namespace) -> None:
         _write(result, options)
         if options.report is not None:
             _report(result, prepared, options)
+    if len(result.records) + len(result.failed) < len(settings) * len(options.seeds):
+        raise KeyboardInterrupt
 
 
 def _check_folder(folder: Path, source: Path) -> None:

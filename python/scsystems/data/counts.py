@@ -38,6 +38,12 @@ class Nonzeros(NamedTuple):
         """B."""
         return len(self.total)
 
+    def dense(self) -> Tensor:
+        """All counts, B x G."""
+        out = torch.zeros(self.n_cells, self.n_genes, dtype=self.x.dtype)
+        out[self.row, self.column] = self.x
+        return out
+
     def position(self) -> Tensor:
         """Positions in the B x G counts row by row, E."""
         return self.row * self.n_genes + self.column

@@ -13,11 +13,14 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..torch_state import usual_torch
+from .disk import DiskMatrix
 
 Metric = Literal["cosine", "euclidean"]
 
 # distances of a block of this many queries and references are in memory at a time
 QUERY_BLOCK, REFERENCE_BLOCK = 2048, 16384
+# cells on disk that are read at a time: the fewer, the more often the reference is read
+DISK_BLOCK = 65536
 
 
 @usual_torch()
@@ -35,7 +38,7 @@ def nearest(
     Parameters
     ----------
     query, reference
-        Cells x dimensions: arrays, tensors or scipy sparse matrices.
+        Cells x dimensions: arrays, tensors, scipy sparse matrices, or matrices on disk.
     k
         Number of neighbors, at most the number of reference cells.
     metric
@@ -52,6 +55,8 @@ def nearest(
         raise InputError(
             f"{k} neighbors were asked of {reference.shape[0]} reference cells. Expected 1 to {reference.shape[0]}."
         )
+    if isinstance(query, DiskMatrix) or isinstance(reference, DiskMatrix):
+        return _nearest_on_disk(query, reference, k, metric, device)
     indices = np.empty((query.shape[0], k), np.int64)
     distances = np.empty((query.shape[0], k), np.float32)
     for start, q in _blocks(query, QUERY_BLOCK, metric, device):
@@ -70,6 +75,33 @@ def nearest(
             indices[start : start + len(q)] = at.cpu().numpy()
             distances[start : start + len(q)] = best.cpu().numpy()
     return indices, distances
+
+
+def _nearest_on_disk(query, reference, k: int, metric: Metric, device):
+    """`nearest` of what is on disk, of which `DISK_BLOCK` cells of either are in memory at a time."""
+    n = query.shape[0]
+    indices, distances = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    for start in range(0, n, DISK_BLOCK):
+        q = query[start : start + DISK_BLOCK]
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        for first in range(0, reference.shape[0], DISK_BLOCK):
+            r = reference[first : first + DISK_BLOCK]
+            at, far = nearest(q, r, min(k, r.shape[0]), metric, device)
+            found.append((at + first, far))
+            if len(found) == 2:
+                found = [_nearer(found[0], found[1], k)]
+        part = slice(start, start + q.shape[0])
+        indices[part], distances[part] = found[0]
+    return indices, distances
+
+
+def _nearer(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of two sets of neighbors, those of ``one`` first where they are as near."""
+    at, far = (np.concatenate(pair, axis=1) for pair in zip(one, other, strict=True))
+    order = np.argsort(far, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(at, order, 1), np.take_along_axis(far, order, 1)
 
 
 def _euclidean(q: Tensor, r: Tensor) -> Tensor:

@@ -24,10 +24,11 @@ from ..checks import head
 from ..errors import InputError, StoreError
 from ..words import column, word, written
 from .checks import check_unique
-from .features import label_column, variability
+from .features import label_column
 from .gene_choice import Variable, check_choice, choose_rows
 from .kept_genes import find_kept, in_all_systems, with_wanted
 from .levels import level_name, writable
+from .moments import Moments, add_cells, normalized, rank_by_moments
 from .opened import open_anndata
 from .orthologs.links import Links, readable
 from .preprocess import Preparation, link_systems
@@ -183,7 +184,7 @@ def prepare_store(
         moments = _moments(cells, columns, target_sum)
         for name, of_samples in moments.items():
             often = pairs.loc[usable[name], name].isin(expressed[name]).to_numpy()
-            found[name] = _variable(
+            found[name] = rank_by_moments(
                 *(name, of_samples, usable[name][often], often),
                 *(batch_key, n_top_genes, flavor, min_batch_cells),
             )
@@ -276,30 +277,11 @@ def _by_system(cells: Cells, key: str, rows: slice) -> Iterator[tuple[str, np.nd
             yield name, at
 
 
-def _normalized(x: sparse.csr_matrix, target_sum: float) -> sparse.csr_matrix:
-    """Log-normalized values as scanpy makes them of all cells at once."""
-    import scanpy as sc
-
-    part = AnnData(x)
-    sc.pp.normalize_total(part, target_sum=target_sum)
-    sc.pp.log1p(part)
-    return part.X
-
-
-@dataclass
-class _Moments:
-    """Number of cells, and sums and sums of squares of every gene, of a sample."""
-
-    n: int
-    total: np.ndarray
-    squares: np.ndarray
-
-
 def _moments(
     cells: Cells, columns: dict[str, np.ndarray], target_sum: float
-) -> dict[str, dict[Any, _Moments]]:
+) -> dict[str, dict[Any, Moments]]:
     """Of every system the moments of each sample's log-normalized expression."""
-    found: dict[str, dict[Any, _Moments]] = {name: {} for name in cells.systems}
+    found: dict[str, dict[Any, Moments]] = {name: {} for name in cells.systems}
     for key, rows, x in cells.blocks():
         samples = cells.samples[key]
         for name, at in _by_system(cells, key, rows):
@@ -311,46 +293,9 @@ def _moments(
                     f"{name!r} has cells without counts in its {part.shape[1]} usable genes (first: {first!r}). "
                     "Drop them before writing the file, for example with sc.pp.filter_cells(adata, min_genes=200)."
                 )
-            logs = _normalized(part, target_sum).astype(np.float64)
             own = np.zeros(len(at), int) if samples is None else samples[rows][at]
-            for sample in pd.unique(own):
-                mine = logs[np.flatnonzero(own == sample)]
-                sums = np.asarray(mine.sum(0)).ravel()
-                squares = np.asarray(mine.multiply(mine).sum(0)).ravel()
-                so_far = found[name].setdefault(
-                    sample, _Moments(0, np.zeros_like(sums), np.zeros_like(sums))
-                )
-                so_far.n += mine.shape[0]
-                so_far.total += sums
-                so_far.squares += squares
+            add_cells(found[name], normalized(part, target_sum), own)
     return found
-
-
-def _variable(
-    name: str,
-    moments: dict[Any, _Moments],
-    genes: pd.Index,
-    columns: np.ndarray,
-    batch_key: str | None,
-    n_top_genes: int,
-    flavor: str,
-    min_batch_cells: int,
-) -> Variable:
-    """How scanpy ranks a system's genes, given two cells of each sample's mean and variance."""
-    rows, sizes = [], {}
-    for sample, m in moments.items():
-        mean = m.total[columns] / m.n
-        variance = np.maximum(m.squares[columns] / m.n - mean**2, 0) * (m.n / max(m.n - 1, 1))
-        half = np.sqrt(variance / 2)
-        rows += [mean + half, mean - half]
-        sizes[sample] = m.n
-    obs = pd.DataFrame(index=[str(i) for i in range(len(rows))])
-    if batch_key is not None:
-        obs[batch_key] = np.repeat(np.array(list(moments), object), 2)
-    part = AnnData(np.stack(rows), obs=obs, var=pd.DataFrame(index=genes))
-    return variability(
-        part, name, batch_key, n_top_genes, flavor, min_batch_cells, pd.Series(sizes)
-    )
 
 
 def _chosen(
@@ -365,7 +310,7 @@ def _chosen(
         for name, at in _by_system(cells, key, rows):
             part = x[at][:, columns[name]]
             counts.append(part[:, place[name]])
-            logs.append(_normalized(part.copy(), target_sum)[:, place[name]])
+            logs.append(normalized(part.copy(), target_sum)[:, place[name]])
             order.append(at)
         back = np.argsort(np.concatenate(order))
         for pair in [(sparse.vstack(counts, "csr")[back], sparse.vstack(logs, "csr")[back])]:

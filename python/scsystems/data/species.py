@@ -14,8 +14,9 @@ from scipy import sparse
 from .. import checks, words
 from ..checks import head
 from ..errors import InputError
+from .disk import DiskMatrix
 from .levels import coded, codes_among, unique_names
-from .matrix import expression
+from .matrix import readable
 from .resident import CellArrays
 from .scale.judge import groups_of
 from .scale.refuse import check_counts
@@ -61,12 +62,15 @@ class Species:
         batch_key: str | None = None,
         label_key: str | None = None,
         label_term: str = "context labels",
+        genes: Sequence[str] | None = None,
     ) -> Species:
         """Check ``adata`` and record what a model must know of it.
 
-        ``label_term`` is the argument that holds ``label_key``, a term of `scsystems.words.TERMS`.
+        ``label_term`` is the argument that holds ``label_key``, a term of `scsystems.words.TERMS`;
+        ``genes`` are those to use, by default all.
         """
-        genes = check_names(name, adata)
+        every = check_names(name, adata)
+        genes = every if genes is None else genes
         check_expression(name, adata, layer, batch_key)
         if adata.n_obs < 2:
             raise InputError(
@@ -101,16 +105,17 @@ class Species:
             )
         if not checked:
             check_expression(self.name, adata, self.layer, self.batch_key)
-        matrix = expression(adata, self.layer)
-        matrix = (sparse.csr_matrix(matrix) if sparse.issparse(matrix) else np.asarray(matrix))[
-            :, at
-        ]
+        matrix: Any = readable(adata, self.layer)
+        if isinstance(matrix, DiskMatrix):
+            matrix = matrix[:, at]
+        elif sparse.issparse(matrix):
+            matrix = sparse.csr_matrix(matrix)[:, at].astype(np.float32)
+        else:
+            matrix = np.asarray(matrix)[:, at].astype(np.float32)
         batch = np.zeros(adata.n_obs, np.int64)
         if self.batch_key is not None:
             batch = self._codes(adata, self.batch_key, self.batches, "species batch")
-        return CellArrays(
-            matrix.astype(np.float32), np.zeros(adata.n_obs, np.int64), batch[:, None]
-        )
+        return CellArrays(matrix, np.zeros(adata.n_obs, np.int64), batch[:, None])
 
     def label_codes(self, adata: AnnData, term: str = "context labels") -> np.ndarray:
         """Codes of the labels of the cells of ``adata``."""
@@ -146,7 +151,7 @@ def check_expression(name: str, adata: AnnData, layer: str | None, batch_key: st
     """Refuse anything but counts, in every batch."""
     batches = groups_of(adata.obs, [] if batch_key is None else [batch_key])
     where = f"{name}: {words.expression(layer)}"
-    check_counts(expression(adata, layer), where, batches, adata.obs_names)
+    check_counts(readable(adata, layer), where, batches, adata.obs_names)
 
 
 def check_names(name: str, adata: AnnData) -> pd.Index:

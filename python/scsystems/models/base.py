@@ -46,7 +46,7 @@ def load(dir_path: str | Path, adata: AnnData | str | Path | None = None, **kwar
     dir_path
         Folder that ``save()`` wrote.
     adata
-        Data to attach, of SysVI also as a path; optional for uses that bring their own.
+        Data to attach, or its path (of ScSpecies by species); optional for uses that bring their own.
     **kwargs
         Passed to the class's ``load``.
     """

@@ -71,7 +71,7 @@ def ortholog_pairs(
     ((name, adata),) = context.items()
     shared = None
     for target, table in tables.items():
-        pairs = homologues(table, name, adata.var_names, target, targets[target])
+        pairs = homologues(table, name, adata.var_names, target, targets[target].var_names)
         pairs = pairs.set_axis([name, target], axis=1)
         shared = pairs if shared is None else shared.merge(pairs, on=name)
     return values.frame_to_parts(shared)

@@ -123,6 +123,23 @@ def test_nothing_of_a_file_is_read_whole_that_would_not_fit(
     assert files_in(tmp_path) == {"out.csv"}
 
 
+def test_a_reference_may_be_called_as_the_query(run, there, tmp_path):
+    """In another folder, or be the same file."""
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / there.new.name
+    other.write_bytes(there.old.read_bytes())
+    for reference in (other, there.new):
+        out = tmp_path / "out.csv"
+        options = ("--embedding-only", "--overwrite", "--on-disk", "--labels", "cell_type")
+        assert run(*command(there, out, *options, "--reference", reference)) == 0
+        table = pd.read_csv(out, index_col=0)
+        z = by_hand(there).get_latent_representation()
+        np.testing.assert_allclose(table.filter(like="X_sysvi_"), z, atol=1e-5)
+    # cells name themselves
+    assert table["predicted.cell_type"].notna().all()
+    assert files_in(tmp_path) == {"other", "out.csv"}
+
+
 @pytest.mark.filterwarnings("ignore:Writing zarr v2", "ignore:.*Zarr")
 def test_a_zarr_store_and_a_layer_from_disk(run, there, tmp_path):
     pytest.importorskip("zarr", reason="zarr is not installed: zarr stores are NOT tested here")
@@ -447,6 +464,15 @@ def test_a_further_species_is_aligned(run, aligned, tmp_path):
     assert np.isfinite(found.obs["predicted.cell_type.novelty"]).all()
     assert load(saved).species == ["species1", "species2", "third"]
     np.testing.assert_allclose(load(saved).get_latent_representation("third"), z, atol=1e-5)
+
+
+def test_a_further_species_on_disk_gives_the_same(run, aligned, tmp_path, monkeypatch):
+    a, b = tmp_path / "a.h5ad", tmp_path / "b.csv"
+    assert run(*species_command(aligned, a)) == 0
+    monkeypatch.setattr("scsystems.data.containers.read_anndata", lambda *_: 1 / 0)
+    assert run(*species_command(aligned, b, "--on-disk", "--embedding-only")) == 0
+    z = pd.read_csv(b, index_col=0).filter(like="X_scspecies_")
+    np.testing.assert_allclose(z, read_h5ad(a).obsm["X_scspecies"], atol=1e-5)
 
 
 def test_all_genes_of_a_further_species(run, aligned, tmp_path):

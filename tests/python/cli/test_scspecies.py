@@ -9,7 +9,7 @@ import pytest
 from anndata import AnnData, read_h5ad, read_zarr
 
 import scsystems as scs
-from scsystems.cli import main, scspecies
+from scsystems.cli import main, on_disk, scspecies
 from scsystems.cli.parser import build_parser
 from scsystems.models.scspecies import training
 from scsystems.tools.novelty import THRESHOLD
@@ -88,6 +88,68 @@ def test_every_file_is_written_back_in_its_own_kind(run, species, tmp_path):
     assert "predicted.cell_type" in read_zarr(out / "species2.zarr").obs
 
 
+# --- on disk ---------------------------------------------------------------------------------
+
+
+def nothing_is_read(monkeypatch):
+    def read(*_):
+        raise AssertionError("a whole matrix was read")
+
+    monkeypatch.setattr("scsystems.data.containers.read_anndata", read)
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_cells_on_disk_give_the_same(run, species, tmp_path, monkeypatch, capsys, forced):
+    assert run(*command(species, tmp_path / "a"), "--in-memory", "--quiet") == 0
+    if not forced:
+        monkeypatch.setattr("scsystems.data.size.available_memory", lambda: 10)
+    nothing_is_read(monkeypatch)
+    option = ["--on-disk"] if forced else []
+    assert run(*command(species, tmp_path / "b"), *option) == 0
+    assert ("they stay on disk" in capsys.readouterr().err) != forced
+    assert files_in(tmp_path / "b") == {"species1.h5ad", "species2.h5ad"}
+    for name in FILES:
+        a, b = (read_h5ad(tmp_path / out / f"{name}.h5ad") for out in "ab")
+        np.testing.assert_array_equal(b.obsm["X_scspecies"], a.obsm["X_scspecies"])
+        assert (a.X != b.X).nnz == 0
+        assert list(a.obs) == list(b.obs)
+        for column in a.obs:
+            assert a.obs[column].tolist() == b.obs[column].tolist()
+
+
+@pytest.mark.parametrize("x", ["logs", "none"])
+def test_the_layer_with_counts_is_found_on_disk(run, species, tmp_path, monkeypatch, capsys, x):
+    cells = read_h5ad(species / "two.h5ad")
+    logged = AnnData(cells.X.log1p() if x == "logs" else None, cells.obs, cells.var)
+    logged.layers["counts"] = cells.X
+    logged.write_h5ad(tmp_path / "two.h5ad")
+    nothing_is_read(monkeypatch)
+    changes = {"--targets": [f"species2={tmp_path / 'two.h5ad'}"]}
+    assert run(*command(species, tmp_path / "a"), "--on-disk", "--quiet") == 0
+    assert run(*command(species, tmp_path / "b", **changes), "--on-disk") == 0
+    assert "the layer 'counts' is used" in capsys.readouterr().err
+    a, b = (read_h5ad(tmp_path / out / "species2.h5ad").obsm["X_scspecies"] for out in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_what_cannot_be_done_on_disk_is_said_before_training(
+    run, species, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(scs.ScSpecies, "train", lambda *_, **__: pytest.fail("trained"))
+    (tmp_path / "cells.rds").write_text("")
+    usage = on_disk.shutil._ntuple_diskusage(9, 9, 0)
+    for options, said in (
+        (["--raw"], "--raw needs --in-memory"),
+        (["--targets", f"pig={tmp_path / 'cells.rds'}"], "is no .h5ad or .zarr"),
+        ([], "GiB left"),
+    ):
+        if not options:
+            monkeypatch.setattr(on_disk.shutil, "disk_usage", lambda _: usage)
+        assert run(*command(species, tmp_path / "out"), "--on-disk", *options) == 1
+        assert said in capsys.readouterr().err
+    assert files_in(tmp_path) == {"cells.rds"}
+
+
 # --- every option is felt --------------------------------------------------------------------
 
 
@@ -147,6 +209,7 @@ ELSEWHERE = {
     "--device",  # test_the_device_reaches_the_trainer
     "--quiet",  # test_every_file_is_written_back_in_its_own_kind
     "--debug",  # test_parser.py
+    *("--on-disk", "--in-memory"),  # test_cells_on_disk_give_the_same
 }
 
 

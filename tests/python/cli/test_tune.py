@@ -1,6 +1,8 @@
 """``scsystems tune``: what is searched, what is written, and that a search goes on."""
 
+import inspect
 import json
+import sys
 from functools import cache
 
 import numpy as np
@@ -36,7 +38,7 @@ def test_settings_are_compared_and_the_best_is_used(run, file, tmp_path, capsys,
     assert len(kept) == 4
     assert run("tune", file, out, *BASE, *grid) == 0
     said = capsys.readouterr()
-    assert "run 4 of 4: cycle-weight=30, seed 1" in said.err
+    assert "run 4 of 4: cycle-weight=30" in said.err
     assert files_in(out) == {"runs", "ranking.csv", "runs.csv", "metrics.csv", "best.json"}
     # what was there has not been trained again
     assert all((out / "runs" / name).stat().st_mtime_ns == at for name, at in kept.items())
@@ -155,7 +157,7 @@ FELT = {
         lambda f: f["grid"],
         [{"n_latent": 2, "name": "dims=2"}, {"n_latent": 3, "name": "dims=3"}],
     ),
-    "--seeds": ([4, 5], lambda f: f.get("seeds"), [4, 5]),
+    "--seeds": ([4, 5], lambda f: f["seeds"], [4, 5]),
     "--part": (["2/3"], lambda f: f["part"], (2, 3)),
     "--jobs": ([3], lambda f: f.get("n_jobs"), 3),
     "--labels": (["cell_type"], lambda f: f["label_key"], "cell_type"),
@@ -202,6 +204,26 @@ def test_the_default_search_is_that_of_python(felt):
     assert {"z_distance_cycle_weight": weights} == scs.tune.DEFAULT_GRID
     assert felt()["grid"][0]["name"] == "cycle-weight=1"
     assert felt()["folder"].name == "runs"
+    assert tuple(felt()["seeds"]) == inspect.signature(scs.tune.grid).parameters["seeds"].default
+
+
+def test_what_was_found_before_an_interrupt_is_compared(run, file, tmp_path, monkeypatch):
+    calls = []
+
+    def train_one(adata, setting, seed):
+        calls.append(seed)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        record = {"setting": setting.name, "parameters": setting.parameters, "seed": seed}
+        facts = {"seconds": 0.1, "device": "cpu", "version": "", "history": {}}
+        z = np.random.default_rng(seed).normal(size=(adata.n_obs, 3)).astype(np.float32)
+        return record | facts, z
+
+    monkeypatch.setattr(sys.modules["scsystems.tune.grid"], "train_one", train_one)
+    arguments = ("tune", file, tmp_path / "out", *BASE, *RUN)
+    assert run(*arguments) == 130
+    ranking = pd.read_csv(tmp_path / "out" / "ranking.csv")
+    assert ranking["n_runs"].tolist() == [2]
 
 
 @pytest.mark.parametrize("which", ["layer", "raw", "fractional"])
@@ -258,6 +280,7 @@ def test_a_report_is_written(run, file, tmp_path, monkeypatch):
         (["--report", "none/a.html"], ["no such folder"]),
         (["--report", "a.html", "--part", "1/2"], ["--report"]),
         (["--part", "9/9"], ["--part 9/9", "4 parts"]),
+        (["--seeds", "1", "1"], ["--seeds names one twice"]),
     ],
 )
 def test_what_cannot_be_done_is_said_before_training(

@@ -14,7 +14,11 @@ from anndata import AnnData
 from torch import nn
 
 from ... import checks
+from ...data.blocks import stored
+from ...data.disk import DiskMatrix
 from ...data.fingerprint import fingerprint
+from ...data.matrix import stays_on_disk
+from ...data.opened import opened
 from ...data.species import Species, cell_names, check_names
 from ...data.species_genes import species_genes
 from ...errors import InputError, NotTrainedError
@@ -26,7 +30,7 @@ from ..base import BaseModel
 from ..trainings import Trainings
 from . import training as training
 from .prototypes import PrototypeRecord, prototypes
-from .species import Part, key_of, make_net, per_species, species_fingerprint, warn_small
+from .species import Cells, Part, key_of, make_net, per_species, species_fingerprint, warn_small
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +53,32 @@ class Assembly(BaseModel):
         return torch.Generator(device).manual_seed(self._settings["seed"] * 1_000_003 + salt)
 
     def _choose_genes(
-        self, name: str, adata: AnnData, n_top_genes, min_cells: int, layer, batch_key
-    ) -> AnnData:
-        """The cells of a species with the genes to train on; the options may differ by species."""
+        self, name: str, cells: Cells, n_top_genes, min_cells: int, layer, batch_key
+    ) -> tuple[AnnData, pd.Index]:
+        """The cells of a species, and the genes to train on; the options may differ by species.
+
+        Cells in memory have no other genes then; of cells on disk these are left out on reading.
+        """
+        adata, layer = opened(cells, name), key_of(layer, name, "layer")
         check_names(name, adata)
         genes = species_genes(
             name,
             adata,
             per_species(n_top_genes, name, word("n_top_genes")),
             min_cells,
-            layer=key_of(layer, name, "layer"),
+            layer=layer,
             batch_key=key_of(batch_key, name, "species batch"),
         )
-        return adata if len(genes) == adata.n_vars else adata[:, genes]
+        if len(genes) == adata.n_vars or stays_on_disk(adata, layer):
+            return adata, genes
+        return adata[:, genes], genes
 
     def _part(
         self, species: Species, adata: AnnData, generator: torch.Generator, label_term: str
     ) -> Part:
-        cells, names = species.arrays(adata, checked=True), cell_names(species.name, adata)
+        # what is small is trained on as if it had been in memory
+        cells = stored(species.arrays(adata, checked=True), "auto")
+        names = cell_names(species.name, adata)
         net = make_net(species, cells, self._settings, generator)
         label = None if species.label_key is None else species.label_codes(adata, label_term)
         part = Part(species, net, names, cells, label, adata.obs)
@@ -76,10 +88,17 @@ class Assembly(BaseModel):
         return part
 
     def _add(
-        self, name: str, adata: AnnData, pairs: pd.DataFrame, layer, batch_key, label_key
+        self,
+        name: str,
+        adata: AnnData,
+        genes: pd.Index,
+        pairs: pd.DataFrame,
+        layer,
+        batch_key,
+        label_key,
     ) -> None:
         species = Species.from_anndata(
-            name, adata, list(pairs["target"]), layer, batch_key, label_key, "target labels"
+            name, adata, list(pairs["target"]), layer, batch_key, label_key, "target labels", genes
         )
         part = self._part(species, adata, self._generator(name), "target labels")
         there = pd.Index(self._context.species.genes).get_indexer(pairs["context"])
@@ -139,7 +158,7 @@ class Assembly(BaseModel):
             "species": part.species.name,
             "data": part.fingerprint,
             "settings": str(self._settings),
-        }
+        } | ({"in_blocks": True} if isinstance(part.cells.x, DiskMatrix) else {})
         is_target = part is not self._context
         if is_target:
             identity["context"] = self._context.fingerprint

@@ -12,7 +12,8 @@ from anndata import AnnData
 
 from ... import checks
 from ...data.levels import level_name
-from ...data.species import Species, check_names
+from ...data.opened import is_path, opened
+from ...data.species import Species
 from ...data.species_genes import MIN_CELLS, N_TOP_GENES
 from ...errors import InputError
 from ...nn.scspecies.alignment import AlignmentMode
@@ -30,6 +31,7 @@ from . import training as training
 from .comparison import Comparison
 from .settings import choose
 from .species import (
+    Cells,
     Embedded,
     OrthologSource,
     homologues,
@@ -58,9 +60,10 @@ class ScSpecies(Comparison):
     Parameters
     ----------
     context
-        Raw counts of the context species, cells x genes; or ``{name: adata}`` to name it.
+        Raw counts of the context species, cells x genes: an AnnData, or the path of an ``.h5ad``
+        file or ``.zarr`` store, whose counts stay on disk; or ``{name: adata}`` to name it.
     targets
-        Raw counts of the target species by name.
+        Raw counts of the target species by name, AnnData or paths.
     context_labels
         Column of the context's ``obs`` with cell types; complete.
     orthologs
@@ -134,8 +137,8 @@ class ScSpecies(Comparison):
 
     def __init__(
         self,
-        context: AnnData | Mapping[str, AnnData],
-        targets: Mapping[str, AnnData] | Iterable[tuple[str, AnnData]],
+        context: Cells | Mapping[str, Cells],
+        targets: Mapping[str, Cells] | Iterable[tuple[str, Cells]],
         context_labels: str,
         orthologs: OrthologSource | Mapping[str, OrthologSource],
         *,
@@ -170,13 +173,14 @@ class ScSpecies(Comparison):
         name, context = named_context(context)
         targets = named_targets(targets, name)
         limit = (n_top_genes, min_cells)
-        context = self._choose_genes(name, context, *limit, layer, batch_key)
-        genes = check_names(name, context)
-        pairs = {}
-        for target, adata in targets.items():
-            adata = targets[target] = self._choose_genes(target, adata, *limit, layer, batch_key)
+        context, genes = self._choose_genes(name, context, *limit, layer, batch_key)
+        pairs, chosen = {}, {}
+        for target, given_cells in targets.items():
+            targets[target], chosen[target] = self._choose_genes(
+                target, given_cells, *limit, layer, batch_key
+            )
             table = per_species(orthologs, target, "orthologs")
-            pairs[target] = homologues(table, name, genes, target, adata)
+            pairs[target] = homologues(table, name, genes, target, chosen[target])
         shared = list(dict.fromkeys(gene for p in pairs.values() for gene in p["context"]))
         if not shared:
             raise InputError(
@@ -190,6 +194,7 @@ class ScSpecies(Comparison):
             key_of(layer, name, "layer"),
             key_of(batch_key, name, "species batch"),
             context_labels,
+            genes=genes,
         )
         self._context = self._part(species, context, self._generator(name), "context labels")
         n_neighbors = settings["n_neighbors"]
@@ -208,12 +213,12 @@ class ScSpecies(Comparison):
                     (target_labels, "target labels"),
                 )
             ]
-            self._add(target, adata, pairs[target], *keys)
+            self._add(target, adata, chosen[target], pairs[target], *keys)
 
     def add_target(
         self,
         name: str,
-        adata: AnnData,
+        adata: Cells,
         orthologs: OrthologSource,
         *,
         target_labels: str | None = None,
@@ -234,15 +239,15 @@ class ScSpecies(Comparison):
         """
         name = level_name(name)
         named_targets([(n, None) for n in (*self._targets, name)], self._context.name)
-        adata = self._choose_genes(name, adata, n_top_genes, min_cells, layer, batch_key)
-        genes = pd.Index(self._context.species.genes)
-        pairs = homologues(orthologs, self._context.name, genes, name, adata)
+        adata, genes = self._choose_genes(name, adata, n_top_genes, min_cells, layer, batch_key)
+        known = pd.Index(self._context.species.genes)
+        pairs = homologues(orthologs, self._context.name, known, name, genes)
         given = (
             (layer, "layer"),
             (batch_key, "species batch"),
             (target_labels, "target labels"),
         )
-        self._add(name, adata, pairs, *(checks.optional_name(a, v) for v, a in given))
+        self._add(name, adata, genes, pairs, *(checks.optional_name(a, v) for v, a in given))
 
     def train(
         self,
@@ -358,7 +363,7 @@ class ScSpecies(Comparison):
     def load(
         cls,
         dir_path: str | Path,
-        adata: Mapping[str, AnnData] | None = None,
+        adata: Mapping[str, Cells] | None = None,
         accelerator: str = "cpu",
     ) -> ScSpecies:
         """Read a model that `save` wrote.
@@ -368,7 +373,7 @@ class ScSpecies(Comparison):
         dir_path
             The folder.
         adata
-            Data by species name. Results that need the counts of a species need it here.
+            Data by species name, or their paths. Results that need the counts of a species need it here.
         accelerator
             Device of the weights.
 
@@ -382,8 +387,10 @@ class ScSpecies(Comparison):
         model = files.load(cls, dir_path)
         for part in model._parts():
             part.net.to(choose_device(accelerator))
-        if isinstance(adata, AnnData):
-            raise InputError("adata is an AnnData. Expected a dictionary of data by species name.")
+        if isinstance(adata, AnnData) or is_path(adata):
+            raise InputError(
+                f"adata is {checks.kind(adata)}. Expected a dictionary of data by species name."
+            )
         for name, data in (adata or {}).items():
-            model._part_of(name).attach(data)
+            model._part_of(name).attach(opened(data, name))
         return model

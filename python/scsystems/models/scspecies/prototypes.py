@@ -9,15 +9,21 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from ...data.disk import DiskMatrix
 from ...data.resident import CellArrays
 from ...nn.scspecies.alignment import candidate_log_prob
 from ...nn.scspecies.net import ScviNet
+
+# cells of a label on disk whose median is taken
+MOST_CELLS = 4096
 
 
 def prototypes(
     cells: CellArrays, label: np.ndarray, n_labels: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median counts of the cells of every label that occurs, and their most common batch.
+
+    Of cells on disk that is of `MOST_CELLS` of each label, drawn at random.
 
     Returns
     -------
@@ -27,6 +33,8 @@ def prototypes(
     counts, batch = [], []
     for code in codes:
         at = np.flatnonzero(label == code)
+        if isinstance(cells.x, DiskMatrix) and len(at) > MOST_CELLS:
+            at = np.sort(np.random.default_rng(0).choice(at, MOST_CELLS, replace=False))
         x: Any = cells.x[at]
         counts.append(np.median(x.toarray() if sparse.issparse(x) else x, axis=0))
         batch.append(np.bincount(cells.categorical[at, 0]).argmax())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ from anndata import AnnData
 
 from ... import checks
 from ...checks import head, kind
+from ...data.blocks import stored
 from ...data.fingerprint import fingerprint, row_hashes
 from ...data.levels import level_name
 from ...data.orthologs import tables as ortholog_tables
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 FEWEST_SHARED_GENES = 50
 FEW_SHARED_GENES = 250
 
+Cells: TypeAlias = AnnData | str | Path
 OrthologSource: TypeAlias = Orthologs | str | Path | pd.DataFrame
 
 
@@ -96,7 +98,7 @@ class Part:
                 f"{head(names, 2)}; the model has {len(self.cell_names)}, first {head(self.cell_names, 2)}). "
                 "Expected the same cells in the same order."
             )
-        cells, label = self.species.arrays(adata), self.label
+        cells, label = stored(self.species.arrays(adata), "auto"), self.label
         if self.species.label_key is not None:
             label = self.species.label_codes(
                 adata, "context labels" if self.pairs is None else "target labels"
@@ -129,7 +131,7 @@ def species_fingerprint(
     return fingerprint(facts)
 
 
-def named_context(context: AnnData | Mapping[str, AnnData]) -> tuple[str, AnnData]:
+def named_context(context: Cells | Mapping[str, Cells]) -> tuple[str, Cells]:
     """The context's name (``"context"`` unless given) and data."""
     if isinstance(context, Mapping):
         if len(context) != 1:
@@ -142,8 +144,8 @@ def named_context(context: AnnData | Mapping[str, AnnData]) -> tuple[str, AnnDat
 
 
 def named_targets(
-    targets: Mapping[str, AnnData] | Iterable[tuple[str, AnnData]], context_name: str
-) -> dict[str, AnnData]:
+    targets: Mapping[str, Cells] | Iterable[tuple[str, Cells]], context_name: str
+) -> dict[str, Cells]:
     """Targets by name, names checked to be distinct."""
     if isinstance(targets, AnnData):
         raise InputError(
@@ -186,13 +188,13 @@ def per_species(value: Any, name: str, argument: str) -> Any:
 def homologues(
     table: OrthologSource,
     context: str,
-    context_data: Iterable[str],
+    context_data: Collection[str],
     target: str,
-    target_data: AnnData,
+    target_data: Collection[str],
 ) -> pd.DataFrame:
-    """One-to-one pairs of genes that both data sets have: columns ``context`` and ``target``."""
+    """One-to-one pairs of genes that both species have: columns ``context`` and ``target``."""
     if not isinstance(table, Orthologs):
-        table = _read(table, {context: context_data, target: target_data.var_names})
+        table = _read(table, {context: context_data, target: target_data})
     if table.report.n_one_to_one is None:
         table = ortholog_tables.one_to_one(table)
     missing = [name for name in (context, target) if name not in table.species]
@@ -201,7 +203,7 @@ def homologues(
             f"orthologs pair {table.species}, but the species are called {context!r} (context) and {target!r}. "
             "Call the species as the table does."
         )
-    genes = {context: context_data, target: check_names(target, target_data)}
+    genes = {context: context_data, target: target_data}
     if len(table.species) > 2:
         names = [context, target]
         pairs = table.pairs[names].drop_duplicates(names)

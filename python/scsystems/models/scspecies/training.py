@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from ...data.block_counts import BlockCounts, StoredCells
+from ...data.blocks import BlockCells, batch_source
 from ...data.counts import CountBatch, ResidentCounts
+from ...data.disk import DiskMatrix
 from ...data.neighbors import agreeing, nearest, vote
 from ...data.resident import CellArrays, ResidentCells, iterate
 from ...data.source import Minibatch
@@ -33,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 INFERENCE_CHUNK = 2048
 SEARCH_CHUNK = 128
+# cells on disk that are read together to be searched for
+SLAB = 8192
 # up to this many cells a data set is small (paper, Hyperparameters)
 LARGE = 10_000
 
@@ -73,8 +78,7 @@ def default_quantile(n_cells: int) -> float:
 
 def library_prior(cells: CellArrays, n_batches: int) -> Tensor:
     """Mean and standard deviation of the log total counts of every batch, n_batches x 2."""
-    x: Any = cells.x
-    total = np.log(np.maximum(np.asarray(x.sum(1), np.float64).ravel(), 1.0))
+    total = np.log(np.maximum(row_sums(cells.x).astype(np.float64), 1.0))
     batch = cells.categorical[:, 0]
     rows = []
     for code in range(n_batches):
@@ -84,12 +88,23 @@ def library_prior(cells: CellArrays, n_batches: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32)
 
 
+def row_sums(x: Any) -> np.ndarray:
+    """Sum of every row, block by block of what is on disk."""
+    if isinstance(x, DiskMatrix):
+        return np.concatenate([np.asarray(rows.sum(1)).ravel() for _, rows in x.blocks()])
+    return np.asarray(x.sum(1)).ravel()
+
+
 def homologous_fraction(cells: CellArrays, n_homologous: int) -> float:
     """Fraction of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
     if n_homologous == cells.x.shape[1]:
         return 1.0
     x: Any = cells.x
-    fraction = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
+    if isinstance(x, DiskMatrix):
+        shared = row_sums(x[:, np.arange(n_homologous)]).sum(dtype=np.float64)
+        fraction = float(shared / max(row_sums(x).sum(dtype=np.float64), 1.0))
+    else:
+        fraction = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
     return min(max(fraction, 1e-3), 1 - 1e-3)
 
 
@@ -110,9 +125,9 @@ def pretrain(
         return net.loss(batch.x, batch.categorical[:, 0], weights.at(epoch).kl, generator, train)
 
     if not has_fast_forward(net, device):
-        resident = ResidentCells(cells, device)
+        source = batch_source(by_batch(cells), np.arange(len(cells)), device, "auto")
         return fit(
-            net, loss, resident, settings, generator, None, callbacks, identity, earlier=earlier
+            net, loss, source, settings, generator, None, callbacks, identity, earlier=earlier
         )
     forward = FastForward(net)
 
@@ -121,7 +136,7 @@ def pretrain(
         return scvi_loss(*parts[2:], weights.at(epoch).kl)
 
     gradients = fast_gradients(net, forward, fast_loss)
-    counts = ResidentCounts(cells.x, cells.categorical[:, 0])
+    counts = count_source(cells)
     return fit(
         net,
         loss,
@@ -134,6 +149,18 @@ def pretrain(
         gradients,
         earlier=earlier,
     )
+
+
+def by_batch(cells: CellArrays) -> CellArrays:
+    """The cells, of whose batches every block on disk gets some in proportion."""
+    return replace(cells, system=cells.categorical[:, 0])
+
+
+def count_source(cells: CellArrays) -> ResidentCounts | BlockCounts:
+    """The cells' nonzero counts, in memory or in blocks."""
+    if isinstance(cells.x, DiskMatrix):
+        return BlockCounts(by_batch(cells), torch.device("cpu"))
+    return ResidentCounts(cells.x, cells.categorical[:, 0])
 
 
 @torch.inference_mode()
@@ -189,14 +216,16 @@ def find_neighbors(
 
 
 def log1p(counts):
-    """Log of counts plus one, sparse matrices staying sparse."""
+    """Log of counts plus one, sparse matrices staying sparse, and those on disk there."""
+    if isinstance(counts, DiskMatrix):
+        return counts.normalized(np.ones(counts.shape[0]))
     return counts.log1p() if sparse.issparse(counts) else np.log1p(counts)
 
 
 class AlignmentObjective:
     """The loss that `fit` calls in step 3, with what has to be done once per epoch."""
 
-    def __init__(self, aligned: AlignedNet, cells: ResidentCells, weights: Weights):
+    def __init__(self, aligned: AlignedNet, cells: ResidentCells | StoredCells, weights: Weights):
         self.aligned = aligned
         self.cells = cells
         self.weights = weights
@@ -206,7 +235,7 @@ class AlignmentObjective:
         alike = (
             cells.categorical[kept, 0] * len(aligned.context_label) + aligned.target_index[kept, 0]
         )
-        self.kept = kept[torch.argsort(alike)]
+        self.kept = torch.cat([kept[at][torch.argsort(alike[at])] for at in self._slabs(kept)])
 
     def __call__(self, batch: Minibatch, epoch: int, generator: torch.Generator, train: bool):
         """The loss of a minibatch; prepares the epoch with its first one."""
@@ -225,7 +254,7 @@ class AlignmentObjective:
             self._begin(epoch, generator)
             parts = forward(batch.counts, batch.batch, generator, aligned.options.inner_dropout)
             every_step = aligned.options.search_every == 0
-            x = self.cells.gather(batch.index).x if every_step else None
+            x = batch.counts.dense() if every_step else None
             weights = self.weights.at(epoch)
             return aligned.loss_of(parts, x, batch.batch, batch.index, weights, generator)
 
@@ -244,9 +273,17 @@ class AlignmentObjective:
         self.epoch = epoch
 
     def _visit(self, function, rows: Tensor, size: int, generator: torch.Generator) -> None:
-        for index in rows.split(size):
-            batch = self.cells.gather(index)
-            function(batch.x, batch.categorical[:, 0], index, generator)
+        for at in self._slabs(rows):
+            if isinstance(self.cells, StoredCells):
+                self.cells.hold(rows[at])
+            for index in rows[at].split(size):
+                batch = self.cells.gather(index)
+                function(batch.x, batch.categorical[:, 0], index, generator)
+
+    def _slabs(self, rows: Tensor) -> Sequence[Tensor]:
+        """Positions of rows that are in memory together: all, or those that lie near on disk."""
+        at = torch.arange(len(rows), device=rows.device)
+        return at.split(SLAB if isinstance(self.cells, StoredCells) else max(len(rows), 1))
 
 
 def align(
@@ -271,13 +308,19 @@ def align(
         net, ContextCells(*(t.to(device) for t in context)), candidates, options
     ).to(device)
     fast = has_fast_forward(net, device)
-    resident = ResidentCells(cells, device, "sparse" if fast else "auto")
-    objective = AlignmentObjective(aligned, resident, weights)
+    any_cell: ResidentCells | StoredCells
+    if isinstance(cells.x, DiskMatrix):
+        any_cell = StoredCells(cells, device)
+    else:
+        any_cell = ResidentCells(cells, device, "sparse" if fast else "auto")
+    objective = AlignmentObjective(aligned, any_cell, weights)
     if not fast:
         return fit(
             aligned,
             objective,
-            resident,
+            any_cell
+            if isinstance(any_cell, ResidentCells)
+            else BlockCells(by_batch(cells), device),
             settings,
             generator,
             None,
@@ -287,7 +330,7 @@ def align(
         )
     forward = FastForward(net)
     gradients = fast_gradients(aligned, forward, objective.fast(forward))
-    counts = ResidentCounts(cells.x, cells.categorical[:, 0])
+    counts = count_source(cells)
     return fit(
         aligned,
         objective,

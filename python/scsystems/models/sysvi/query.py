@@ -94,12 +94,12 @@ class QueryMixin(FilesMixin):
             return genes
         checks.choice("fill", fill, ("mean", "zero"))
         max_missing = checks.fraction("missing genes", max_missing)
-        if is_path(adata) and out is None:
+        given, adata = adata, opened(adata)
+        if is_path(given) and out is None:
             raise InputError(
-                f"adata={str(adata)!r} is a path. Give out, the .h5ad file to write the cells into with the model's "
+                f"adata={str(given)!r} is a path. Give out, the .h5ad file to write the cells into with the model's "
                 "genes, or read them: anndata.read_h5ad(path)."
             )
-        adata = opened(adata)
         check_text(adata.var_names, words.word("gene names"), words.word("unique genes"))
         matrix = readable(adata, model.schema.setup.layer)
         if out is not None:
