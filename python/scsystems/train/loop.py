@@ -260,6 +260,9 @@ def fit(
                     bar.update()
                     bar.set_postfix_str(f"loss {losses['train_loss']:.4g}", refresh=False)
                     run.end_epoch(losses, callbacks)
+            # no loss has seen what the last step did
+            if not torch.isfinite(flat.vector).all():
+                raise _not_finite("weights", f"epoch {result.n_epochs}", settings)
     except KeyboardInterrupt:
         result.stopped = "interrupted"
         logger.warning(
@@ -361,11 +364,16 @@ def _require_finite(losses: dict[str, float], epoch: int, settings: FitSettings)
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if bad:
         parts = [n for n in bad if n not in ("train_loss", "validation_loss")] or bad
-        raise NonFiniteError(
-            f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
-            f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
-            f"{settings.lr:g}) or clip gradients ({written('gradient_clip_val', 5)})."
-        )
+        raise _not_finite("loss", f"epoch {epoch + 1} (part: {', '.join(parts)})", settings)
+
+
+def _not_finite(what: str, when: str, settings: FitSettings) -> NonFiniteError:
+    expected = {"loss": "losses"}.get(what, what)
+    return NonFiniteError(
+        f"The {what} became NaN or infinite in {when}. Expected finite {expected}. Check the expression for extreme "
+        f"values; else lower the learning rate (lr is {settings.lr:g}) or clip gradients "
+        f"({written('gradient_clip_val', 5)})."
+    )
 
 
 def _monitored(losses: dict[str, float], monitor: str, argument: str) -> float | None:
