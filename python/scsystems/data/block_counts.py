@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .blocks import BlockCells
+from .chunks import ChunksOnDisk
 from .counts import CountBatch, ResidentCounts
 from .disk import DiskMatrix
 from .resident import CellArrays
@@ -25,9 +27,10 @@ class BlockCounts(BlockCells):
 
     def _read(self, ranges: Sequence[tuple[int, int]], which: int) -> int:
         rows = np.concatenate([np.arange(*ends) for ends in sorted(ranges)])
+        matrix = cast(ChunksOnDisk, self.source).matrix
         batch = self.categorical
         codes = np.zeros(len(rows), np.int64) if batch is None else batch[rows, 0].numpy()
-        self._counts[which] = ResidentCounts(self.matrix[rows], codes), torch.as_tensor(rows)
+        self._counts[which] = ResidentCounts(matrix[rows], codes), torch.as_tensor(rows)
         return len(rows)
 
     def _show(self, which: int) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..words import written
-from .chunks import MemoryCells, StoredCells
+from .chunks import CellsInMemory, ChunksOnDisk
 from .disk import DiskMatrix
 from .resident import CellArrays, ResidentCells, Storage, csr_if_sparse
 from .room import CPU_DENSE_LIMIT, choose_storage, in_words, needed_memory
@@ -67,11 +67,11 @@ class BlockCells:
         block_bytes: int | None = None,
         chunk: int | None = None,
     ):
-        self.source: StoredCells | MemoryCells
+        self.source: ChunksOnDisk | CellsInMemory
         if isinstance(cells.x, DiskMatrix):
-            self.source = StoredCells(cells.x, cells.system, CHUNK if chunk is None else chunk)
+            self.source = ChunksOnDisk(cells.x, cells.system, CHUNK if chunk is None else chunk)
         else:
-            self.source = MemoryCells(csr_if_sparse(cells.x))
+            self.source = CellsInMemory(csr_if_sparse(cells.x))
         self.device = device
         self.n_cells: int
         self.n_genes: int

@@ -69,7 +69,7 @@ def cut_blocks(
     return blocks
 
 
-class StoredCells:
+class ChunksOnDisk:
     """Cells on disk, of which neighbors are read together; a block is a list of ranges.
 
     Parameters
@@ -109,7 +109,7 @@ class StoredCells:
         return at
 
 
-class MemoryCells:
+class CellsInMemory:
     """Cells in the computer's memory that a GPU has no room for; a block is an array of positions."""
 
     def __init__(self, x: np.ndarray | sparse.csr_matrix):

@@ -212,12 +212,23 @@ def _optimizer_state(
     found = {name: value.numel() for name, value in state["state"][0].items()}
     if found != {"step": 1, "exp_avg": n, "exp_avg_sq": n}:
         raise _wrong(path, f"an optimizer of other sizes ({found or 'none'})")
-    if (state["state"][0]["exp_avg_sq"] < 0).any() or not state["state"][0]["step"] >= 1:
+    if not _can_be_reached(**state["state"][0]):
         raise _wrong(path, "an optimizer in a state that no training leads to")
     for group in state["param_groups"]:
         # on a GPU it stays where a recorded step finds it
         group["lr"] = group["lr"].fill_(lr) if isinstance(group["lr"], Tensor) else lr
     return state
+
+
+def _can_be_reached(step: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor) -> bool:
+    """Whether Adam's means of gradients and of their squares can be those of the same gradients.
+
+    By Cauchy and Schwarz the first is at most sqrt(0.1^2 / (0.001 * (1 - 0.9^2 / 0.999))) = 7.3 roots
+    of the second; squares of tiny gradients are zero. Other states would make steps without bounds.
+    """
+    if (exp_avg_sq < 0).any() or not step >= 1:
+        return False
+    return bool((exp_avg.abs() <= 8 * exp_avg_sq.sqrt() + 1e-15).all())
 
 
 def _check_plateau(values: dict[str, Any], where: str) -> None:

@@ -26,7 +26,7 @@ from .optimizer import make_optimizer
 from .parallel.distributed import Group, Replica, joined, process_group
 from .parallel.forked import can_fork
 from .parallel.statistics import learned_beside
-from .run import Run, require_finite
+from .run import Run, not_finite, require_finite
 from .schedules import EarlyStopping, ReduceLearningRate
 from .step import Gradients, Steps, together, validate
 
@@ -274,6 +274,9 @@ def fit(
                     bar.update()
                     bar.set_postfix_str(f"loss {losses['train_loss']:.4g}", refresh=False)
                     run.end_epoch(losses, callbacks)
+            # no loss has seen what the last step did
+            if not torch.isfinite(flat.vector).all():
+                raise not_finite("weights", f"epoch {result.n_epochs}", settings)
     except KeyboardInterrupt:
         if group is not None:
             # the others may be some steps further, or wait for this process

@@ -162,11 +162,17 @@ def require_finite(losses: dict[str, float], epoch: int, settings: FitSettings) 
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if bad:
         parts = [n for n in bad if n not in ("train_loss", "validation_loss")] or bad
-        raise NonFiniteError(
-            f"The loss became NaN or infinite in epoch {epoch + 1} (part: {', '.join(parts)}). Expected finite "
-            f"losses. Check the expression for extreme values; else lower the learning rate (lr is "
-            f"{settings.lr:g}) or clip gradients ({written('gradient_clip_val', 5)})."
-        )
+        raise not_finite("loss", f"epoch {epoch + 1} (part: {', '.join(parts)})", settings)
+
+
+def not_finite(what: str, when: str, settings: FitSettings) -> NonFiniteError:
+    """What to say of losses or weights that are no numbers."""
+    expected = {"loss": "losses"}.get(what, what)
+    return NonFiniteError(
+        f"The {what} became NaN or infinite in {when}. Expected finite {expected}. Check the expression for extreme "
+        f"values; else lower the learning rate (lr is {settings.lr:g}) or clip gradients "
+        f"({written('gradient_clip_val', 5)})."
+    )
 
 
 def _monitored(losses: dict[str, float], monitor: str, argument: str) -> float | None:

@@ -20,6 +20,11 @@ class Named:
         clusters = np.random.default_rng(0).integers(0, 5, len(names))
         self.clusters = self.series(names, clusters, 3)
         self.mask = self.series(names, cells.labels == "a", 4)
+        # the type "a" in one system only
+        apart = np.where(
+            np.asarray(cells.labels) == "a", np.asarray(cells.systems)[0], cells.systems
+        )
+        self.apart = self.series(names, apart, 5)
         self.names = names
 
     @staticmethod
@@ -40,7 +45,7 @@ CALLS = {
     "asw_signed": lambda c: metrics.asw_signed(c.z, c.labels, c.systems),
     "asw_label": lambda c: metrics.asw_label(c.z, c.labels),
     "silhouettes": lambda c: metrics.silhouettes(c.z, c.labels),
-    "isolated_labels": lambda c: metrics.isolated_labels(c.z, c.labels, c.systems),
+    "isolated_labels": lambda c: metrics.isolated_labels(c.z, c.labels, c.apart),
     "label_transfer": lambda c: metrics.label_transfer(c.z, c.labels, c.systems, k=5).recall,
     "explained_variance": lambda c: metrics.explained_variance(c.z, c.systems),
     "pcr_comparison": lambda c: metrics.pcr_comparison(c.z, c.z * 2, c.systems),

@@ -12,6 +12,7 @@ from scsystems.durable.manifest import SUMS, checksum, sealed
 from scsystems.errors import InputError, ModelFileError, WriteError
 from scsystems.train.checkpoint import (
     Progress,
+    _can_be_reached,
     check_checkpoints,
     fingerprint,
     folders_by_name,
@@ -143,6 +144,9 @@ WRONG = {
                      "other sizes"),
     "optimizer": (lambda t: t | {"optimizer.0.exp_avg": torch.ones(4)}, "other sizes"),
     "squares": (lambda t: t | {"optimizer.0.exp_avg_sq": -torch.ones(5)}, "no training leads to"),
+    "means": (lambda t: t | {"optimizer.0.exp_avg": 9 * t["optimizer.0.exp_avg_sq"].sqrt()},
+              "no training leads to"),
+    "large": (lambda t: t | {"optimizer.0.exp_avg": torch.full((5,), 1e30)}, "no training leads to"),
     "steps": (lambda t: t | {"optimizer.0.step": torch.tensor(-1.0)}, "no training leads to"),
     "no generator": (lambda t: {k: v for k, v in t.items() if k != "generator"}, "generator"),
     "generator": (lambda t: t | {"generator": torch.zeros(3, dtype=torch.uint8)}, "generator"),
@@ -192,3 +196,15 @@ def test_several_trainings_resume_from_what_there_is(tmp_path):
     (tmp_path / "b" / "checkpoint" / "mine.txt").touch()
     with pytest.raises(ModelFileError, match="is not a checkpoint folder"):
         folders_by_name(tmp_path, ["a", "b"], resume=False)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("growth", [0.5, 0.9, 1.0, 0.999 / 0.9, 1.5, -1.1])
+def test_states_that_gradients_lead_to_are_believed(scale, growth):
+    """Gradients that grow or shrink geometrically, the worst case among them, of all sizes."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    adam = torch.optim.Adam([weight], lr=0.0)
+    for step in range(60):
+        weight.grad = torch.tensor([scale * growth ** (step - 60)])
+        adam.step()
+        assert _can_be_reached(**adam.state[weight])

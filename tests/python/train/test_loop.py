@@ -173,6 +173,18 @@ def test_non_finite_loss_says_where():
         run(Exploding())
 
 
+def test_weights_that_the_last_step_ruins_are_no_result():
+    class Root(Regression):
+        """At zero a root is finite, and its slope is not."""
+
+        def loss(self, batch, epoch, generator, train):
+            total = self.weight.sum().sqrt()
+            return Loss(total, total)
+
+    with pytest.raises(NonFiniteError, match=r"weights became NaN .* epoch 1\..*lr is 0.05"):
+        run(Root(), max_epochs=1, batch_size=64)
+
+
 def test_gradient_clipping_limits_the_step():
     net, _ = run(max_epochs=1, batch_size=64, gradient_clip_val=1e-9, eps=1.0, weight_decay=0.0)
     assert float(net.weight.detach().abs().max()) < 1e-9
