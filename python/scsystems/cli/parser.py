@@ -26,7 +26,7 @@ examples:
   scsystems sysvi seurat.rds integrated.rds --system species --covariates donor
   scsystems map new.h5ad mapped.h5ad --model model
   scsystems scspecies aligned --context mouse=mouse.h5ad --targets human=human.h5ad \\
-    --labels cell_type --orthologues human_mouse.tsv
+    --labels cell_type --orthologs human_mouse.tsv
   scsystems tune cells.h5ad search --system species --covariates donor --labels cell_type
   scsystems evaluate integrated.h5ad --embeddings X_pca X_sysvi --system species --labels cell_type
   scsystems info integrated.h5ad

@@ -261,7 +261,7 @@ ELSEWHERE = {
     "--device",  # test_the_device_reaches_the_trainer
     "--raw",  # test_counts_in_raw_are_taken
     "--assay",  # tests/interop/test_rds.py
-    *("--species", "--orthologues", "--genes", "--batch", "--n-top-genes"),  # the last tests here
+    *("--species", "--orthologs", "--genes", "--batch", "--n-top-genes"),  # the last tests here
 }
 
 

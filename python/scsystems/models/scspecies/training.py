@@ -95,17 +95,17 @@ def row_sums(x: Any) -> np.ndarray:
     return np.asarray(x.sum(1)).ravel()
 
 
-def homologous_share(cells: CellArrays, n_homologous: int) -> float:
-    """Share of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
+def homologous_fraction(cells: CellArrays, n_homologous: int) -> float:
+    """Fraction of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
     if n_homologous == cells.x.shape[1]:
         return 1.0
     x: Any = cells.x
     if isinstance(x, DiskMatrix):
         shared = row_sums(x[:, np.arange(n_homologous)]).sum(dtype=np.float64)
-        share = float(shared / max(row_sums(x).sum(dtype=np.float64), 1.0))
+        fraction = float(shared / max(row_sums(x).sum(dtype=np.float64), 1.0))
     else:
-        share = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
-    return min(max(share, 1e-3), 1 - 1e-3)
+        fraction = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
+    return min(max(fraction, 1e-3), 1 - 1e-3)
 
 
 def pretrain(
@@ -179,7 +179,7 @@ def embed(
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """Step 2's result for a target: neighbors (n x k), their vote and its share (n), and who is aligned (n)."""
+    """Step 2's result for a target: neighbors (n x k), their vote and its fraction (n), and who is aligned (n)."""
 
     index: np.ndarray
     label: np.ndarray

@@ -50,7 +50,7 @@ class QueryMixin(FilesMixin):
         """Give a query the genes of the reference model, in its order.
 
         Genes that the model lacks are dropped. Genes that the query lacks are added, and their
-        share is logged: the matrix that the model reads gets the gene's mean in the reference,
+        fraction is logged: the matrix that the model reads gets the gene's mean in the reference,
         all other matrices zeros. ``adata.var["padded"]`` marks them.
 
         Parameters
@@ -65,11 +65,11 @@ class QueryMixin(FilesMixin):
         inplace
             Change ``adata``; ``False`` returns a new object and leaves ``adata`` alone.
         max_missing
-            Largest share of the model's genes that the query may lack.
+            Largest fraction of the model's genes that the query may lack.
         fill
             ``"mean"``, or ``"zero"`` as scvi-tools does, which tells the encoder that the gene
             is not expressed. On human and mouse pancreas with one donor left out, the mean
-            recall of cell types handed over to that donor was 0.91 with all genes; with a
+            recall of cell types transferred to that donor was 0.91 with all genes; with a
             tenth, three tenths and half of them missing it was 0.89, 0.89 and 0.80 with means,
             0.87, 0.81 and 0.64 with zeros.
         out
@@ -306,7 +306,7 @@ def nearest_labels(
 
     Returns
     -------
-    Q rows: ``label``, ``confidence`` (share of the votes) and ``distance`` (mean distance to
+    Q rows: ``label``, ``confidence`` (fraction of the votes) and ``distance`` (mean distance to
     the neighbors; 1 is the median of the same among reference cells).
     """
     search = NearestNeighbors(n_neighbors=n_neighbors).fit(reference)

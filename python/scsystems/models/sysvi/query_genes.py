@@ -40,7 +40,7 @@ def find_missing(genes: pd.Index, names: pd.Index, max_missing: float, fill: str
     if share > max_missing or share == 1:
         raise InputError(
             f"{facts} Expected at most {max_missing:.0%}. Check that both use the same gene names (symbols or "
-            f"identifiers, orthologues of one species): the query has {head(names, 3)}. Pass all genes "
+            f"identifiers, orthologs of one species): the query has {head(names, 3)}. Pass all genes "
             f"of the query rather than a selection of its own, or set {words.word('missing genes')} higher."
         )
     if share > MANY_MISSING:

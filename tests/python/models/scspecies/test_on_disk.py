@@ -150,7 +150,9 @@ def test_what_is_measured_before_training_is_that_of_memory(species, small_block
         assert (a.cells.x != b.cells.x[:]).nnz == 0
         for key, value in a.net.state_dict().items():
             np.testing.assert_allclose(b.net.state_dict()[key], value, rtol=1e-5)
-        assert b.net.sizes.homologous_share == pytest.approx(a.net.sizes.homologous_share, rel=1e-5)
+        assert b.net.sizes.homologous_fraction == pytest.approx(
+            a.net.sizes.homologous_fraction, rel=1e-5
+        )
     neighborhoods = []
     for model in (expected, found):
         model._context.embedded = "there"
