@@ -186,7 +186,11 @@ class DiskMatrix:
         return self._stored(start, stop)
 
     def _stored(self, start: int, stop: int) -> sparse.csr_matrix:
-        """Rows of the store."""
+        """Rows of the store; columns that were left out are in memory of `ROWS` rows at most."""
+        if self.columns is not None and stop - start > ROWS:
+            starts = range(start, stop, ROWS)
+            parts = [self._stored(a, min(a + ROWS, stop)) for a in starts]
+            return sparse.vstack(parts, format="csr")
         try:
             rows = self._read(start, stop)
         except (OSError, KeyError, ValueError, RuntimeError, IndexError, TypeError) as error:

@@ -135,3 +135,25 @@ def test_a_store_that_has_changed_is_refused(store):
 def test_rows_near_one_another_are_read_at_once():
     runs = disk._runs(np.array([0, 5, 5, 30, 100, 101]))
     assert [r.tolist() for r in runs] == [[0, 5, 5, 30], [100, 101]]
+
+
+@pytest.mark.parametrize("key", ["X", "layers/dense"])
+def test_columns_are_left_out_of_few_rows_at_a_time(store, x, key, monkeypatch):
+    reads, read = [], DiskMatrix._read
+
+    def counted(self, start, stop):
+        reads.append(stop - start)
+        return read(self, start, stop)
+
+    monkeypatch.setattr(DiskMatrix, "_read", counted)
+    monkeypatch.setattr(disk, "ROWS", 50)
+    matrix = DiskMatrix.open(store, key)[:, np.array([3, 0, 16])]
+    np.testing.assert_array_equal(matrix[:].toarray(), x[:, [3, 0, 16]])
+    factors = np.linspace(0.5, 2, N)
+    found = matrix.normalized(factors)
+    expected = np.log1p(x[:, [3, 0, 16]] * factors[:, None])
+    np.testing.assert_allclose(found[:].toarray(), expected, rtol=1e-5)
+    # rows that lie near one another are read together, but no more of them
+    few = np.arange(0, N, 20)
+    np.testing.assert_allclose(found[few].toarray(), expected[few], rtol=1e-5)
+    assert max(reads) == 50

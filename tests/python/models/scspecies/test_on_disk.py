@@ -177,7 +177,7 @@ def test_training_in_blocks_learns_as_in_memory(species, small_blocks, monkeypat
     cells, table, paths = species
     losses = {"species1": [], "species2": []}
     for source in (cells, paths):
-        model = fitted(source, table, max_epochs=8, n_top_genes=140)
+        model = fitted(source, table, max_epochs=5, n_top_genes=140)
         for name, found in losses.items():
             found.append(model.history[name]["train_loss"].iloc[-1, 0])
     assert losses["species1"][1] == pytest.approx(losses["species1"][0], rel=0.02)
