@@ -22,7 +22,7 @@ def test_a_report_is_written_beside_the_result(run, file, tmp_path, capsys):
 
 def test_cells_on_disk_are_reported_by_the_labels_the_model_was_told(run, file, tmp_path, capsys):
     out, report = tmp_path / "out.h5ad", tmp_path / "report.html"
-    ask = (*BASE, "--on-disk", "--labels", "cell_type", "--report", report)
+    ask = (*BASE, "--on-disk", "--all-genes", "--labels", "cell_type", "--report", report)
     assert run("sysvi", file, out, *ask) == 0, capsys.readouterr().err
     page = report.read_text(encoding="utf8")
     assert "labels that it was told" in page
