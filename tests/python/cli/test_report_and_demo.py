@@ -20,6 +20,15 @@ def test_a_report_is_written_beside_the_result(run, file, tmp_path, capsys):
     assert report.read_text(encoding="utf8") == page
 
 
+def test_cells_on_disk_are_reported_by_the_labels_the_model_was_told(run, file, tmp_path, capsys):
+    out, report = tmp_path / "out.h5ad", tmp_path / "report.html"
+    ask = (*BASE, "--on-disk", "--all-genes", "--labels", "cell_type", "--report", report)
+    assert run("sysvi", file, out, *ask) == 0, capsys.readouterr().err
+    page = report.read_text(encoding="utf8")
+    assert "labels that it was told" in page
+    assert "jaccard, after" in page
+
+
 def test_a_report_that_cannot_be_is_refused_before_training(run, file, tmp_path, capsys):
     out = tmp_path / "out.h5ad"
     for given, said in (

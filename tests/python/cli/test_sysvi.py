@@ -169,6 +169,7 @@ ELSEWHERE = {
     "--unlabeled",  # test_cells_are_named_by_the_labels_that_the_model_is_told
     "--label-weight",  # test_cells_are_named_by_the_labels_that_the_model_is_told
     "--raw",  # test_counts_in_raw_are_found
+    *("--report", "--report-labels"),  # test_report_and_demo.py
     "--assay",  # tests/interop/test_rds.py
     "--device",  # test_the_device_reaches_the_trainer
     "--quiet",  # test_counts_are_prepared_and_quiet_is_quiet
