@@ -158,11 +158,15 @@ def main(folder: Path, number: int, n: int) -> None:
     # a process that ends in the middle of training
     def leave(*_):
         if last:
-            (folder / f"told-{number}.json").write_text(json.dumps(told))
-            sys.exit(0)
+            end()
+
+    def end():
+        (folder / f"told-{number}.json").write_text(json.dumps(told))
+        # a group that has lost a process cannot be taken apart
+        os._exit(0)
 
     refused("lost", lambda: model_of(adata).train(9, callbacks=leave, **USUAL))
-    (folder / f"told-{number}.json").write_text(json.dumps(told))
+    end()
 
 
 if __name__ == "__main__":
