@@ -128,7 +128,7 @@ R_OWN = {
         *("give_mean", "checkpoint_dir", "model", "train", "plan", "features", "..."),
     },
     "ScSpecies": {
-        *("context", "target", "labels", "orthologues", "species", "batch", "target.labels"),
+        *("context", "target", "labels", "orthologs", "species", "batch", "target.labels"),
         *("features", "assay", "reduction.name", "reduction.key", "model.dir", "merge", "overwrite"),
         *("device", "seed.use", "verbose", "control", "preset", "checkpoint_dir", "model", "train"),
         *("transfer", "novelty", "similarity", "differential", "..."),
@@ -158,7 +158,7 @@ def test_every_argument_of_the_constructors_is_in_the_table():
             "seed",
         },
         "ScSpecies": {
-            *("self", "context", "targets", "context_labels", "orthologues", "target_labels"),
+            *("self", "context", "targets", "context_labels", "orthologs", "target_labels"),
             *("batch_key", "layer", "preset", "seed"),
         },
     }

@@ -25,7 +25,7 @@ def log_means(adata, *columns):
 
 def test_the_parts_of_a_log_mean_have_their_sizes():
     design = {"n_cells": 1600, "n_genes": 600, "n_systems": 2, "n_types": 2, "own_types": False}
-    still = {"donor_effect": 0.0, "depth": 1e6, "rare_share": 0.4}
+    still = {"donor_effect": 0.0, "depth": 1e6, "rare_fraction": 0.4}
     adata = simulate(Design(**design, **still, system_effect=1.0, seed=0))
     found = log_means(adata, "cell_type", "system")
 

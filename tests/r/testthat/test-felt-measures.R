@@ -168,7 +168,7 @@ test_that("arguments of the pancreas", {
     pancreas_by_species = function(...) {
       reticulate::r_to_py(list(
         human = parts(5), mouse = parts(6),
-        orthologues = scsystems:::frame_to_parts(data.frame(human = "a", mouse = "b"))
+        orthologs = scsystems:::frame_to_parts(data.frame(human = "a", mouse = "b"))
       ))
     }
   )

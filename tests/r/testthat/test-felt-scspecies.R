@@ -15,7 +15,7 @@ aligned <- list(mouse = species("mouse"), human = species("human", seed = 2))
 test_that("arguments of scspecies_options()", {
   at <- tempfile()
   run <- function(control) {
-    RunScSpecies(aligned$mouse, aligned$human, labels = "cell_type", orthologues = species_pairs[1:2],
+    RunScSpecies(aligned$mouse, aligned$human, labels = "cell_type", orthologs = species_pairs[1:2],
                  species = c("mouse", "human"), dims = 3, max.epochs = 1, control = control,
                  merge = FALSE, verbose = FALSE, model.dir = at, overwrite = TRUE)
   }
@@ -25,10 +25,10 @@ test_that("arguments of scspecies_options()", {
     list(preset = "paper", alignment = "latent", n_neighbors = 9, quantile = 0.5,
          kl_weight = c(0.5, 1), eta = c(1, 2), mixing_weight = 1, n_warmup = 3, search_every = 2,
          likelihood = "zinb", dispersion = "cell", library = "encoder", encoder_input = "counts",
-         homologous_share = "genes", n_features = 12, n_hidden = 12, dropout_rate = 0.3,
+         homologous_fraction = "genes", n_features = 12, n_hidden = 12, dropout_rate = 0.3,
          batch_size = 33, n_threads = 2, lr = 0.1, n_top_genes = 120, min_cells = 5,
          checkpoint_dir = tempfile(), model = list(layer = "x"), train = list(precision = "float32"),
-         orthologues = list(kind = "one2one"), transfer = list(n_neighbors = 3),
+         orthologs = list(kind = "one2one"), transfer = list(n_neighbors = 3),
          novelty = list(n_neighbors = 3), similarity = list(n_samples = 3),
          differential = list(n_samples = 20)),
     stop_at = "species_prototypes"
@@ -40,11 +40,11 @@ test_that("arguments of RunScSpecies() for Seurat", {
   expect_felt(
     scsystems:::RunScSpecies.Seurat,
     list(context = aligned$mouse, target = aligned$human, labels = "cell_type",
-         orthologues = species_pairs[1:2], species = c("mouse", "human"), dims = 3, max.epochs = 1,
+         orthologs = species_pairs[1:2], species = c("mouse", "human"), dims = 3, max.epochs = 1,
          model.dir = at[[1]], overwrite = TRUE, control = small()),
     list(context = aligned$mouse[, -1], target = aligned$human[, -1], labels = "half",
-         orthologues = species_pairs[-1, 1:2],
-         species = beside(c("mouse", "homo"), orthologues = cbind(species_pairs[1:2], homo = species_pairs$human)),
+         orthologs = species_pairs[-1, 1:2],
+         species = beside(c("mouse", "homo"), orthologs = cbind(species_pairs[1:2], homo = species_pairs$human)),
          batch = "donor", target.labels = "half",
          features = list(human = paste0("HS", 1:80)), assay = "other", reduction.name = "mine",
          reduction.key = "my_", dims = 4, max.epochs = 2, device = "cpu", seed.use = 1,
@@ -60,11 +60,11 @@ test_that("arguments of RunScSpecies() for SingleCellExperiments", {
   expect_felt(
     scsystems:::RunScSpecies.SingleCellExperiment,
     list(context = mouse, target = human, labels = "cell_type",
-         orthologues = species_pairs[1:2], species = c("mouse", "human"), dims = 3, max.epochs = 1,
+         orthologs = species_pairs[1:2], species = c("mouse", "human"), dims = 3, max.epochs = 1,
          model.dir = at[[1]], overwrite = TRUE, control = small()),
     list(context = mouse[, -1], target = human[, -1], labels = "half",
-         orthologues = species_pairs[-1, 1:2],
-         species = beside(c("mouse", "homo"), orthologues = cbind(species_pairs[1:2], homo = species_pairs$human)),
+         orthologs = species_pairs[-1, 1:2],
+         species = beside(c("mouse", "homo"), orthologs = cbind(species_pairs[1:2], homo = species_pairs$human)),
          batch = "donor", target.labels = "half",
          features = list(human = paste0("HS", 1:80)), assay.type = "other", name = "MINE",
          dims = 4, max.epochs = 2, device = "cpu", seed.use = 1, model.dir = at[[2]],
@@ -82,9 +82,9 @@ test_that("arguments of RunScSpecies() for further species", {
   other <- quick_species(aligned$mouse, aligned$human, seed.use = 3, batch = NULL)
   expect_felt(
     scsystems:::RunScSpecies.scspecies,
-    list(context = result, target = pig, species = "pig", orthologues = pairs,
+    list(context = result, target = pig, species = "pig", orthologs = pairs,
          max.epochs = 1, model.dir = at[[1]], overwrite = TRUE),
-    list(context = other, target = pig[, -1], orthologues = pairs[-1, ], species = "hog",
+    list(context = other, target = pig[, -1], orthologs = pairs[-1, ], species = "hog",
          batch = "donor", target.labels = "half",
          features = list(pig = paste0("pig", 1:80)), assay = list(pig = "other"),
          max.epochs = 2, device = "cpu", model.dir = at[[2]], merge = FALSE,

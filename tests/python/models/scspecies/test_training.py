@@ -64,7 +64,7 @@ OPTIONS = [
     {"alignment": "latent"},
     {"search_every": 0},
     {"encoder_input": "counts", "library": "encoder"},
-    {"homologous_share": "genes"},
+    {"homologous_fraction": "genes"},
 ]
 
 
