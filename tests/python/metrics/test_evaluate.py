@@ -67,6 +67,15 @@ def test_tells_the_embeddings_apart(table):
     assert list(summarize(table, "macro")) != []
 
 
+def test_label_transfer_is_balanced_over_types_and_told_over_cells(table):
+    rows = table.query("metric == 'label_transfer' and embedding == 'apart'")
+    found = rows[rows["level"] != "group"].set_index("level")["value"]
+    groups = rows[rows["level"] == "group"].set_index("group")["value"]
+    directions = groups[~groups.index.str.contains(":")]
+    assert found["macro"] == found["overall"] == pytest.approx(directions.mean())
+    assert 0 < found["micro"] < 1
+
+
 def test_same_seed_same_table(adata, table):
     again = evaluate(
         adata, ["apart", "mixed"], "species", "type", "donor", moran_min_cells=40, verbose=False

@@ -24,6 +24,13 @@ def test_label_transfer_heatmap_shows_shares_and_shared_types_first():
         label_transfer_heatmap([None], ["a"])
 
 
+def test_types_that_are_equally_similar_are_numbered_in_their_order():
+    table = pd.DataFrame([[1.0, 0.0, 0.0]], index=["a"], columns=["a", "b", "c"])
+    for n_best, expected in ((1, {1: "1"}), (2, {1: "1", 2: "2"})):
+        ax = similarity_heatmap(table, n_best=n_best)
+        assert {t.get_position()[0]: t.get_text() for t in ax.texts} == expected
+
+
 def test_similarity_heatmap_marks_the_most_similar():
     table = pd.DataFrame(
         [[0.0, 50.0, 9.0], [80.0, 1.0, 2.0]], index=["a", "b"], columns=["a", "b", "c"]
