@@ -85,6 +85,14 @@ class Bench:
         clock.seconds = time.perf_counter() - started
 
 
+def rate(n_cells: int, few: float, more: float) -> float | None:
+    """Cells per second from the seconds of two runs, one of them with so many more cells.
+
+    What a run costs besides drops out. ``None`` where that is more than what is measured.
+    """
+    return n_cells / (more - few) if more > few else None
+
+
 @dataclass
 class Clock:
     """Read it when the block has ended."""

@@ -8,7 +8,7 @@ import numpy as np
 
 import scsystems as scs
 
-from .bench import SAMPLE, SYSTEM, Bench, first_steps, recording, set_up
+from .bench import SAMPLE, SYSTEM, Bench, first_steps, rate, recording, set_up
 
 
 def agreement(bench: Bench) -> list[dict]:
@@ -67,8 +67,7 @@ def throughput(bench: Bench) -> list[dict]:
                     {
                         **options,
                         "recorded": recorded and bench.on_gpu,
-                        # what a call costs besides its epochs drops out
-                        "cells_per_second": 2 * adata.n_obs / max(more - few, 1e-9),
+                        "cells_per_second": rate(2 * adata.n_obs, few, more),
                     }
                 )
     return rows
@@ -98,16 +97,15 @@ def peer(bench: Bench) -> list[dict]:
             seconds["peer", epochs] = clock.seconds
             set_up(adata)
             _, seconds["ours", epochs] = bench.train(adata, epochs)
-        rate = {
-            who: 2 * adata.n_obs / max(seconds[who, 3] - seconds[who, 1], 1e-9)
-            for who in ("peer", "ours")
-        }
+        rates = [
+            rate(2 * adata.n_obs, seconds[who, 1], seconds[who, 3]) for who in ("peer", "ours")
+        ]
         rows.append(
             {
                 "scvi_tools": scvi.__version__,
-                "cells_per_second_peer": rate["peer"],
-                "cells_per_second_ours": rate["ours"],
-                "ratio": rate["ours"] / rate["peer"],
+                "cells_per_second_peer": rates[0],
+                "cells_per_second_ours": rates[1],
+                "ratio": None if None in rates else rates[1] / rates[0],
             }
         )
     return rows

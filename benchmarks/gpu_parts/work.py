@@ -41,7 +41,7 @@ def profile(bench: Bench) -> list[dict]:
         products = sum(s for key, s in spent.items() if any(p in key.lower() for p in PRODUCTS))
         most = sorted(spent, key=lambda key: -spent[key])[:5]
         steps = 2 * -(-adata.n_obs // BATCH)
-        step = (more - few) / steps
+        step = max(more - few, 1e-9) / steps
         floor = floors(bench, model)
         works = busy / steps / step
         if works < 0.7:

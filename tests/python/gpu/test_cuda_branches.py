@@ -39,10 +39,15 @@ def embedding(model):
     return model.get_latent_representation()
 
 
-@pytest.mark.parametrize("storage", ["dense", "sparse"])
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"prior": "gmm"}, {"out_var_mode": "sample_feature"}, {"adversarial": True}],
+    ("options", "storage"),
+    [
+        ({}, "dense"),
+        ({}, "sparse"),
+        ({"prior": "gmm"}, "sparse"),
+        ({"out_var_mode": "sample_feature"}, "dense"),
+        ({"adversarial": True}, "sparse"),
+    ],
 )
 def test_recorded_training_is_the_cpus(storage, options, adata):
     plan = {"adversary_weight": 1.0} if "adversarial" in options else {}
