@@ -24,7 +24,7 @@ from .chunks import CellsInMemory, ChunksOnDisk
 from .disk import DiskMatrix
 from .resident import CellArrays, ResidentCells, Storage, csr_if_sparse
 from .room import CPU_DENSE_LIMIT, choose_storage, in_words, needed_memory
-from .source import WHOLE, BatchSource, Minibatch, Share, steps_and_size
+from .source import WHOLE, BatchSource, Minibatch, Shard, steps_and_size
 
 logger = logging.getLogger(__name__)
 
@@ -93,11 +93,11 @@ class BlockCells:
         return self.n_cells
 
     def epoch(
-        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+        self, batch_size: int, generator: torch.Generator, shard: Shard = WHOLE
     ) -> Iterator[Tensor]:
         """Blocks of cells in random order."""
         self.source.check_unchanged()
-        own = share.of_epoch(self.n_cells)
+        own = shard.of_epoch(self.n_cells)
         steps, size = steps_and_size(own.stop - own.start, batch_size)
         # blocks of as equal a number of minibatches as there can be
         n_blocks = -(-steps // max(1, self.most // size))
@@ -112,9 +112,9 @@ class BlockCells:
             yield filled.view(here, size)
         self.source.check_unchanged()
 
-    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, shard: Shard = WHOLE) -> Iterator[Tensor]:
         """All cells once, as they lie."""
-        own = share.in_order(self.n_cells)
+        own = shard.in_order(self.n_cells)
         size = min(self.most, self.n_cells, max(1, IN_ORDER // batch_size) * batch_size)
         blocks = [
             self.source.stretch(a, min(a + size, own.stop))

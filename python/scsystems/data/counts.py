@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.special import gammaln
 from torch import Tensor
 
-from .source import WHOLE, Share, epoch_schedule
+from .source import WHOLE, Shard, epoch_schedule
 
 # cells whose sums are computed at a time, in double precision
 BLOCK = 4096
@@ -101,14 +101,14 @@ class ResidentCounts:
         return len(self.total)
 
     def epoch(
-        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+        self, batch_size: int, generator: torch.Generator, shard: Shard = WHOLE
     ) -> Iterator[Tensor]:
         """One block: see `epoch_schedule`."""
-        yield epoch_schedule(len(self), batch_size, generator, self.device, share)
+        yield epoch_schedule(len(self), batch_size, generator, self.device, shard)
 
-    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, shard: Shard = WHOLE) -> Iterator[Tensor]:
         """Indices of all cells once, in their order."""
-        own = share.in_order(len(self))
+        own = shard.in_order(len(self))
         yield from torch.arange(own.start, own.stop).split(batch_size)
 
     def gather(self, indices: Tensor) -> CountBatch:

@@ -140,7 +140,7 @@ def simulated(
     n_donors
         Donors per species.
     rare_fraction
-        Share of each species' cells that are of the rare type.
+        Fraction of each species' cells that are of the rare type.
     own_types
         Whether each species has one more type of its own, ``only_<species>``.
     system_effect, donor_effect
@@ -180,9 +180,9 @@ def simulated_by_species(
     Parameters
     ----------
     homologous
-        Share of each species' genes that have a counterpart in every other species.
+        Fraction of each species' genes that have a counterpart in every other species.
     one_to_many
-        Share of those whose gene in the first species has a second counterpart in the table.
+        Fraction of those whose gene in the first species has a second counterpart in the table.
     settings
         As in :func:`simulated`; ``n_genes`` is per species.
 

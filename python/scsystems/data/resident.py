@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .disk import DiskMatrix
 from .room import choose_storage, require_room, too_large
-from .source import WHOLE, Minibatch, Share, epoch_schedule
+from .source import WHOLE, Minibatch, Shard, epoch_schedule
 
 Storage = Literal["auto", "dense", "sparse", "disk"]
 
@@ -98,14 +98,14 @@ class ResidentCells:
         return self.n_cells
 
     def epoch(
-        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+        self, batch_size: int, generator: torch.Generator, shard: Shard = WHOLE
     ) -> Iterator[Tensor]:
         """One block: see `epoch_schedule`."""
-        yield epoch_schedule(self.n_cells, batch_size, generator, self.device, share)
+        yield epoch_schedule(self.n_cells, batch_size, generator, self.device, shard)
 
-    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, shard: Shard = WHOLE) -> Iterator[Tensor]:
         """Indices of all cells once, in their order."""
-        own = share.in_order(self.n_cells)
+        own = shard.in_order(self.n_cells)
         yield from torch.arange(own.start, own.stop, device=self.device).split(batch_size)
 
     def gather(self, indices: Tensor) -> Minibatch:

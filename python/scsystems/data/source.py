@@ -22,7 +22,7 @@ class Minibatch(NamedTuple):
     label: Tensor | None = None
 
 
-class Share(NamedTuple):
+class Shard(NamedTuple):
     """What one of ``n`` processes, the ``number``-th from 0, takes of cells that all of them have."""
 
     number: int = 0
@@ -40,7 +40,7 @@ class Share(NamedTuple):
 
 
 # of a process that trains alone
-WHOLE = Share()
+WHOLE = Shard()
 
 
 class BatchSource(Protocol):
@@ -48,7 +48,7 @@ class BatchSource(Protocol):
 
     An epoch is one or more blocks of cells; only one of them has to be on the device. While a
     block is there, `gather` takes the indices that came with it. Of several processes that train
-    together each has all cells and takes its share of an epoch; with a generator in the same state
+    together each has all cells and takes its shard of an epoch; with a generator in the same state
     each of them gets as many minibatches, of one size, and all cells come in one of them at least.
     """
 
@@ -61,7 +61,7 @@ class BatchSource(Protocol):
         """Number of cells."""
 
     def epoch(
-        self, batch_size: int, generator: torch.Generator, share: Share = WHOLE
+        self, batch_size: int, generator: torch.Generator, shard: Shard = WHOLE
     ) -> Iterator[Tensor]:
         """Blocks of one epoch in random order, each as the indices of its minibatches, steps x size.
 
@@ -69,7 +69,7 @@ class BatchSource(Protocol):
         cell, and every cell is in at least one.
         """
 
-    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int, shard: Shard = WHOLE) -> Iterator[Tensor]:
         """Indices of all cells once, in their order, at most ``batch_size`` at a time."""
 
     def gather(self, indices: Tensor) -> Any:
@@ -87,14 +87,14 @@ def steps_and_size(n_cells: int, batch_size: int) -> tuple[int, int]:
 
 
 def epoch_schedule(
-    n_cells: int, batch_size: int, generator: torch.Generator, device, share: Share = WHOLE
+    n_cells: int, batch_size: int, generator: torch.Generator, device, shard: Shard = WHOLE
 ) -> Tensor:
     """Indices of one epoch of cells that are all there: steps x size, every cell at least once.
 
     What is missing to a full last minibatch (fewer cells than there are steps) is filled with
     cells of the epoch's beginning.
     """
-    order = torch.randperm(n_cells, generator=generator, device=device)[share.of_epoch(n_cells)]
+    order = torch.randperm(n_cells, generator=generator, device=device)[shard.of_epoch(n_cells)]
     steps, size = steps_and_size(len(order), batch_size)
     filled = torch.cat([order, order[: steps * size - len(order)]])
     return filled.view(steps, size)

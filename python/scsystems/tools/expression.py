@@ -32,7 +32,7 @@ def within_ellipse(mean: np.ndarray, level: float = 0.9) -> np.ndarray:
     mean
         Latent means of the cells of a type, n x L.
     level
-        Share of cells that the ellipse holds if they are normally distributed. With too few
+        Fraction of cells that the ellipse holds if they are normally distributed. With too few
         cells to estimate a covariance (no more than L + 1) all are kept.
     """
     n, n_latent = mean.shape

@@ -180,8 +180,8 @@ def validate(
     """Mean losses of cells that are not trained on, each of which is in one process of the group."""
     sums: Any = 0.0
     names: Sequence[str] = ()
-    share = () if group is None else (group.share,)
-    for indices in cells.in_order(batch_size, *share):
+    shard = () if group is None else (group.shard,)
+    for indices in cells.in_order(batch_size, *shard):
         parts = loss(cells.gather(indices), epoch, generator, False)
         sums, names = sums + torch.stack(tuple(parts)) * len(indices), parts._fields
     if group is not None:

@@ -11,7 +11,7 @@ from scsystems.data.blocks import BlockCells
 from scsystems.data.chunks import Chunks, cut, cut_blocks, dealt, draw_order
 from scsystems.data.disk import DiskMatrix
 from scsystems.data.resident import CellArrays
-from scsystems.data.source import Share
+from scsystems.data.source import Shard
 from scsystems.errors import StoreError
 
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def test_processes_share_an_epoch(arrays, n_cells, n_block, n):
         of_each.append(
             [
                 [cells.gather(i).index.tolist() for i in block]
-                for block in cells.epoch(16, generator, Share(number, n))
+                for block in cells.epoch(16, generator, Shard(number, n))
             ]
         )
     # blocks and minibatches of the same sizes, a step of one for a step of the others
@@ -149,7 +149,7 @@ def test_processes_share_an_epoch(arrays, n_cells, n_block, n):
     assert {len(own) for own in sets} == {-(-n_cells // n)}
     assert len(set.intersection(*sets[:2])) <= 1
     in_order = [
-        [cells.gather(i).index.tolist() for i in cells.in_order(7, Share(number, n))]
+        [cells.gather(i).index.tolist() for i in cells.in_order(7, Shard(number, n))]
         for number in range(n)
     ]
     assert [i for own in in_order for m in own for i in m] == list(range(n_cells))

@@ -7,7 +7,7 @@ from scsystems.data import resident as minibatches
 from scsystems.data import room
 from scsystems.data.counts import ResidentCounts
 from scsystems.data.resident import CellArrays, ResidentCells, iterate
-from scsystems.data.source import Share, epoch_schedule
+from scsystems.data.source import Shard, epoch_schedule
 
 CPU = torch.device("cpu")
 
@@ -41,7 +41,7 @@ def test_every_cell_every_epoch_and_never_a_single_cell(n_cells, batch_size):
 @pytest.mark.parametrize("n", [2, 3])
 def test_processes_share_a_schedule(n_cells, n):
     own = [
-        epoch_schedule(n_cells, 16, torch.Generator().manual_seed(0), CPU, Share(number, n))
+        epoch_schedule(n_cells, 16, torch.Generator().manual_seed(0), CPU, Shard(number, n))
         for number in range(n)
     ]
     assert len({tuple(s.shape) for s in own}) == 1
@@ -50,11 +50,11 @@ def test_processes_share_a_schedule(n_cells, n):
     assert set.union(*sets) == set(range(n_cells))
     assert {len(s) for s in sets} == {-(-n_cells // n)}
     for cells_ in (ResidentCells(cells(n_cells)[0], CPU), ResidentCounts(*counts(n_cells))):
-        parts = [i for k in range(n) for i in cells_.in_order(3, Share(k, n))]
+        parts = [i for k in range(n) for i in cells_.in_order(3, Shard(k, n))]
         assert torch.cat(parts).tolist() == list(range(n_cells))
         for number in range(n):
             generator = torch.Generator().manual_seed(0)
-            (block,) = cells_.epoch(16, generator, Share(number, n))
+            (block,) = cells_.epoch(16, generator, Shard(number, n))
             assert torch.equal(block, own[number])
 
 

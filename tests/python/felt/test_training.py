@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from scsystems.data.resident import CellArrays, ResidentCells
 from scsystems.train import loop
+from scsystems.train import run as epochs
 from scsystems.train.loop import FitSettings, fit
 from scsystems.train.schedules import EarlyStopping, ReduceLearningRate
 
@@ -57,7 +58,7 @@ def train(net, loss, generator, settings, gradients, callbacks, **more):
     net, told = Net(net), []
     with pytest.MonkeyPatch.context() as patch:
         recorder = Recorder(patch)
-        recorder.watch(loop, "write_checkpoint", lambda folder, *args: (str(folder), args[-1]))
+        recorder.watch(epochs, "write_checkpoint", lambda folder, *args: (str(folder), args[-1]))
         recorder.watch(
             loop,
             "tqdm",
@@ -177,7 +178,9 @@ def test_training_stops_when_the_rule_says(rule, epochs):
 )
 def test_the_learning_rate_falls_when_the_rule_says(rule, rates, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(loop, "write_checkpoint", lambda *args: seen.append(args[-1].learning_rate))
+    monkeypatch.setattr(
+        epochs, "write_checkpoint", lambda *args: seen.append(args[-1].learning_rate)
+    )
     reducing = ReduceLearningRate(
         **{"monitor": "train_loss", "factor": 0.5, "patience": 1, "minimum": 0.0} | rule
     )

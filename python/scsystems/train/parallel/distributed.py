@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...data.source import BatchSource, Share
+from ...data.source import BatchSource, Shard
 from ...errors import InputError, NotSupportedError, WorkerError
 from ..flat import FlatParameters
 from .statistics import learned_beside
@@ -53,7 +53,7 @@ class Group:
 
     def __init__(self, patient: bool = False) -> None:
         self.number, self.n = dist.get_rank(), dist.get_world_size()
-        self.share = Share(self.number, self.n)
+        self.shard = Shard(self.number, self.n)
         # whether the others no longer wait to be told what this one is about to do
         self.over = False
         self._channel: Any = None
@@ -242,7 +242,7 @@ class Replica:
         seeds = torch.randint(2**62, shape, generator=self.generator, device=device).tolist()
         self.order.manual_seed(seeds[-1])
         self.noise.manual_seed(seeds[self.group.number])
-        return cells.epoch(batch_size, self.order, self.group.share)
+        return cells.epoch(batch_size, self.order, self.group.shard)
 
     @torch.no_grad()
     def average(self) -> None:

@@ -28,7 +28,7 @@ def trained(cells, kappa, **options):
 
 
 def mixing(model, cells):
-    """Share of the 15 nearest neighbors that are of the other system."""
+    """Fraction of the 15 nearest neighbors that are of the other system."""
     z, system = model.get_latent_representation(), cells.obs["system"].to_numpy(str)
     nearest = NearestNeighbors(n_neighbors=16).fit(z).kneighbors(z, return_distance=False)[:, 1:]
     return (system[nearest] != system[:, None]).mean()

@@ -15,7 +15,7 @@ from torch import nn
 import scsystems as scs
 from scsystems.data import blocks
 from scsystems.data.blocks import batch_source
-from scsystems.data.source import Share
+from scsystems.data.source import Shard
 from scsystems.models.base import split_cells
 from scsystems.models.sysvi import presets
 from scsystems.models.sysvi.plan import read_plan
@@ -69,7 +69,7 @@ def averaged(model, cells, validation, epochs, clip=None, **plan):
         dealt = []
         for number in range(N):
             order = torch.Generator().manual_seed(common)
-            epoch = cells.epoch(BATCH_SIZE, order, Share(number, N))
+            epoch = cells.epoch(BATCH_SIZE, order, Shard(number, N))
             dealt.append([cells.gather(i) for block in epoch for i in block])
         net.train()
         losses = []
@@ -98,7 +98,7 @@ def averaged(model, cells, validation, epochs, clip=None, **plan):
             continue
         total, n = 0.0, len(validation)
         for number, generator in enumerate(noise):
-            for indices in validation.in_order(BATCH_SIZE, Share(number, N)):
+            for indices in validation.in_order(BATCH_SIZE, Shard(number, N)):
                 with torch.no_grad():
                     batch = validation.gather(indices)
                     parts = net.loss(batch, loss_weights, generator, False)
