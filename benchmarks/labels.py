@@ -8,7 +8,7 @@ name the cells. Example::
         --label cell_type_broad --seeds 0 1 --wrong 0 0.1 --leave-out --out labels.csv
 
 The file holds log-normalized values; of several (``human=a.h5ad mouse=b.h5ad``) with counts and
-``--orthologues`` one is made.
+``--orthologs`` one is made.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", nargs="+", required=True, metavar="[NAME=]FILE")
-    parser.add_argument("--orthologues")
+    parser.add_argument("--orthologs")
     parser.add_argument("--system", default="system")
     parser.add_argument("--label", default="cell_type")
     parser.add_argument("--told", nargs="+", help="systems whose labels are told (default: each)")
@@ -60,7 +60,7 @@ def read(args: argparse.Namespace) -> ad.AnnData:
     if len(args.data) > 1:
         parts = dict(entry.split("=", 1) for entry in args.data)
         cells = scs.pp.prepare(
-            {name: ad.read_h5ad(path) for name, path in parts.items()}, orthologues=args.orthologues
+            {name: ad.read_h5ad(path) for name, path in parts.items()}, orthologs=args.orthologs
         )
         args.system = "system"
     else:

@@ -7,7 +7,7 @@ context cells in the latent space (which is the second sign) and, without any mo
 shares of novel and of known cells that get called novel. Example::
 
     OMP_NUM_THREADS=1 python benchmarks/novelty.py --context mouse.h5ad --target human.h5ad \
-        --orthologues human_mouse.tsv --labels cell_type --batch sample --epochs 30 --out novelty.csv
+        --orthologs human_mouse.tsv --labels cell_type --batch sample --epochs 30 --out novelty.csv
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    for name in ("context", "target", "orthologues", "labels", "batch"):
+    for name in ("context", "target", "orthologs", "labels", "batch"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--context-name", default="mouse")
     parser.add_argument("--target-name", default="human")
@@ -51,7 +51,7 @@ def left_out(data: dict[str, ad.AnnData], label: str, args, seed: int) -> dict[s
         {context: reference},
         {target: query},
         args.labels,
-        args.orthologues,
+        args.orthologs,
         batch_key=args.batch,
         seed=seed,
     )

@@ -53,7 +53,7 @@ def main() -> None:
         adata = scs.pp.prepare(
             species,
             batch_key=options.batch,
-            orthologues=options.orthologs,
+            orthologs=options.orthologs,
             orthology=orthology,
             min_cells=options.min_cells,
             fractional=options.fractional,

@@ -1,11 +1,11 @@
 """scSpecies side by side: this package and, if its environment is given, scspecies 0.1.4.
 
-Both get the same counts, orthologues, batches and number of epochs, one thread, each in a
+Both get the same counts, orthologs, batches and number of epochs, one thread, each in a
 process of its own; latent means are scored by the same metrics. Cells of types with at most 20
 cells are left out. Example::
 
     OMP_NUM_THREADS=1 python benchmarks/scspecies.py --context mouse.h5ad --target human.h5ad \
-        --orthologues human_mouse.tsv --labels cell_type --batch sample --seeds 0 1 2 \
+        --orthologs human_mouse.tsv --labels cell_type --batch sample --seeds 0 1 2 \
         --peer-python ENV/bin/python --out scspecies.json
 
 The peer's environment needs scspecies 0.1.4 with muon 0.1.7 and mudata <= 0.3.8.
@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    for name in ("context", "target", "orthologues", "labels", "batch"):
+    for name in ("context", "target", "orthologs", "labels", "batch"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--context-name", default="mouse")
     parser.add_argument("--target-name", default="human")
@@ -82,7 +82,7 @@ def ours(args) -> None:
         {args.context_name: context},
         {args.target_name: target},
         args.labels,
-        args.orthologues,
+        args.orthologs,
         batch_key=args.batch,
         seed=args.seeds[0],
         **args.options[0],
@@ -116,7 +116,7 @@ def peer(args) -> None:
     torch.set_num_threads(1)
     context, target = ad.read_h5ad(args.context), ad.read_h5ad(args.target)
     names = context.obs_names, target.obs_names
-    pairs = pd.read_csv(args.orthologues)
+    pairs = pd.read_csv(args.orthologs)
     homologue = dict(zip(pairs["target"], pairs["context"], strict=True))
 
     class Prepared(create_mdata):
@@ -210,14 +210,14 @@ def main() -> None:
                 data[k].write_h5ad(path)
             labels = [data[k].obs[args.labels].astype(str).to_numpy() for k in (here, there)]
             table = homologues(
-                args.orthologues, names[here], data[here].var_names, names[there], data[there]
+                args.orthologs, names[here], data[here].var_names, names[there], data[there]
             )
             pairs = Path(folder) / f"{here}.csv"
             table.to_csv(pairs, index=False)
-            jobs = [("ours", sys.executable, args.orthologues, options) for options in args.options]
+            jobs = [("ours", sys.executable, args.orthologs, options) for options in args.options]
             if args.peer_python:
                 jobs.append(("peer", args.peer_python, str(pairs), {}))
-            for package, python, orthologues, options in jobs:
+            for package, python, orthologs, options in jobs:
                 for seed in args.seeds:
                     out = str(Path(folder) / "result.npz")
                     command = [
@@ -235,8 +235,8 @@ def main() -> None:
                         paths[here],
                         "--target",
                         paths[there],
-                        "--orthologues",
-                        orthologues,
+                        "--orthologs",
+                        orthologs,
                     ]
                     command += ["--context-name", names[here], "--target-name", names[there]]
                     command += [

@@ -5,7 +5,7 @@ CPU seconds are given with every row. One thread. A row is written as soon as it
 Example::
 
     OMP_NUM_THREADS=1 python benchmarks/scspecies_settings.py --context mouse.h5ad \
-        --target human.h5ad --orthologues human_mouse.tsv --labels cell_type --batch sample \
+        --target human.h5ad --orthologs human_mouse.tsv --labels cell_type --batch sample \
         --table eta --out eta.jsonl
 """
 
@@ -41,7 +41,7 @@ TABLES = {
         {},
         {"library": "encoder"},
         {"encoder_input": "counts"},
-        {"homologous_share": "genes"},
+        {"homologous_fraction": "genes"},
         {"dispersion": "dataset"},
         {"mixing_weight": 0.0},
         {"likelihood": "zinb"},
@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    for name in ("context", "target", "orthologues", "labels", "batch", "out"):
+    for name in ("context", "target", "orthologs", "labels", "batch", "out"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--context-name", default="mouse")
     parser.add_argument("--target-name", default="human")
@@ -77,7 +77,7 @@ def main() -> None:
             {names[0]: data[0]},
             {names[1]: data[1]},
             args.labels,
-            args.orthologues,
+            args.orthologs,
             batch_key=args.batch,
             seed=args.seed,
             **options,

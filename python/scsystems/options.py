@@ -294,7 +294,7 @@ SCSPECIES: tuple[Option, ...] = (
     _count(
         "n_top_genes",
         4000,
-        "most variable genes of each species; orthologues are taken among them",
+        "most variable genes of each species; orthologs are taken among them",
         optional=True,
         r="n_top_genes",
         cli="--n-top-genes",
@@ -367,12 +367,12 @@ SCSPECIES: tuple[Option, ...] = (
         r="encoder_input",
     ),
     Option(
-        "homologous_share",
+        "homologous_fraction",
         "observed",
         "fraction of expression of homologous genes: observed, or that of the genes",
         paper="genes",
         choices=("observed", "genes"),
-        r="homologous_share",
+        r="homologous_fraction",
     ),
     _count("n_latent", 10, "dimensions of the embedding", r="dims", cli="--dims"),
     _count("n_features", 300, "intermediate features", r="n_features"),

@@ -101,7 +101,7 @@ TERMS: dict[str, dict[Door, str]] = {
         "r": "pseudoinputs",
         "cli": "pseudoinputs_data_indices",
     },
-    # of the table of orthologues
+    # of the table of orthologs
     "table species": {
         "python": "species",
         "r": "species",
@@ -109,18 +109,18 @@ TERMS: dict[str, dict[Door, str]] = {
     },
     "table columns": {
         "python": "columns={'human': 'Gene name', 'mouse': 'Mouse gene name'}",
-        "r": 'scspecies_options(orthologues = list(columns = list(human = "Gene name", '
+        "r": 'scspecies_options(orthologs = list(columns = list(human = "Gene name", '
         'mouse = "Mouse gene name")))',
         "cli": "a table with a column per species, named like the species",
     },
     "table score": {
         "python": "read(..., min_score=5)",
-        "r": "scspecies_options(orthologues = list(min_score = 5))",
+        "r": "scspecies_options(orthologs = list(min_score = 5))",
         "cli": "a table with fewer, better supported pairs",
     },
     "table identifiers": {
         "python": "gene='id'",
-        "r": 'scspecies_options(orthologues = list(gene = "id"))',
+        "r": 'scspecies_options(orthologs = list(gene = "id"))',
         "cli": "--genes id",
     },
     # things
@@ -174,14 +174,14 @@ TERMS: dict[str, dict[Door, str]] = {
     },
     "share genes": {
         "python": "Species with their own names are put together by scsystems.pp.prepare() with "
-        "orthologues=.",
+        "orthologs=.",
         "r": "Species with their own gene names go in as they are, an object each: "
         "RunSysVI(list(human = h, mouse = m), orthologs = table); or use RunScSpecies().",
         "cli": "Species with their own names go in as they are, a file each, by --input and --orthologs; "
         "or use scsystems scspecies.",
     },
     "pair genes": {
-        "python": "give orthologues= for species with their own gene names",
+        "python": "give orthologs= for species with their own gene names",
         "r": "give species with their own gene names as a list, with orthologs",
         "cli": "give species with their own gene names by --input and --orthologs, or to scsystems scspecies",
     },
@@ -192,7 +192,7 @@ TERMS: dict[str, dict[Door, str]] = {
         "cli": "SPECIES=FILE ..., each with its own genes",
     },
     "give table": {
-        "python": "Give a table of orthologues=; that of human and mouse comes with the package.",
+        "python": "Give a table of orthologs=; that of human and mouse comes with the package.",
         "r": "Give a table as `orthologs`; that of human and mouse comes with the package.",
         "cli": "Give a table as --orthologs; that of human and mouse comes with the package.",
     },

@@ -21,7 +21,7 @@
 #'   larger value.
 #' @param delta Smallest absolute log2 fold change of interest in mode `"change"`; `NULL` estimates
 #'   it from the data.
-#' @param fdr Expected share of false discoveries among the genes that are called.
+#' @param fdr Expected fraction of false discoveries among the genes that are called.
 #' @param n.samples Number of samples per group.
 #' @param seed.use Seed of the samples; `NULL` draws one from R's random numbers.
 #'

@@ -42,7 +42,7 @@
 #' @export
 #' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
 #' cells <- simulated_species()
-#' joint <- JoinSpecies(cells[c("mouse", "human")], orthologs = cells$orthologues)
+#' joint <- JoinSpecies(cells[c("mouse", "human")], orthologs = cells$orthologs)
 #' joint
 #' head(SeuratObject::Misc(joint, "orthologs")$genes)
 JoinSpecies <- function(objects, orthologs = NULL, orthology = c("one2one", "groups"),

@@ -18,18 +18,18 @@
 #' @param control Settings of the results: `transfer`, `novelty`, `similarity` and `differential` of
 #'   [scspecies_options()].
 #'
-#' @return With `objects` a list of class `scspecies`, see [RunScSpecies()]; orthologues that the
+#' @return With `objects` a list of class `scspecies`, see [RunScSpecies()]; orthologs that the
 #'   model was not trained on are not part of it. Otherwise a list of class `scspecies_model`, of
 #'   plain R values: `path`; `species`; `genes`, `cells`, `batches` and `columns` (names of the
 #'   columns with labels and batches), each a list by species; `labels` (the context's cell types);
-#'   `orthologues`, `dims`, `alignment` and `history`, a [scspecies_history].
+#'   `orthologs`, `dims`, `alignment` and `history`, a [scspecies_history].
 #' @export
 #' @examplesIf scsystems_ready() && rlang::is_installed("SeuratObject")
 #' \dontshow{options(scsystems.model.dir = tempfile("models"))}
 #' cells <- simulated_species()
 #' # for pages that build quickly: leave max.epochs and control out
 #' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
-#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        labels = "cell_type", batch = "donor", orthologs = cells$orthologs,
 #'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' folder <- ModelPath(result)
 #' LoadScSpecies(folder)
@@ -76,7 +76,7 @@ species_model <- function(handle, facts, path) {
       list(labels = part$label_key, batch = part$batch_key)
     }),
     labels = facts$parts[[1]]$labels,
-    orthologues = frame_from_parts(reticulate::py_to_r(call_bridge("model_pairs", handle))),
+    orthologs = frame_from_parts(reticulate::py_to_r(call_bridge("model_pairs", handle))),
     dims = facts$dims, alignment = facts$alignment,
     history = new_species_history(facts, NA_real_)
   ), class = "scspecies_model")
@@ -97,7 +97,7 @@ print.scspecies_model <- function(x, ...) {
                                                   batch)))
   }
   line("cell types", paste0(x$columns[[1]]$labels, ": ", paste(x$labels, collapse = ", ")))
-  line("orthologues", nrow(x$orthologues))
+  line("orthologs", nrow(x$orthologs))
   line("folder", x$path)
   invisible(x)
 }

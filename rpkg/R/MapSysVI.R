@@ -3,7 +3,7 @@
 #' Embeds a query, such as a new sample, in the latent space of a model that [RunSysVI()] has
 #' trained, without training it anew (architecture surgery): samples that the model has not seen
 #' get weights of their own, which are trained on the query while everything else stays as it is.
-#' Cells of the reference keep their place. Optionally the labels of the reference are handed over.
+#' Cells of the reference keep their place. Optionally the labels of the reference are transferred.
 #'
 #' The query needs the columns that the model was trained with (the system and the covariates),
 #' and the same gene names. Genes it lacks are filled in with their means in the reference. A new
@@ -18,14 +18,14 @@
 #' @param name,dimred Name of the reduction whose model is taken, where `model` is an object with
 #'   several; `NULL` for the one made last. In the method for a SingleCellExperiment `name` is the
 #'   new reducedDim's and `dimred` chooses the model.
-#' @param labels Column of the reference's metadata with labels to hand over by neighbors, such as
+#' @param labels Column of the reference's metadata with labels to transfer by neighbors, such as
 #'   `"cell_type"`; needs `reference`. A model that was told labels by [RunSysVI()] needs neither.
 #' @param reference A Seurat object or a SingleCellExperiment with the labeled cells, which fit the
 #'   model. The assay that the model was trained on is read, or else the default assay (Seurat) or
 #'   `"logcounts"`.
 #' @param n.neighbors Number of the nearest reference cells that vote for a label.
-#' @param min.confidence Cells whose share of votes is smaller get no label (`NA`).
-#' @param max.missing Largest share of the model's genes that the query may lack.
+#' @param min.confidence Cells whose fraction of votes is smaller get no label (`NA`).
+#' @param max.missing Largest fraction of the model's genes that the query may lack.
 #' @param fill What stands for a gene that the query lacks: `"mean"` (its mean in the reference) or
 #'   `"zero"`.
 #' @param assay,assay.type Assay of the query with log-normalized expression or counts; `NULL` for
@@ -44,7 +44,7 @@
 #' @param ... Passed on to methods.
 #'
 #' @return `query` with the embedding, as [RunSysVI()] writes it. With `labels`, the metadata have
-#'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.confidence` (the share of the
+#'   the columns `predicted.<labels>` (a factor), `predicted.<labels>.confidence` (the fraction of the
 #'   neighbors with that label) and `predicted.<labels>.distance` (to the neighbors, in units of
 #'   what is usual within the reference: values well above one tell of cells unlike any in it).
 #'   Without, and where the model was told labels, it names the cells: see [RunSysVI()].

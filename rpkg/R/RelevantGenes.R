@@ -22,7 +22,7 @@
 #' cells <- simulated_species()
 #' # for pages that build quickly: leave max.epochs and control out
 #' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
-#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        labels = "cell_type", batch = "donor", orthologs = cells$orthologs,
 #'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' genes <- RelevantGenes(result, n.genes = 5)
 #' head(genes)

@@ -74,7 +74,7 @@
 #'
 #' # species with genes of their own
 #' cells <- simulated_species()
-#' RunSysVI(cells[c("mouse", "human")], orthologs = cells$orthologues, covariates = "donor",
+#' RunSysVI(cells[c("mouse", "human")], orthologs = cells$orthologs, covariates = "donor",
 #'          max.epochs = 2)
 RunSysVI <- function(object, ...) UseMethod("RunSysVI")
 

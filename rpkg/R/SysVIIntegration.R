@@ -10,7 +10,7 @@
 #' @param orig,scale.layer Given by `IntegrateLayers()` too, and not needed: sysVI starts from
 #'   log-normalized expression.
 #' @param metadata Data frame of the cells with the columns `system` and `covariates`: give
-#'   `object[[]]`, as `IntegrateLayers()` hands over the assay alone. `NULL` takes every layer for
+#'   `object[[]]`, as `IntegrateLayers()` passes on the assay alone. `NULL` takes every layer for
 #'   a system of its own.
 #' @param new.reduction,reduction.key Name and key of the reduction that is made; the key is derived
 #'   from the name when `NULL`.

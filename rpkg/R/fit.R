@@ -31,7 +31,7 @@ check_expressed <- function(data, system, call = caller_env()) {
   if (!length(silent)) return(invisible())
   abort_input(c("{.arg features}: none of the {nrow(data$matrix)} gene{?s} is found in any cell of {.val {silent}}.",
                 x = "For example {.val {utils::head(rownames(data$matrix), 3)}}.",
-                i = "The systems need the same gene names: translate them by one-to-one orthologues first."),
+                i = "The systems need the same gene names: translate them by one-to-one orthologs first."),
               call = call)
 }
 

@@ -1,7 +1,7 @@
 #' Human and mouse pancreas cells
 #'
 #' Real cells to try things on: 2,142 human and 1,886 mouse cells of Baron et al. (2016), with raw
-#' counts of the genes that have a one-to-one orthologue and are measured in both species, under
+#' counts of the genes that have a one-to-one ortholog and are measured in both species, under
 #' their human names. They lie in the Python package `came`, which is used as data and needs none
 #' of its dependencies:
 #' `reticulate::py_install("came==0.1.13", pip = TRUE, pip_options = "--no-deps")`.
@@ -28,18 +28,18 @@ pancreas_cells <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL
 #' Human and mouse pancreas cells with genes of their own
 #'
 #' The cells of [pancreas_cells()] with all genes of their own species (20,125 and 14,877), and the
-#' orthologues between them.
+#' orthologs between them.
 #'
 #' @inheritParams pancreas_cells
 #'
 #' @return A list with an object for `human` and one for `mouse`, as [pancreas_cells()] describes
-#'   them, and `orthologues`, a data frame with the columns `human` and `mouse` and the `type` of
+#'   them, and `orthologs`, a data frame with the columns `human` and `mouse` and the `type` of
 #'   the pair.
 #' @export
 #' @examplesIf scsystems_ready("came") && rlang::is_installed("SeuratObject")
 #' cells <- pancreas_species()
 #' cells$human
-#' head(cells$orthologues)
+#' head(cells$orthologs)
 pancreas_species <- function(as = c("Seurat", "SingleCellExperiment"), path = NULL) {
   as <- rlang::arg_match(as)
   check_string(path, "path", null = TRUE)
@@ -47,7 +47,7 @@ pancreas_species <- function(as = c("Seurat", "SingleCellExperiment"), path = NU
   value <- call_bridge("pancreas_by_species", if (!is.null(path)) path.expand(path))
   part <- function(name) reticulate::py_get_item(value, name)
   list(human = example_object(part("human"), as), mouse = example_object(part("mouse"), as),
-       orthologues = frame_from_parts(reticulate::py_to_r(part("orthologues"))))
+       orthologs = frame_from_parts(reticulate::py_to_r(part("orthologs"))))
 }
 
 # An object of what Python gave.

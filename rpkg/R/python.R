@@ -39,7 +39,7 @@ bridge <- function(call = caller_env()) {
 #' The Python package scsystems
 #'
 #' Starts Python if it does not run yet, and gives the Python module that this package carries, for
-#' what has no function in R: metrics, orthologue tables, example data. Import torch and scsystems
+#' what has no function in R: metrics, ortholog tables, example data. Import torch and scsystems
 #' through it (rather than with [reticulate::import()]), so that torch runs at its own speed.
 #'
 #' @param convert Whether results are converted to R values by reticulate.

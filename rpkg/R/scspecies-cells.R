@@ -162,28 +162,28 @@ species_counts <- function(source, species, call = caller_env()) {
   ), call = call)
 }
 
-# The orthologue table of every target, as Python takes it.
-species_tables <- function(orthologues, species, options, call = caller_env()) {
+# The ortholog table of every target, as Python takes it.
+species_tables <- function(orthologs, species, options, call = caller_env()) {
   targets <- species[-1]
-  by_target <- is.list(orthologues) && !is.data.frame(orthologues) &&
-    !inherits(orthologues, "python.builtin.object")
+  by_target <- is.list(orthologs) && !is.data.frame(orthologs) &&
+    !inherits(orthologs, "python.builtin.object")
   if (by_target) {
-    absent <- setdiff(targets, names(orthologues))
-    unknown <- setdiff(names(orthologues), targets)
+    absent <- setdiff(targets, names(orthologs))
+    unknown <- setdiff(names(orthologs), targets)
     if (length(absent) || length(unknown)) {
-      abort_input(c("{.arg orthologues} must have a table for every target: {.val {targets}}.",
-                    x = "Found tables for {.val {names(orthologues)}}."), call = call)
+      abort_input(c("{.arg orthologs} must have a table for every target: {.val {targets}}.",
+                    x = "Found tables for {.val {names(orthologs)}}."), call = call)
     }
   }
   tables <- lapply(targets, function(target) {
-    table <- if (by_target) orthologues[[target]] else orthologues
-    call_bridge("orthologue_table", table_source(table, call = call), species[[1]], target,
+    table <- if (by_target) orthologs[[target]] else orthologs
+    call_bridge("ortholog_table", table_source(table, call = call), species[[1]], target,
                 if (length(options)) options, .call = call)
   })
   stats::setNames(tables, targets)
 }
 
-table_source <- function(table, argument = "orthologues", call = caller_env()) {
+table_source <- function(table, argument = "orthologs", call = caller_env()) {
   if (inherits(table, "python.builtin.object")) return(table)
   if (is.character(table) && length(table) == 1 && !is.na(table)) return(path.expand(table))
   if (!is.data.frame(table)) {

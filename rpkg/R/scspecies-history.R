@@ -35,7 +35,7 @@ new_species_history <- function(facts, seconds) {
 #' cells <- simulated_species()
 #' # for pages that build quickly: leave max.epochs and control out
 #' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
-#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        labels = "cell_type", batch = "donor", orthologs = cells$orthologs,
 #'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' history <- TrainingHistory(result)
 #' history

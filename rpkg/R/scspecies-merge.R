@@ -1,4 +1,4 @@
-# One object of all species: shared orthologues under the context's names, and the reduction.
+# One object of all species: shared orthologs under the context's names, and the reduction.
 
 merge_species <- function(result, sources, call = caller_env()) {
   objects <- species_list(result)

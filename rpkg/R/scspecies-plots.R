@@ -1,6 +1,6 @@
 #' Pictures of species aligned by scSpecies
 #'
-#' * `PlotLabelTransfer()`: which labels the cells of every known type were given, as shares.
+#' * `PlotLabelTransfer()`: which labels the cells of every known type were given, as fractions.
 #' * `PlotTypeSimilarity()`: how similar the targets' types are to the context's; 1, 2, ... mark the
 #'   most similar ones of every row.
 #' * `PlotFoldChanges()`: log2 fold changes between the species against their probability, type by
@@ -13,14 +13,14 @@
 #'   drawn: `cells`, `similarity`, `differential` or `prototypes`. For `PlotRelevantGenes()` also
 #'   what [RelevantGenes()] returned.
 #' @param target Names of targets; `NULL` for all.
-#' @param annotate Whether to write shares of 5 % and more into the fields.
+#' @param annotate Whether to write fractions of 5 % and more into the fields.
 #' @param colors Colors of the scale, from low to high.
 #' @param n.best Number of similar types to mark.
 #' @param cell.types Cell types to draw; `NULL` for all.
-#' @param kind Fold changes of expression relative to all orthologues, in molecules per cell
+#' @param kind Fold changes of expression relative to all orthologs, in molecules per cell
 #'   (`"absolute"`), or against a random gene (`"null"`).
 #' @param n.genes Number of genes to name (at either end), or to draw.
-#' @param probability Genes at least this probable to differ are colored; their share is in the
+#' @param probability Genes at least this probable to differ are colored; their fraction is in the
 #'   panel's title.
 #' @param color Color of points or bars.
 #' @param palette Colors of the context's types, by name or in their order; `NULL` for ggplot2's.
@@ -34,7 +34,7 @@
 #' cells <- simulated_species()
 #' # for pages that build quickly: leave max.epochs and control out
 #' result <- RunScSpecies(cells$mouse, cells$human, species = c("mouse", "human"),
-#'                        labels = "cell_type", batch = "donor", orthologues = cells$orthologues,
+#'                        labels = "cell_type", batch = "donor", orthologs = cells$orthologs,
 #'                        max.epochs = 2, control = scspecies_options(n_neighbors = 5))
 #' PlotLabelTransfer(result)
 #' PlotTypeSimilarity(result)
@@ -54,29 +54,29 @@ PlotLabelTransfer <- function(result, target = NULL, annotate = TRUE,
     abort_input(c("There is no cell with both a known type and a transferred label.",
                   i = "{.arg target.labels} of {.fn RunScSpecies} names the column with known types."))
   }
-  share <- do.call(rbind, lapply(split(table, table$target), label_shares))
+  fraction <- do.call(rbind, lapply(split(table, table$target), label_fractions))
   # types that both have come first, so that agreement lies on the diagonal
-  both <- sort(intersect(share$known, share$label))
+  both <- sort(intersect(fraction$known, fraction$label))
   order <- function(x) c(both, sort(setdiff(x, both)))
-  share$known <- factor(share$known, levels = rev(order(share$known)))
-  share$label <- factor(share$label, levels = order(share$label))
-  plot <- heatmap_of(share, "label", "known", "share", colors, limits = c(0, 1)) +
-    ggplot2::labs(x = "Transferred label", y = "Known type", fill = "Share of cells")
+  fraction$known <- factor(fraction$known, levels = rev(order(fraction$known)))
+  fraction$label <- factor(fraction$label, levels = order(fraction$label))
+  plot <- heatmap_of(fraction, "label", "known", "fraction", colors, limits = c(0, 1)) +
+    ggplot2::labs(x = "Transferred label", y = "Known type", fill = "Fraction of cells")
   if (annotate) {
-    shown <- share[share$share >= 0.05, , drop = FALSE]
+    shown <- fraction[fraction$fraction >= 0.05, , drop = FALSE]
     plot <- plot + ggplot2::geom_text(
-      ggplot2::aes(label = sprintf("%.2f", .data$share), color = .data$share > 0.6),
+      ggplot2::aes(label = sprintf("%.2f", .data$fraction), color = .data$fraction > 0.6),
       data = shown, size = 2.5, show.legend = FALSE
-    ) + ggplot2::scale_colour_manual(values = c(`FALSE` = "white", `TRUE` = "black"))
+    ) + ggplot2::scale_color_manual(values = c(`FALSE` = "white", `TRUE` = "black"))
   }
-  by_target(plot, share$target)
+  by_target(plot, fraction$target)
 }
 
 # Shares of the labels that cells of a known type were given, zeros included.
-label_shares <- function(table) {
+label_fractions <- function(table) {
   counts <- base::table(known = as.character(table$known), label = as.character(table$label))
-  share <- as.data.frame(prop.table(counts, 1), responseName = "share", stringsAsFactors = FALSE)
-  cbind(target = table$target[[1]], share)
+  fraction <- as.data.frame(prop.table(counts, 1), responseName = "fraction", stringsAsFactors = FALSE)
+  cbind(target = table$target[[1]], fraction)
 }
 
 #' @rdname scspecies_plots
@@ -122,15 +122,15 @@ PlotFoldChanges <- function(result, cell.types = NULL, target = NULL,
   table$y <- table[[columns[[2]]]]
   table$likely <- table$y >= probability
   group <- interaction(table$target, table$cell_type, drop = TRUE, lex.order = TRUE)
-  share <- stats::ave(as.numeric(table$likely), group)
+  fraction <- stats::ave(as.numeric(table$likely), group)
   name <- if (length(unique(table$target)) > 1) paste(table$target, table$cell_type, sep = ": ")
           else table$cell_type
-  title <- sprintf("%s (%.0f %%)", name, 100 * share)
+  title <- sprintf("%s (%.0f %%)", name, 100 * fraction)
   table$panel <- factor(title, levels = unique(title))
   ggplot2::ggplot(table, ggplot2::aes(.data$x, .data$y)) +
     ggplot2::geom_vline(xintercept = 0, linewidth = 0.3) +
     ggplot2::geom_point(ggplot2::aes(color = .data$likely), size = 0.5, show.legend = FALSE) +
-    ggplot2::scale_colour_manual(values = c(`FALSE` = "grey70", `TRUE` = color)) +
+    ggplot2::scale_color_manual(values = c(`FALSE` = "grey70", `TRUE` = color)) +
     gene_lists(table, n.genes, left = TRUE) +
     gene_lists(table, n.genes, left = FALSE) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = ncol) +
@@ -263,5 +263,5 @@ named_colors <- function(palette, names, aesthetic = "colour", call = caller_env
                   x = if (is.null(names(palette))) "Found {length(palette)} color{?s}."
                       else "There is none for {.val {absent}}."), call = call)
   }
-  ggplot2::scale_colour_manual(values = palette, aesthetics = aesthetic)
+  ggplot2::scale_color_manual(values = palette, aesthetics = aesthetic)
 }

@@ -9,7 +9,7 @@ print.scspecies <- function(x, ...) {
   genes <- x$history$genes
   line <- function(name, value) cli::cat_line("  ", formatC(name, width = -12), value)
   cli::cat_line("<scspecies> ", paste(x$species[-1], collapse = ", "), " aligned with ",
-                x$species[[1]], ", ", count(nrow(x$genes), "shared orthologue"))
+                x$species[[1]], ", ", count(nrow(x$genes), "shared ortholog"))
   for (name in x$species) {
     text <- paste0(count(cells[[name]], "cell"), ", ", count(genes[[name]], "gene"))
     mine <- x$cells[x$cells$target == name, , drop = FALSE]

@@ -1,18 +1,18 @@
 # The way every RunScSpecies method takes: counts go to Python, the model is trained, and its
 # results are put into objects and data frames.
 
-run_scspecies <- function(objects, orthologues, settings, call = caller_env()) {
+run_scspecies <- function(objects, orthologs, settings, call = caller_env()) {
   check_species_settings(settings, call = call)
   sources <- species_sources(objects, settings, call = call)
   check_targets_free(objects, sources, settings, call = call)
   folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
   control <- settings$control
   species <- names(objects)
-  tables <- species_tables(orthologues, species, control$orthologues, call = call)
+  tables <- species_tables(orthologs, species, control$orthologs, call = call)
   full <- send_all(sources, call = call)
   genes <- shared_genes(tables, full, call = call)
   sent <- choose_genes(full, sources, settings, call = call)
-  inform(settings$verbose, c(i = "Aligning {.val {species[-1]}} with {.val {species[[1]]}}: {species_text(sent)}, {nrow(genes)} shared orthologue{?s}."))
+  inform(settings$verbose, c(i = "Aligning {.val {species[-1]}} with {.val {species[[1]]}}: {species_text(sent)}, {nrow(genes)} shared ortholog{?s}."))
   seed <- settings$seed.use %||% sample.int(.Machine$integer.max, 1)
   keys <- lapply(sources, function(source) source$columns)
   model <- species_model_arguments(settings$dims, seed, control)
@@ -31,7 +31,7 @@ run_scspecies <- function(objects, orthologues, settings, call = caller_env()) {
 }
 
 # Further targets for the context of a result; `new` is a named list of objects.
-add_scspecies <- function(before, new, orthologues, settings, call = caller_env()) {
+add_scspecies <- function(before, new, orthologs, settings, call = caller_env()) {
   check_species_settings(settings, call = call)
   check_entries(settings, names(new), call = call)
   control <- settings$control
@@ -49,7 +49,7 @@ add_scspecies <- function(before, new, orthologues, settings, call = caller_env(
   folder <- model_folder(settings$model.dir, settings$name, settings$overwrite, call = call)
   record <- scspecies_record(before, call = call)
   opened <- open_scspecies(record, old, before$assays, device = settings$device, call = call)
-  tables <- species_tables(orthologues, c(context, names(new)), control$orthologues, call = call)
+  tables <- species_tables(orthologs, c(context, names(new)), control$orthologs, call = call)
   # all of the context's genes, not the model's only
   full <- send_all(c(opened$sources[context], sources), call = call)
   pairs <- shared_genes(tables, full, call = call)
@@ -178,16 +178,16 @@ species_text <- function(sent) {
   paste(paste(names(sent), shapes), collapse = ", ")
 }
 
-# Orthologues that all species have, whether trained on or not. What there is to warn of the model
+# Orthologs that all species have, whether trained on or not. What there is to warn of the model
 # warns of again.
 shared_genes <- function(tables, full, call = caller_env()) {
   parts <- withCallingHandlers(
-    call_bridge("orthologue_pairs", tables, full[1], full[-1], .call = call),
+    call_bridge("ortholog_pairs", tables, full[1], full[-1], .call = call),
     scsystems_warning = function(w) rlang::cnd_muffle(w),
     scsystems_input_error = function(e) {
       unnamed <- names(full)[[1]] == "context" && grepl("not in the table", conditionMessage(e))
       if (unnamed) {
-        abort_input(c("{.arg species} must name the species as the orthologue table does.",
+        abort_input(c("{.arg species} must name the species as the ortholog table does.",
                       x = "{conditionMessage(e)}",
                       i = "The context's name comes first: {.code species = c(\"mouse\", \"human\")}."),
                     call = call)
@@ -228,7 +228,7 @@ check_all_trained <- function(facts, call = caller_env()) {
   if (all(trained)) return(invisible())
   cli::cli_abort(c(
     "Training was interrupted before {.val {names(trained)[!trained]}} {?was/were} trained.",
-    i = "With {.code control = scspecies_options(checkpoint_dir = , train = list(resume = TRUE))} it can be gone on with."
+    i = "With {.code control = scspecies_options(checkpoint_dir = , train = list(resume = TRUE))} it can be resumed."
   ), class = c("scsystems_not_trained_error", "scsystems_error"), call = call)
 }
 

@@ -23,8 +23,8 @@
 #' @param library Library size: `"observed"` (the default), or latent with an `"encoder"` (with the
 #'   preset `"paper"`).
 #' @param encoder_input `"log1p"` of the counts (the default), or the `"counts"`.
-#' @param homologous_share Share of expression given to genes with an orthologue: `"observed"` in
-#'   the counts (the default), or their share of the `"genes"` (with the preset `"paper"`).
+#' @param homologous_fraction Fraction of expression given to genes with an ortholog: `"observed"` in
+#'   the counts (the default), or their fraction of the `"genes"` (with the preset `"paper"`).
 #' @param n_features,n_hidden Number of intermediate features, and width of the other hidden
 #'   layers; `NULL` for 300 and 200.
 #' @param dropout_rate Dropout in the hidden layers; `NULL` for 0.1.
@@ -34,7 +34,7 @@
 #'   gain little there.
 #' @param lr Learning rate of Adam; `NULL` for 0.001.
 #' @param n_top_genes,min_cells With `features = NULL`: the number of highly variable genes per
-#'   species (`NULL` for 4,000), chosen among those found in at least `min_cells` cells. Orthologues
+#'   species (`NULL` for 4,000), chosen among those found in at least `min_cells` cells. Orthologs
 #'   are taken among them. `n_top_genes = Inf` takes all genes, which aligned much worse where it was
 #'   measured.
 #' @param checkpoint_dir Folder for checkpoints, from which interrupted training can go on.
@@ -42,7 +42,7 @@
 #'   `ScSpecies.train(...)`. Functions in `train = list(callbacks = )` are called after every epoch
 #'   of every species with the epoch, the number of epochs and a list of losses; training of the
 #'   species ends when one returns `FALSE`.
-#' @param orthologues Named list of arguments of Python's `data.orthologs.read(...)`, such as
+#' @param orthologs Named list of arguments of Python's `data.orthologs.read(...)`, such as
 #'   `list(gene = "id", min_score = 5)`.
 #' @param transfer,novelty,similarity,differential Named lists of arguments of the Python methods
 #'   that make these results: `transfer_labels(n_neighbors, n_candidates)`,
@@ -57,11 +57,11 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
                               quantile = NULL, kl_weight = NULL, eta = NULL,
                               mixing_weight = NULL, n_warmup = NULL, search_every = NULL,
                               likelihood = NULL, dispersion = NULL, library = NULL,
-                              encoder_input = NULL, homologous_share = NULL, n_features = NULL,
+                              encoder_input = NULL, homologous_fraction = NULL, n_features = NULL,
                               n_hidden = NULL, dropout_rate = NULL, batch_size = NULL,
                               n_threads = NULL, lr = NULL,
                               n_top_genes = NULL, min_cells = 3, checkpoint_dir = NULL,
-                              model = list(), train = list(), orthologues = list(),
+                              model = list(), train = list(), orthologs = list(),
                               transfer = list(), novelty = list(), similarity = list(),
                               differential = list()) {
   check_choice(preset, "preset", c("default", "paper"))
@@ -80,7 +80,7 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
   check_choice(dispersion, "dispersion", c("dataset", "batch", "cell"))
   check_choice(library, "library", c("observed", "encoder"))
   check_choice(encoder_input, "encoder_input", c("log1p", "counts"))
-  check_choice(homologous_share, "homologous_share", c("observed", "genes"))
+  check_choice(homologous_fraction, "homologous_fraction", c("observed", "genes"))
   check_number(batch_size, "batch_size", min = 2, whole = TRUE, null = TRUE)
   check_number(n_threads, "n_threads", min = 1, whole = TRUE, null = TRUE)
   if (!identical(n_top_genes, Inf)) {
@@ -88,7 +88,7 @@ scspecies_options <- function(preset = NULL, alignment = NULL, n_neighbors = NUL
   }
   check_number(min_cells, "min_cells", min = 1, whole = TRUE)
   check_string(checkpoint_dir, "checkpoint_dir", null = TRUE)
-  for (name in c("model", "train", "orthologues", "transfer", "novelty", "similarity",
+  for (name in c("model", "train", "orthologs", "transfer", "novelty", "similarity",
                  "differential")) {
     check_named_list(get(name), name)
   }
@@ -121,7 +121,7 @@ check_species_options <- function(control, call = caller_env()) {
 species_model_options <- c(
   "preset", "alignment", "n_neighbors", "quantile", "kl_weight", "eta", "mixing_weight",
   "n_warmup", "search_every", "likelihood", "dispersion", "library", "encoder_input",
-  "homologous_share", "n_features", "n_hidden", "dropout_rate"
+  "homologous_fraction", "n_features", "n_hidden", "dropout_rate"
 )
 
 # The arguments of the two Python calls, as lists ready to be sent. Counts go as integers.

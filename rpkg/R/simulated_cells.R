@@ -12,7 +12,7 @@
 #'
 #' @return `simulated_cells()`: an object with counts and the metadata `species`, `donor` and
 #'   `cell_type`. `simulated_species()`: a list with an object for `mouse` and one for `human`, and
-#'   `orthologues`, a data frame of the pairs of genes.
+#'   `orthologs`, a data frame of the pairs of genes.
 #' @export
 #' @examplesIf rlang::is_installed("SingleCellExperiment")
 #' object <- simulated_cells("SingleCellExperiment")
@@ -44,7 +44,7 @@ simulated_species <- function(as = c("Seurat", "SingleCellExperiment"), cells = 
   })
   # the last tenth of the genes has no counterpart
   paired <- seq_len(floor(0.9 * genes))
-  c(made, list(orthologues = data.frame(mouse = names$mouse[paired], human = names$human[paired])))
+  c(made, list(orthologs = data.frame(mouse = names$mouse[paired], human = names$human[paired])))
 }
 
 check_simulated <- function(as, cells, genes, seed, call = caller_env()) {

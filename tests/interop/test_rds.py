@@ -76,7 +76,7 @@ RUNS = {
     "info": ["info", "sce2.rds"],
     "scspecies": [
         *("scspecies", "aligned", "--context", "a=sce.rds", "--targets", "b=seurat.rds"),
-        *("--labels", "cell_type", "--orthologues", "pairs.tsv", "--epochs", "1"),
+        *("--labels", "cell_type", "--orthologs", "pairs.tsv", "--epochs", "1"),
     ],
 }
 FAILURES = {

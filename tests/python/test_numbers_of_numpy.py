@@ -203,7 +203,7 @@ def test_evaluating(make, name, value):
 @pytest.fixture(scope="module")
 def species():
     return scs.datasets.simulated_by_species(
-        n_cells=200, n_genes=200, n_types=3, own_types=False, rare_share=0.3
+        n_cells=200, n_genes=200, n_types=3, own_types=False, rare_fraction=0.3
     )
 
 
@@ -211,7 +211,7 @@ def aligned(species, **options):
     return scs.ScSpecies(
         {"species1": species[0]["species1"]},
         {"species2": species[0]["species2"]},
-        orthologues=species[1],
+        orthologs=species[1],
         **{"context_labels": "cell_type", "n_features": 8, "n_neighbors": 5, **NET, **options},
     )
 
@@ -220,7 +220,7 @@ SPECIES = {
     "context_labels": "cell_type", "target_labels": "cell_type", "batch_key": "donor",
     "search_every": 2, "quantile": 0.5, "mixing_weight": 2.0, "likelihood": "nb",
     "dispersion": "batch", "library": "observed", "encoder_input": "log1p", "n_features": 8,
-    "homologous_share": "genes", "n_neighbors": 5, "kl_weight": 1.0, "eta": 2.0, **NET,
+    "homologous_fraction": "genes", "n_neighbors": 5, "kl_weight": 1.0, "eta": 2.0, **NET,
 }  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def test_every_argument_of_the_constructors_is_in_the_table():
             "seed",
         },
         "ScSpecies": {
-            *("self", "context", "targets", "context_labels", "orthologues", "target_labels"),
+            *("self", "context", "targets", "context_labels", "orthologs", "target_labels"),
             *("batch_key", "layer", "preset", "seed"),
         },
     }

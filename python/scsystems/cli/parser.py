@@ -25,7 +25,7 @@ examples:
   scsystems sysvi cells.h5ad integrated.h5ad --system species --covariates donor
   scsystems sysvi seurat.rds integrated.rds --system species --covariates donor
   scsystems scspecies aligned --context mouse=mouse.h5ad --targets human=human.h5ad \\
-    --labels cell_type --orthologues human_mouse.tsv
+    --labels cell_type --orthologs human_mouse.tsv
   scsystems evaluate integrated.h5ad --embeddings X_pca X_sysvi --system species --labels cell_type
   scsystems info integrated.h5ad
 

@@ -27,7 +27,7 @@ EMBEDDING = {"AnnData": "X_scspecies", "Seurat": "scspecies", "SingleCellExperim
 _EXAMPLE = """\
 example:
   scsystems scspecies aligned --context mouse=mouse.h5ad --targets human=human.h5ad pig=pig.rds
-    --labels cell_type --orthologues human=human_mouse.tsv pig=pig_mouse.tsv
+    --labels cell_type --orthologs human=human_mouse.tsv pig=pig_mouse.tsv
 
 The folder 'aligned' then holds mouse.h5ad, human.h5ad and pig.rds: the cells as they were, with the
 embedding and, for the targets, the columns predicted.cell_type, predicted.cell_type.confidence,
@@ -66,12 +66,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--labels", required=True, metavar="COLUMN", help="the context's cell column with labels"
     )
     command.add_argument(
+        "--orthologs",
         "--orthologues",
         required=True,
         nargs="+",
         action="extend",
         metavar="[NAME=]FILE",
-        help="table of orthologues; with several targets one table for all, or one for each",
+        help="table of orthologs; with several targets one table for all, or one for each",
     )
     command.add_argument(
         "--genes",
@@ -91,7 +92,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=number_or_all,
         default=4000,
         metavar="N",
-        help="most variable genes of each species to train on, or 'all'; orthologues are taken among them "
+        help="most variable genes of each species to train on, or 'all'; orthologs are taken among them "
         "(default: 4000)",
     )
     training = add_training(
@@ -126,7 +127,7 @@ def run(options: argparse.Namespace) -> None:
     paths = context | targets
     written = {name: options.output / f"{name}{f.suffix.lower()}" for name, f in paths.items()}
     _check_outputs(paths, written, options)
-    tables = _tables(options.orthologues, targets)
+    tables = _tables(options.orthologs, targets)
     choose_device(options.device)
     cells = {
         name: open_cells(file, layer=options.layer, raw=options.raw, wanted="counts")
@@ -142,7 +143,7 @@ def run(options: argparse.Namespace) -> None:
         context={name: cells[name].adata for name in context},
         targets={name: cells[name].adata for name in targets},
         context_labels=options.labels,
-        orthologues=_read_tables(tables, next(iter(context)), targets, options.genes),
+        orthologs=_read_tables(tables, next(iter(context)), targets, options.genes),
         batch_key=options.batch,
         n_top_genes=options.n_top_genes,
         preset=options.preset,
@@ -235,19 +236,19 @@ def _write(part, target: Path) -> None:
 
 
 def _tables(given: list[str], targets: dict[str, Path]) -> Path | dict[str, Path]:
-    """One orthologue table for all targets, or one by target."""
+    """One ortholog table for all targets, or one by target."""
     if len(given) == 1 and "=" not in given[0]:
         tables = {"": path(given[0])}
     else:
-        tables = named_files(given, "--orthologues")
+        tables = named_files(given, "--orthologs")
         if set(tables) != set(targets):
             raise ScsystemsError(
-                f"--orthologues names {sorted(tables)}, but the targets are {sorted(targets)}. Expected one table for "
+                f"--orthologs names {sorted(tables)}, but the targets are {sorted(targets)}. Expected one table for "
                 "all, or NAME=FILE for every target."
             )
     for file in tables.values():
         if not file.is_file():
-            raise ScsystemsError(f"--orthologues: there is no file {file}.")
+            raise ScsystemsError(f"--orthologs: there is no file {file}.")
     return tables.get("", tables)
 
 

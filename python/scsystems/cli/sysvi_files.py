@@ -90,7 +90,7 @@ def read_cells(options: argparse.Namespace):
     }
     return AnnDataFile.holding(
         join_species(
-            cells, options.system, orthologues=options.orthologs, orthology=options.orthology
+            cells, options.system, orthologs=options.orthologs, orthology=options.orthology
         )
     )
 

@@ -15,7 +15,7 @@ from anndata import AnnData, concat, read_h5ad
 
 from ..errors import InputError, MissingExtraError
 from ..words import word
-from .orthologs.tables import Orthologues, pair, read
+from .orthologs.tables import Orthologs, pair, read
 from .simulate import Design, simulate
 
 __all__ = ["pancreas", "pancreas_by_species", "simulated", "simulated_by_species"]
@@ -23,7 +23,7 @@ __all__ = ["pancreas", "pancreas_by_species", "simulated", "simulated_by_species
 CAME = "came==0.1.13"
 SOURCE = (
     "Baron et al. 2016 (GSE84133), inDrop, pancreas of 4 human donors and 2 mice: the cells and "
-    "Ensembl orthologues that come with the Python package came 0.1.13 (MIT license)"
+    "Ensembl orthologs that come with the Python package came 0.1.13 (MIT license)"
 )
 # the one name of a cell type in both species
 CELL_TYPES = {
@@ -40,7 +40,7 @@ def pancreas(path: str | Path | None = None) -> AnnData:
     """Human and mouse pancreas cells in their common genes.
 
     2,142 human and 1,886 mouse cells of Baron et al. (2016), with raw counts of the genes
-    that have a one-to-one orthologue and are measured in both. The cells come from the Python
+    that have a one-to-one ortholog and are measured in both. The cells come from the Python
     package ``came``, used as data: it is not imported and needs none of its dependencies.
 
     Parameters
@@ -76,8 +76,8 @@ def pancreas(path: str | Path | None = None) -> AnnData:
     return adata
 
 
-def pancreas_by_species(path: str | Path | None = None) -> tuple[dict[str, AnnData], Orthologues]:
-    """The cells of :func:`pancreas` with all genes of their own species, and the orthologues.
+def pancreas_by_species(path: str | Path | None = None) -> tuple[dict[str, AnnData], Orthologs]:
+    """The cells of :func:`pancreas` with all genes of their own species, and the orthologs.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def simulated(
     n_genes: int = 2000,
     n_types: int = 6,
     n_donors: int = 2,
-    rare_share: float = 0.02,
+    rare_fraction: float = 0.02,
     own_types: bool = True,
     system_effect: float = 0.8,
     donor_effect: float = 0.2,
@@ -139,7 +139,7 @@ def simulated(
         Cell types that all species have; the last is called ``rare``.
     n_donors
         Donors per species.
-    rare_share
+    rare_fraction
         Share of each species' cells that are of the rare type.
     own_types
         Whether each species has one more type of its own, ``only_<species>``.
@@ -162,7 +162,7 @@ def simulated(
             n_genes=n_genes,
             n_types=n_types,
             n_donors=n_donors,
-            rare_share=rare_share,
+            rare_fraction=rare_fraction,
             own_types=own_types,
             system_effect=system_effect,
             donor_effect=donor_effect,
@@ -174,8 +174,8 @@ def simulated(
 
 def simulated_by_species(
     homologous: float = 0.6, one_to_many: float = 0.05, **settings
-) -> tuple[dict[str, AnnData], Orthologues]:
-    """Simulate species that each have genes of their own, and the orthologues between them.
+) -> tuple[dict[str, AnnData], Orthologs]:
+    """Simulate species that each have genes of their own, and the orthologs between them.
 
     Parameters
     ----------

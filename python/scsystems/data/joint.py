@@ -35,7 +35,7 @@ def join_species(
     data: Mapping[str, AnnData],
     system_key: str = "system",
     *,
-    orthologues: Source | Mapping[str, Source] | None = None,
+    orthologs: Source | Mapping[str, Source] | None = None,
     orthology: str = "one2one",
     names_from: str | None = None,
     layer: str | None = None,
@@ -52,7 +52,7 @@ def join_species(
         Where some hold counts and others log-normalized values, the counts are normalized as those.
     system_key
         Column of ``obs`` that is made, with the species.
-    orthologues, orthology, names_from
+    orthologs, orthology, names_from
         As in :func:`prepare`. Of log-normalized values the logarithm is undone before genes of a
         group are summed, and taken again.
     layer
@@ -78,7 +78,7 @@ def join_species(
     systems = split_systems(data, system_key, None, layer)
     if names_from is not None and level_name(names_from) not in systems:
         raise InputError(f"names_from={names_from!r} is none of the systems {tuple(systems)}.")
-    links = link({name: a.var_names for name, a in systems.items()}, orthologues, orthology)
+    links = link({name: a.var_names for name, a in systems.items()}, orthologs, orthology)
     pairs = links.in_all
     if pairs.empty:
         examples = "; ".join(f"{n!r} has {head(a.var_names, 3)}" for n, a in systems.items())

@@ -89,7 +89,7 @@ def _blocks(cells, size: int, metric: Metric, device) -> Iterator[tuple[int, Ten
 
 
 def vote(codes: np.ndarray, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """The most common label among every cell's neighbors, and its share.
+    """The most common label among every cell's neighbors, and its fraction.
 
     Of equally common labels the one whose first cell is nearest wins.
 
@@ -102,7 +102,7 @@ def vote(codes: np.ndarray, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    Winning codes and shares (float32), n each.
+    Winning codes and fractions (float32), n each.
     """
     rows = np.arange(len(codes))
     counts = np.zeros((len(codes), n_labels), np.int32)
@@ -122,7 +122,7 @@ def agreeing(
     label
         Predicted label of every cell.
     agreement
-        Share of the neighbors that have this label.
+        Fraction of the neighbors that have this label.
     level
         Level of the quantile: 0.8 keeps the best fifth of every label. Cells that equal the
         quantile are kept, else a label on which all neighbors agree would lose all its cells.

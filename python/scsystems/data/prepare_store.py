@@ -117,7 +117,7 @@ def prepare_store(
     system_key: str,
     batch_key: str | None,
     *,
-    orthologues: Any,
+    orthologs: Any,
     orthology: str,
     names_from: str | None,
     layer: str | None,
@@ -156,7 +156,7 @@ def prepare_store(
     n_genes = {name: len(own) for name, own in genes.items()}
     expressed = _expressed(systems, min_cells)
     n_expressed = {name: len(own) for name, own in expressed.items()}
-    links = link_systems(genes, data, orthologues, orthology)
+    links = link_systems(genes, data, orthologs, orthology)
     pairs = links.pairs
     if links.folds:
         cells.sum_genes(links)
@@ -197,7 +197,7 @@ def prepare_store(
         n_shared=len(shared),
         n_variable={n: len(variable.chosen) for n, variable in found.items()},
         n_selected=len(kept),
-        orthologues=links.report,
+        orthologs=links.report,
         kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,

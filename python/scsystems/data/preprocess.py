@@ -1,7 +1,7 @@
 """Prepare expression for integration, as the sysVI paper does ("Data preprocessing").
 
 Per system: keep the genes found in enough cells and, across species, with a one-to-one
-orthologue; normalize to a common total and take logs; choose highly variable genes with the
+ortholog; normalize to a common total and take logs; choose highly variable genes with the
 sample as batch. Then keep the genes chosen in every system.
 """
 
@@ -54,7 +54,7 @@ class Preparation:
     n_shared: int
     n_variable: Mapping[str, int]
     n_selected: int
-    orthologues: str = ""
+    orthologs: str = ""
     kept: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -69,8 +69,8 @@ class Preparation:
             )
             for system in self.n_cells
         ]
-        if self.orthologues:
-            lines.append(self.orthologues)
+        if self.orthologs:
+            lines.append(self.orthologs)
         lines.append(f"{self.n_shared} such genes shared by all systems")
         if self.n_variable:
             chosen = ", ".join(f"{n} in {system}" for system, n in self.n_variable.items())
@@ -89,7 +89,7 @@ def prepare(
     system_key: str = "system",
     batch_key: str | None = None,
     *,
-    orthologues: Source | Mapping[str, Source] | None = None,
+    orthologs: Source | Mapping[str, Source] | None = None,
     orthology: str = "one2one",
     names_from: str | None = None,
     layer: str | None = None,
@@ -118,7 +118,7 @@ def prepare(
         Column of ``obs`` with the system: species, organoid or tissue, cells or nuclei.
     batch_key
         Column of ``obs`` with the sample; highly variable genes are chosen across samples.
-    orthologues
+    orthologs
         For a mapping of species with their own gene names: a table of
         :mod:`scsystems.data.orthologs.tables`, or a file or frame to read one from; or a mapping of
         every other species to its table with the first. Without it, genes are shared by having the
@@ -193,8 +193,8 @@ def prepare(
     if target_sum is not None:
         target_sum = checks.number("target_sum", target_sum, above=0)
     checks.choice("orthology", orthology, ORTHOLOGY)
-    if (orthologues is not None or orthology != "one2one") and not isinstance(data, Mapping):
-        given = "orthology" if orthologues is None else "orthologues"
+    if (orthologs is not None or orthology != "one2one") and not isinstance(data, Mapping):
+        given = "orthology" if orthologs is None else "orthologs"
         raise InputError(
             f"{given}= needs data as {{species: AnnData}}, each with its own gene names. One "
             "AnnData for all cells has one set of gene names already."
@@ -217,7 +217,7 @@ def prepare(
             out,
             system_key,
             batch_key,
-            orthologues=orthologues,
+            orthologs=orthologs,
             orthology=orthology,
             names_from=names_from,
             layer=layer,
@@ -251,7 +251,7 @@ def prepare(
     }
     genes = {name: adata.var_names for name, adata in systems.items()}
     n_genes = {name: len(own) for name, own in genes.items()}
-    links = link_systems(genes, data, orthologues, orthology)
+    links = link_systems(genes, data, orthologs, orthology)
     pairs, n_expressed = links.pairs, {name: len(own) for name, own in expressed.items()}
     for name in links.folds:
         systems[name] = fold(systems[name], name, links, layer)
@@ -316,7 +316,7 @@ def prepare(
         n_shared=len(shared),
         n_variable={name: len(variable.chosen) for name, variable in found.items()},
         n_selected=len(kept),
-        orthologues=links.report,
+        orthologs=links.report,
         kept=asked,
         settings={
             "min_cells": "none" if min_cells is None else min_cells,

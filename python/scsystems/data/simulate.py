@@ -23,7 +23,7 @@ class Design:
     n_genes: int = 2000
     n_types: int = 6
     n_donors: int = 2
-    rare_share: float = 0.02
+    rare_fraction: float = 0.02
     own_types: bool = True
     system_effect: float = 0.8
     donor_effect: float = 0.2
@@ -38,7 +38,7 @@ class Design:
             self,
             **counts,
             n_cells=checks.count("n_cells", self.n_cells, fewest),
-            rare_share=checks.number("rare_share", self.rare_share, above=0, below=0.5),
+            rare_fraction=checks.number("rare_fraction", self.rare_fraction, above=0, below=0.5),
             own_types=checks.flag("own_types", self.own_types),
             system_effect=checks.number("system_effect", self.system_effect, at_least=0),
             donor_effect=checks.number("donor_effect", self.donor_effect, at_least=0),
@@ -63,8 +63,8 @@ def simulate(design: Design) -> AnnData:
     n_genes, n_systems = design.n_genes, design.n_systems
     n_all_types = design.n_types + (n_systems if design.own_types else 0)
     baseline = rng.normal(0.0, 1.5, n_genes)
-    programs = _sparse_effects(rng, (n_all_types, n_genes), share=0.06, strength=2.0)
-    gradients = _sparse_effects(rng, (n_all_types, n_genes), share=0.03, strength=0.8)
+    programs = _sparse_effects(rng, (n_all_types, n_genes), fraction=0.06, strength=2.0)
+    gradients = _sparse_effects(rng, (n_all_types, n_genes), fraction=0.03, strength=0.8)
     of_system = rng.normal(0.0, design.system_effect, (n_systems, n_genes))
     of_both = rng.normal(0.0, 0.25 * design.system_effect, (n_systems, n_all_types, n_genes))
     of_donor = rng.normal(0.0, design.donor_effect, (n_systems, design.n_donors, n_genes))
@@ -80,8 +80,8 @@ def simulate(design: Design) -> AnnData:
         log_mean = baseline + programs[kind] + of_system[system] + of_both[system, kind]
         log_mean += gradients[kind] * cells["gradient"].to_numpy()[:, None]
         log_mean += of_donor[system, cells["donor_code"].to_numpy()]
-        share = np.exp(log_mean)
-        mean = share * (depth[start : start + CHUNK] / share.sum(axis=1))[:, None]
+        fraction = np.exp(log_mean)
+        mean = fraction * (depth[start : start + CHUNK] / fraction.sum(axis=1))[:, None]
         counts = rng.poisson(rng.gamma(dispersion, mean / dispersion))
         chunks.append(sparse.csr_matrix(counts, dtype=np.float32))
     obs.index = [f"cell{i + 1}" for i in range(len(obs))]
@@ -100,16 +100,16 @@ def simulate(design: Design) -> AnnData:
 def _cells(rng: np.random.Generator, design: Design, system: int) -> pd.DataFrame:
     """Labels of one system's cells: type, donor, position along the type's gradient."""
     n_cells = len(range(system, design.n_cells, design.n_systems))
-    shares = rng.dirichlet(np.full(design.n_types - 1, 4.0))
+    fractions = rng.dirichlet(np.full(design.n_types - 1, 4.0))
     kinds, names = np.arange(design.n_types), [f"type{i + 1}" for i in range(design.n_types - 1)]
     names.append("rare")
-    shares = np.append(shares * (1 - design.rare_share), design.rare_share)
+    fractions = np.append(fractions * (1 - design.rare_fraction), design.rare_fraction)
     if design.own_types:
         kinds = np.append(kinds, design.n_types + system)
         names.append(f"only_{design.systems[system]}")
-        shares = np.append(shares * 0.9, 0.1)
-    # exact shares, so that no type is missing by chance
-    sizes = np.maximum(np.floor(shares * n_cells), 3).astype(int)
+        fractions = np.append(fractions * 0.9, 0.1)
+    # exact fractions, so that no type is missing by chance
+    sizes = np.maximum(np.floor(fractions * n_cells), 3).astype(int)
     sizes[np.argmax(sizes)] += n_cells - sizes.sum()
     which = rng.permutation(np.repeat(np.arange(len(kinds)), sizes))
     donor = rng.integers(design.n_donors, size=n_cells)
@@ -128,8 +128,8 @@ def _cells(rng: np.random.Generator, design: Design, system: int) -> pd.DataFram
     )
 
 
-def _sparse_effects(rng, shape: tuple[int, int], share: float, strength: float) -> np.ndarray:
+def _sparse_effects(rng, shape: tuple[int, int], fraction: float, strength: float) -> np.ndarray:
     """Log fold changes that are zero for most genes; most of the others go up."""
     size = rng.gamma(4.0, strength / 4.0, shape)
     sign = np.where(rng.random(shape) < 0.8, 1.0, -1.0)
-    return np.where(rng.random(shape) < share, size * sign, 0.0)
+    return np.where(rng.random(shape) < fraction, size * sign, 0.0)

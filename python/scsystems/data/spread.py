@@ -33,11 +33,11 @@ def spread_cells(x, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
     # the largest groups take what cannot be shared out evenly
     names, sizes = np.unique(groups, return_counts=True)
     order = names[np.argsort(-sizes, kind="stable")]
-    shares = [k // len(order) + (i < k % len(order)) for i in range(len(order))]
+    sizes = [k // len(order) + (i < k % len(order)) for i in range(len(order))]
     chosen = [
-        _spread(x, np.flatnonzero(groups == name), share, rng)
-        for name, share in zip(order, shares, strict=True)
-        if share
+        _spread(x, np.flatnonzero(groups == name), size, rng)
+        for name, size in zip(order, sizes, strict=True)
+        if size
     ]
     return np.concatenate(chosen)
 

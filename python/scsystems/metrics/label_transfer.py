@@ -24,7 +24,7 @@ class LabelTransfer:
     ----------
     accuracy
         A row per direction: ``source``, ``target``, ``balanced_accuracy`` (mean recall over
-        labels: macro), ``accuracy`` (share of cells: micro), ``n_cells``, ``n_labels``.
+        labels: macro), ``accuracy`` (fraction of cells: micro), ``n_cells``, ``n_labels``.
     recall
         A row per direction and label: ``source``, ``target``, ``label``, ``n_cells`` (of the
         target), ``recall``, and ``mistaken_for`` (the most common wrong name, or "").

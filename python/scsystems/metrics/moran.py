@@ -57,7 +57,7 @@ class MoranReference:
 def morans_i(weights, values) -> np.ndarray:
     """Moran's I of every column of ``values`` on a graph.
 
-    ``n / sum(w) * sum_ij w_ij z_i z_j / sum_i z_i^2``, with z centred; NaN for a constant.
+    ``n / sum(w) * sum_ij w_ij z_i z_j / sum_i z_i^2``, with z centered; NaN for a constant.
 
     Parameters
     ----------

@@ -26,12 +26,12 @@ def explained_variance(embedding, groups) -> float:
     """
     embedding = check_embedding(embedding).astype(np.float64)
     groups = check_groups(groups, len(embedding), "groups")
-    centred = embedding - embedding.mean(axis=0)
-    total = (centred**2).sum()
+    centered = embedding - embedding.mean(axis=0)
+    total = (centered**2).sum()
     if total == 0:
         raise InputError("All cells have the same embedding; expected it to vary.")
-    sums = np.zeros((len(groups.names), centred.shape[1]))
-    np.add.at(sums, groups.codes, centred)
+    sums = np.zeros((len(groups.names), centered.shape[1]))
+    np.add.at(sums, groups.codes, centered)
     return float((sums**2 / groups.sizes[:, None]).sum() / total)
 
 

@@ -13,7 +13,7 @@ from scsystems.threads import torch_threads_kept
 def principal_components(matrix, n_components: int = 15, *, scale: bool = True, seed: int = 0):
     """Principal components of log-normalized expression, by default of standardized genes.
 
-    A sparse matrix stays sparse: genes are divided by their standard deviation, and centred
+    A sparse matrix stays sparse: genes are divided by their standard deviation, and centered
     inside the decomposition only.
 
     Parameters

@@ -82,5 +82,5 @@ def component_shares(components, groups, n_components: int | None = None) -> pd.
     n = int(components.max()) + 1 if n_components is None else n_components
     counts = np.zeros((len(groups.names), n))
     np.add.at(counts, (groups.codes[groups.known], components[groups.known]), 1)
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    return pd.DataFrame(shares, index=groups.names, columns=range(n))
+    fractions = counts / counts.sum(axis=1, keepdims=True)
+    return pd.DataFrame(fractions, index=groups.names, columns=range(n))

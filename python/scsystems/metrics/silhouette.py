@@ -33,7 +33,7 @@ def silhouettes(embedding, groups, block: tuple[int, int] = (256, 4096)) -> np.n
     """
     embedding = check_embedding(embedding)
     groups = check_groups(groups, len(embedding), "groups", min_groups=2)
-    # centred, so that distances from products of coordinates stay accurate
+    # centered, so that distances from products of coordinates stay accurate
     cells = torch.from_numpy(embedding - embedding.mean(axis=0))
     squares, ones = (cells**2).sum(dim=1, keepdim=True), torch.ones(len(cells), 1)
     # |a - b|^2 = (-2a, |a|^2, 1) . (b, 1, |b|^2)

@@ -135,9 +135,9 @@ class _NegativeBinomial(torch.autograd.Function):
         value += counts.sum_rows(counts.x * (u_there - counts.pick(spread)) + counts.gamma_terms())
         if any(ctx.needs_input_grad):
             # minus the derivative with respect to log mu: theta s - x (1 - s), s = mu / (mu + theta)
-            share = ratio.div_(ratio + 1)
-            share_there = counts.pick(share)
-            minus_to_mean = counts.add_to(share.mul_(theta), counts.x * (share_there - 1))
+            fraction = ratio.div_(ratio + 1)
+            fraction_there = counts.pick(fraction)
+            minus_to_mean = counts.add_to(fraction.mul_(theta), counts.x * (fraction_there - 1))
             to_theta = None
             if ctx.needs_input_grad[2]:
                 to_theta = torch.addcmul(minus_to_mean, spread, theta, value=-1)

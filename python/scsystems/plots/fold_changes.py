@@ -35,7 +35,7 @@ def fold_change_scatter(
     n_genes
         Genes to name at either end.
     probability
-        Genes at least this probable are colored; their share is in the title.
+        Genes at least this probable are colored; their fraction is in the title.
     n_columns
         Panels in a row.
     color

@@ -42,5 +42,5 @@ def prior_components(components, labels, systems, *, cmap: str = "viridis", axes
         ax.set_yticks(range(len(table)), table.index)
         ax.set_xticks(range(n), range(1, n + 1))
         ax.set(xlabel="prior component", title=title)
-    axes[1].figure.colorbar(image, ax=axes[1], label="share of the group's cells")
+    axes[1].figure.colorbar(image, ax=axes[1], label="fraction of the group's cells")
     return axes

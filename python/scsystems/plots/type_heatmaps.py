@@ -37,19 +37,19 @@ def label_transfer_heatmap(known, transferred, *, annotate: bool = True, cmap="v
         raise InputError(
             f"'known' has {len(known)} values, 'transferred' {len(transferred)}. Expected one per cell for both."
         )
-    share = pd.crosstab(known, transferred, normalize="index")
-    if share.empty:
+    fraction = pd.crosstab(known, transferred, normalize="index")
+    if fraction.empty:
         raise InputError("No cell has both a known type and a transferred label.")
     # types that both have come first, so that agreement lies on the diagonal
-    both = [name for name in share.index if name in share.columns]
-    rows = both + [name for name in share.index if name not in both]
-    columns = both + [name for name in share.columns if name not in both]
-    share = share.loc[rows, columns]
-    ax = one_axes(ax, _size(share))
-    _draw(ax, share, cmap, "share of cells", 0, 1)
+    both = [name for name in fraction.index if name in fraction.columns]
+    rows = both + [name for name in fraction.index if name not in both]
+    columns = both + [name for name in fraction.columns if name not in both]
+    fraction = fraction.loc[rows, columns]
+    ax = one_axes(ax, _size(fraction))
+    _draw(ax, fraction, cmap, "fraction of cells", 0, 1)
     ax.set(xlabel="transferred label", ylabel="known type")
     if annotate:
-        for (i, j), value in np.ndenumerate(share.to_numpy()):
+        for (i, j), value in np.ndenumerate(fraction.to_numpy()):
             if value >= 0.05:
                 color = "black" if value > 0.6 else "white"
                 ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)

@@ -17,10 +17,10 @@ def pancreas(path: str | None = None) -> dict[str, Any]:
 
 @guarded
 def pancreas_by_species(path: str | None = None) -> dict[str, Any]:
-    """The same for each species with its own genes, and ``orthologues`` as columns."""
+    """The same for each species with its own genes, and ``orthologs`` as columns."""
     species, table = scs.datasets.pancreas_by_species(path)
     parts = {name: _parts(adata) for name, adata in species.items()}
-    return {**parts, "orthologues": values.frame_to_parts(table.pairs)}
+    return {**parts, "orthologs": values.frame_to_parts(table.pairs)}
 
 
 def _parts(adata: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import scsystems as scs
-from scsystems.data.orthologs import tables as orthologue_tables
+from scsystems.data.orthologs import tables as ortholog_tables
 from scsystems.data.species_genes import species_genes
 from scsystems.errors import InputError
 from scsystems.models.scspecies.species import homologues
@@ -34,10 +34,10 @@ def variable_species_genes(
 
 
 @guarded
-def orthologue_table(
+def ortholog_table(
     source: Any, context: str, target: str, options: Mapping[str, Any] | None = None
 ) -> Any:
-    """An orthologue table for one target: a path or Python's own as they are, a frame from parts.
+    """An ortholog table for one target: a path or Python's own as they are, a frame from parts.
 
     Parameters
     ----------
@@ -54,20 +54,20 @@ def orthologue_table(
         source = pd.DataFrame(columns)
     if not options:
         return source
-    if isinstance(source, orthologue_tables.Orthologues):
+    if isinstance(source, ortholog_tables.Orthologs):
         raise InputError(
-            f"The table of orthologues has been read already: {', '.join(options)} in "
-            "scspecies_options(orthologues = ) come too late. Give them where it is read, or the path of the table."
+            f"The table of orthologs has been read already: {', '.join(options)} in "
+            "scspecies_options(orthologs = ) come too late. Give them where it is read, or the path of the table."
         )
-    options = keyword_arguments(orthologue_tables.read, options)
-    return orthologue_tables.read(source, (context, target), **options)
+    options = keyword_arguments(ortholog_tables.read, options)
+    return ortholog_tables.read(source, (context, target), **options)
 
 
 @guarded
-def orthologue_pairs(
+def ortholog_pairs(
     tables: Mapping[str, Any], context: Mapping[str, Any], targets: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Genes with a one-to-one orthologue in every species: a column of names per species."""
+    """Genes with a one-to-one ortholog in every species: a column of names per species."""
     ((name, adata),) = context.items()
     shared = None
     for target, table in tables.items():
@@ -90,7 +90,7 @@ def train_scspecies(
     """Build and train a ScSpecies model, and return it."""
     # the genes have been chosen already, or were given
     model_arguments = {"n_top_genes": None} | keyword_arguments(scs.ScSpecies.__init__, model)
-    built = scs.ScSpecies(dict(context), dict(targets), orthologues=dict(tables), **model_arguments)
+    built = scs.ScSpecies(dict(context), dict(targets), orthologs=dict(tables), **model_arguments)
     _train(built, train, device, callback)
     return built
 
@@ -164,15 +164,15 @@ def _facts(model: Any, part: Any) -> dict[str, Any]:
 
 @guarded
 def model_pairs(model: Any) -> dict[str, dict[str, Any]]:
-    """The orthologues that all species of a model have: a column of names per species."""
+    """The orthologs that all species of a model have: a column of names per species."""
     context, *targets = model._parts()
     shared = None
     for part in targets:
-        there, here = part.pairs.T
+        context_genes, target_genes = part.pairs.T
         pairs = pd.DataFrame(
             {
-                context.name: np.asarray(context.species.genes, dtype=object)[there],
-                part.name: np.asarray(part.species.genes, dtype=object)[here],
+                context.name: np.asarray(context.species.genes, dtype=object)[context_genes],
+                part.name: np.asarray(part.species.genes, dtype=object)[target_genes],
             }
         )
         shared = pairs if shared is None else shared.merge(pairs, on=context.name)

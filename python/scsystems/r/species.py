@@ -35,7 +35,7 @@ def join(
     ``matrix``, see :func:`scsystems.r.values.matrix_to_parts`; ``cells`` and ``genes``, their names;
     ``members``, the genes' names in every species; ``report``; and ``target_sum`` of logarithms.
     """
-    joint = join_species(data, system, orthologues=_table(orthologs), orthology=orthology)
+    joint = join_species(data, system, orthologs=_table(orthologs), orthology=orthology)
     scale = joint.uns.get("preparation", {}).get("settings", {})
     members = joint.var.set_axis([c.removeprefix("gene_") for c in joint.var.columns], axis=1)
     return {

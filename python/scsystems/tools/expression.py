@@ -38,9 +38,9 @@ def within_ellipse(mean: np.ndarray, level: float = 0.9) -> np.ndarray:
     n, n_latent = mean.shape
     if n <= n_latent + 1:
         return np.ones(n, bool)
-    centred = np.asarray(mean - mean.mean(0), np.float64)
-    inverse = np.linalg.pinv(centred.T @ centred / (n - 1), hermitian=True)
-    distance = np.einsum("ni,ij,nj->n", centred, inverse, centred)
+    centered = np.asarray(mean - mean.mean(0), np.float64)
+    inverse = np.linalg.pinv(centered.T @ centered / (n - 1), hermitian=True)
+    distance = np.einsum("ni,ij,nj->n", centered, inverse, centered)
     return distance <= stats.chi2.ppf(level, n_latent)
 
 

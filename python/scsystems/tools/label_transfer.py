@@ -23,7 +23,7 @@ def rank(among: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
 
 
 def transfer(among: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """Majority of the neighbors' labels, and its share of the votes.
+    """Majority of the neighbors' labels, and its fraction of the votes.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def transfer(among: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     codes = np.where(codes < 0, len(names) - 1, codes)[among]
     missing = codes == len(names) - 1
     if not missing.any():
-        winner, share = vote(codes, len(names))
-        return pd.DataFrame({"label": names[winner], "confidence": share})
+        winner, fraction = vote(codes, len(names))
+        return pd.DataFrame({"label": names[winner], "confidence": fraction})
     rows = [c[~m] if not m.all() else c for c, m in zip(codes, missing, strict=True)]
     votes = [vote(row[None], len(names)) for row in rows]
     winner = np.array([w[0] for w, _ in votes])
-    share = (
+    fraction = (
         np.array([s[0] * len(row) for (_, s), row in zip(votes, rows, strict=True)])
         / codes.shape[1]
     )
-    share[winner == len(names) - 1] = 0.0
-    return pd.DataFrame({"label": names[winner], "confidence": share.astype(np.float32)})
+    fraction[winner == len(names) - 1] = 0.0
+    return pd.DataFrame({"label": names[winner], "confidence": fraction.astype(np.float32)})

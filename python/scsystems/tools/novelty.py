@@ -64,20 +64,20 @@ def unexplained(
 
 def _decoded(target, context, z, pairs) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Log relative expression of the cells by both decoders, chunk by chunk."""
-    there, here = pairs.T
+    context_genes, target_genes = pairs.T
     for start in range(0, len(z), CHUNK):
         part = slice(start, min(start + CHUNK, len(z)))
         yield (
             part,
             *(
                 np.log(decode(net, z[part], np.arange(net.sizes.n_batches), genes).relative + FLOOR)
-                for net, genes in ((target, here), (context, there))
+                for net, genes in ((target, target_genes), (context, context_genes))
             ),
         )
 
 
 def standard_scores(values: np.ndarray) -> np.ndarray:
-    """Robust standard scores: centred at the median, scaled by the median absolute deviation, n.
+    """Robust standard scores: centered at the median, scaled by the median absolute deviation, n.
 
     New cells hardly move either, as long as they are few. Scores are cut at -3 and 10.
     """

@@ -18,7 +18,7 @@ class Relevance(NamedTuple):
     """Relevance of B cells, averaged over the latent dimensions.
 
     ``genes`` (B x G), ``batch`` (B): what the batch contributes, and ``residual`` (B): what is
-    missing from the latent means' average, as a share of the relevance that flowed.
+    missing from the latent means' average, as a fraction of the relevance that flowed.
     """
 
     genes: Tensor

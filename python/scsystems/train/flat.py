@@ -66,7 +66,7 @@ class FlatParameters:
             p.grad = gradient
 
     def part(self, row: int) -> slice:
-        """The share of the vector that goes with one of ``gradients``, where work on it is shared."""
+        """The part of the vector that goes with one of ``gradients``, where work on it is shared."""
         size = -(-len(self.vector) // (ALIGNMENT * len(self.gradients))) * ALIGNMENT
         return slice(row * size, (row + 1) * size)
 

@@ -13,7 +13,7 @@ from ..data.source import BatchSource
 from .adam import FlatAdam
 from .flat import FlatParameters
 from .parallel.distributed import Group, Replica
-from .parallel.forked import Team, forked_team
+from .parallel.forked import Workers, forked_workers
 from .parallel.shared import shared_zeros
 from .parallel.statistics import SharedStatistics, shared_statistics
 
@@ -68,7 +68,7 @@ class Steps:
         # the gradient that is written
         self.row = 0
         # where several processes train, see `together`
-        self.team: Team | None = None
+        self.workers: Workers | None = None
         self.statistics: SharedStatistics | None = None
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
@@ -79,7 +79,7 @@ class Steps:
         n_steps = 0
         for block in self._blocks():
             n_steps += len(block)
-            if self.team is None:
+            if self.workers is None:
                 for indices in block:
                     self.step(indices)
             else:
@@ -108,10 +108,10 @@ class Steps:
 
     def step_together(self, minibatches: Tensor) -> None:
         """One step of the optimizer along each minibatch's gradient, all taken at the same weights."""
-        losses = self.team.gradients(minibatches, self.generator)
+        losses = self.workers.gradients(minibatches, self.generator)
         self.statistics.agree()
         adam = cast(FlatAdam, self.optimizer)
-        self.team.step(len(minibatches), adam.n_steps, adam.param_groups[0]["lr"])
+        self.workers.step(len(minibatches), adam.n_steps, adam.param_groups[0]["lr"])
         self.add(losses)
 
     def gradient(
@@ -160,12 +160,12 @@ def together(steps: Steps, net: nn.Module) -> Iterator[None]:
     cast(FlatAdam, steps.optimizer).share(n)
     with (
         shared_statistics(net, n) as steps.statistics,
-        forked_team(n, steps.gradient, steps.update) as steps.team,
+        forked_workers(n, steps.gradient, steps.update) as steps.workers,
     ):
         try:
             yield
         finally:
-            steps.team = None
+            steps.workers = None
 
 
 @torch.no_grad()

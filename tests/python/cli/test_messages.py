@@ -224,7 +224,7 @@ def test_scspecies(run, species, tmp_path, capsys, monkeypatch, case):
     monkeypatch.setattr(scs.ScSpecies, "train", lambda *_, **__: pytest.fail("trained"))
     code = run(
         *("scspecies", tmp_path / "out", "--context", files[0], "--targets", files[1]),
-        *("--labels", "cell_type", "--orthologues", tmp_path / "pairs.tsv", *options),
+        *("--labels", "cell_type", "--orthologs", tmp_path / "pairs.tsv", *options),
     )
     said = capsys.readouterr().err
     assert code == 1, said

@@ -17,7 +17,7 @@ from scsystems.tools.novelty import THRESHOLD
 
 @pytest.fixture(scope="module")
 def species(tmp_path_factory):
-    """A folder with two species' cells and their orthologues."""
+    """A folder with two species' cells and their orthologs."""
     folder = tmp_path_factory.mktemp("species")
     cells, table = scs.datasets.simulated_by_species(
         n_cells=300, n_genes=200, n_types=3, own_types=False
@@ -40,7 +40,7 @@ def command(species, out, **changes):
         "--context": [f"species1={species / 'one.h5ad'}"],
         "--targets": [f"species2={species / 'two.h5ad'}"],
         "--labels": ["cell_type"],
-        "--orthologues": [species / "pairs.tsv"],
+        "--orthologs": [species / "pairs.tsv"],
         "--epochs": [2],
         **changes,
     }
@@ -138,7 +138,7 @@ ELSEWHERE = {
     "--help",
     "--context",  # test_files_get_embedding_and_labels
     "--targets",  # test_files_get_embedding_and_labels
-    "--orthologues",  # test_identifiers_of_genes
+    "--orthologs",  # test_identifiers_of_genes
     "--genes",  # test_identifiers_of_genes
     "--layer",  # test_counts_are_found
     "--raw",  # test_counts_are_found
@@ -270,7 +270,7 @@ def test_identifiers_of_genes(run, species, tmp_path, capsys, with_ids, genes):
     changes = {
         "--context": [f"human={tmp_path}/one.h5ad"],
         "--targets": [f"mouse={tmp_path}/two.h5ad"],
-        "--orthologues": [tmp_path / "biomart.tsv"],
+        "--orthologs": [tmp_path / "biomart.tsv"],
         "--model": [tmp_path / "model"],
         "--epochs": [1],
     }
@@ -303,8 +303,8 @@ def test_identifiers_of_genes(run, species, tmp_path, capsys, with_ids, genes):
         ({"--targets": ["species2=none.h5ad"]}, "none.h5ad does not exist"),
         ({"--targets": ["species2=none.csv"]}, "'.csv' is not known"),
         ({"--labels": ["type"]}, "one.h5ad: --labels type is not a column"),
-        ({"--orthologues": ["rat=pairs.tsv"]}, "the targets are ['species2']"),
-        ({"--orthologues": ["none.tsv"]}, "--orthologues: there is no file none.tsv"),
+        ({"--orthologs": ["rat=pairs.tsv"]}, "the targets are ['species2']"),
+        ({"--orthologs": ["none.tsv"]}, "--orthologs: there is no file none.tsv"),
         ({"--batch": ["lane"]}, "--batch lane is not a column"),
         ({"--layer": ["log"]}, "--layer log"),
         ({"--raw": []}, "--raw: "),
@@ -352,7 +352,7 @@ def test_home_folders_and_capitals(run, species, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "ONE.H5AD").write_bytes((species / "one.h5ad").read_bytes())
     (tmp_path / "pairs.tsv").write_bytes((species / "pairs.tsv").read_bytes())
-    changes = {"--context": ["species1=~/ONE.H5AD"], "--orthologues": ["species2=~/pairs.tsv"]}
+    changes = {"--context": ["species1=~/ONE.H5AD"], "--orthologs": ["species2=~/pairs.tsv"]}
     assert run(*command(species, "~/a/out", **changes), "--quiet") == 0
     assert files_in(tmp_path / "a" / "out") == {"species1.h5ad", "species2.h5ad"}
 

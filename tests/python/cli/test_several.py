@@ -29,7 +29,7 @@ def test_commands_for_one_process_say_so(run, two, file, tmp_path, capsys, comma
         "scspecies": [
             tmp_path / "out",
             *("--context", f"a={file}", "--targets", f"b={file}"),
-            *("--labels", "cell_type", "--orthologues", file),
+            *("--labels", "cell_type", "--orthologs", file),
         ],
     }
     assert run(command, *given[command]) == 1

@@ -48,7 +48,7 @@ def test_one_file_with_all_cells_comes_out(run, species, table, order, orthology
     assert f"{259 if orthology == 'one2one' else 260} " in capsys.readouterr().err
     out = read_h5ad("out.h5ad")
     parts = {n: read_h5ad(f"{n}.h5ad") for n in ("one", "two")}
-    joint = join_species(parts, orthologues=table, orthology=orthology)
+    joint = join_species(parts, orthologs=table, orthology=orthology)
     assert list(out.obs_names) == list(joint.obs_names)
     assert list(out.obs["system"]) == list(joint.obs["system"])
     np.testing.assert_array_equal(out.X.toarray(), joint.X.toarray())
@@ -62,7 +62,7 @@ def test_names_of_the_column_and_abbreviations(run, species, table):
         "one=one.h5ad",
         "--input",
         "two=two.h5ad",
-        "--orthologues",
+        "--orthologs",
         "two=pairs.tsv",
     )
     assert run("sysvi", "out.h5ad", *arguments, "--system", "kind", *BASE) == 0

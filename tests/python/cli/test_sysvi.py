@@ -173,7 +173,7 @@ ELSEWHERE = {
     "--quiet",  # test_counts_are_prepared_and_quiet_is_quiet
     "--debug",  # test_parser.py
     "--input",  # test_species.py, and the next two
-    "--orthologues",
+    "--orthologs",
     "--orthology",
 }
 

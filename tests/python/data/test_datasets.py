@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsystems.data import datasets
-from scsystems.data.orthologs import tables as orthologues
+from scsystems.data.orthologs import tables as orthologs
 from scsystems.data.simulate import Design
 from scsystems.errors import InputError, MissingExtraError
 
@@ -157,15 +157,15 @@ def test_simulated_by_species_has_own_genes_and_their_pairs():
     assert one.n_vars == two.n_vars == 200
     assert not set(one.var_names) & set(two.var_names)
     assert len(table) == 105
-    unique = orthologues.one_to_one(table)
+    unique = orthologs.one_to_one(table)
     assert len(unique) == 95
-    pairs = orthologues.pair(unique, species)
+    pairs = orthologs.pair(unique, species)
     assert pairs["species1"].n_vars == 95
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_systems": 1}, {"n_cells": 10}, {"n_types": 1}, {"n_donors": 0}, {"rare_share": 0.7}],
+    [{"n_systems": 1}, {"n_cells": 10}, {"n_types": 1}, {"n_donors": 0}, {"rare_fraction": 0.7}],
 )
 def test_designs_that_cannot_be(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

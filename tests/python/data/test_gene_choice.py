@@ -149,7 +149,7 @@ def test_other_ways_are_refused(counts, merge):
 def test_species_are_joined_by_rank_under_one_name():
     cells, table = datasets.simulated_by_species(n_cells=400, n_genes=500, n_types=4, seed=2)
     result = preprocess.prepare(
-        cells, orthologues=table, names_from="species2", n_top_genes=200, hvg_merge="joint"
+        cells, orthologs=table, names_from="species2", n_top_genes=200, hvg_merge="joint"
     )
     assert result.n_vars == 200
     assert list(result.var["gene_species2"]) == list(result.var_names)

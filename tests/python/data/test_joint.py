@@ -46,7 +46,7 @@ def normalized(adata, total=1e4, base=np.e):
 
 def test_counts_of_pairs_and_of_groups(species, table):
     for orthology, n in (("one2one", N), ("groups", N + 1)):
-        joint = join_species(species, "kind", orthologues=table, orthology=orthology)
+        joint = join_species(species, "kind", orthologs=table, orthology=orthology)
         assert joint.shape == (70, n)
         assert list(joint.obs["kind"]) == ["human"] * 40 + ["mouse"] * 30
         assert joint.obs_names[0] == "human_0"
@@ -61,16 +61,16 @@ def test_counts_of_pairs_and_of_groups(species, table):
         assert joint.uns["orthologs"]["orthology"] == orthology
         assert "human: 30" in joint.uns["orthologs"]["report"]
     assert own == ["Ins1", "Ins2"]
-    named = join_species(species, orthologues=table, orthology="groups", names_from="mouse")
+    named = join_species(species, orthologs=table, orthology="groups", names_from="mouse")
     assert named.var.loc["Ins1+Ins2", "gene_human"] == "INS"
 
 
 def test_what_follows_is_as_of_any_counts(species, table):
-    joint = join_species(species, orthologues=table, orthology="groups")
+    joint = join_species(species, orthologs=table, orthology="groups")
     prepared = preprocess.prepare(joint, batch_key="donor", min_cells=5, n_top_genes=N + 1)
     assert prepared.n_obs == 70
     at_once = preprocess.prepare(
-        species, batch_key="donor", orthologues=table, orthology="groups", min_cells=5,
+        species, batch_key="donor", orthologs=table, orthology="groups", min_cells=5,
         n_top_genes=N + 1,
     )  # fmt: skip
     # here all genes have a partner, so that the totals are the same
@@ -92,7 +92,7 @@ def test_prepare_with_groups_is_prepare_of_the_sums(species, table, tmp_path):
             adata.var_names = [g.upper() for g in adata.var_names]
         summed[name] = adata
     expected = preprocess.prepare(summed, **options)
-    got = preprocess.prepare(species, orthologues=table, orthology="groups", **options)
+    got = preprocess.prepare(species, orthologs=table, orthology="groups", **options)
     assert set(got.var_names) == set(expected.var_names)
     np.testing.assert_allclose(got.X.toarray(), expected[:, got.var_names].X.toarray(), rtol=1e-5)
     assert got.uns["preparation"]["n_genes"] == {"human": N + 2, "mouse": N + 3}
@@ -102,12 +102,12 @@ def test_prepare_with_groups_is_prepare_of_the_sums(species, table, tmp_path):
         paths[name] = tmp_path / f"{name}.h5ad"
         adata.write_h5ad(paths[name])
     stored = preprocess.prepare(
-        paths, orthologues=table, orthology="groups", out=tmp_path / "out.h5ad", **options
+        paths, orthologs=table, orthology="groups", out=tmp_path / "out.h5ad", **options
     ).to_memory()
     assert list(stored.var_names) == list(got.var_names)
     np.testing.assert_allclose(stored.X.toarray(), got.X.toarray(), rtol=1e-6)
     np.testing.assert_array_equal(stored.layers["counts"].toarray(), got.layers["counts"].toarray())
-    assert stored.uns["preparation"]["orthologues"] == got.uns["preparation"]["orthologues"]
+    assert stored.uns["preparation"]["orthologs"] == got.uns["preparation"]["orthologs"]
     # which kind of text names are is up to the release of pandas
     assert stored.var.astype(object).equals(got.var.astype(object))
     assert list(stored.var.index) == list(got.var.index)
@@ -115,10 +115,10 @@ def test_prepare_with_groups_is_prepare_of_the_sums(species, table, tmp_path):
 
 def test_logarithms_are_undone_before_genes_are_summed(species, table):
     logs = {name: normalized(adata) for name, adata in species.items()}
-    joint = join_species(logs, orthologues=table, orthology="groups")
+    joint = join_species(logs, orthologs=table, orthology="groups")
     own = np.expm1(logs["mouse"][:, ["Ins1", "Ins2"]].X.toarray()).sum(1)
     np.testing.assert_allclose(joint[40:, "INS"].X.toarray().ravel(), np.log1p(own), rtol=1e-5)
-    plain = join_species(logs, orthologues=table)
+    plain = join_species(logs, orthologs=table)
     assert plain.X.dtype == np.float32
     for gene in ("A1", "A200"):
         expected = logs["human"][:, gene].X.toarray()
@@ -133,7 +133,7 @@ def test_scales_are_judged_by_species_and_brought_together(
     human = normalized(species["human"])
     expected = join_species(
         {"human": human, "mouse": normalized(species["mouse"])},
-        orthologues=table, orthology=orthology,
+        orthologs=table, orthology=orthology,
     )  # fmt: skip
     assert "different scales" not in caplog.text
     other = {
@@ -142,7 +142,7 @@ def test_scales_are_judged_by_species_and_brought_together(
         "base": normalized(species["mouse"], base=2),
     }[mouse]
     with caplog.at_level(logging.WARNING):
-        got = join_species({"human": human, "mouse": other}, orthologues=table, orthology=orthology)
+        got = join_species({"human": human, "mouse": other}, orthologs=table, orthology=orthology)
     assert "different scales: 'human' looks log-transformed" in caplog.text
     np.testing.assert_allclose(got.X.toarray(), expected.X.toarray(), rtol=1e-3, atol=1e-5)
     assert got.uns["preparation"]["settings"]["target_sum"] == pytest.approx(1e4, rel=0.01)
@@ -150,30 +150,30 @@ def test_scales_are_judged_by_species_and_brought_together(
 
 def test_bad_input(species, table):
     with pytest.raises(InputError, match="one system"):
-        join_species({"human": species["human"]}, orthologues=table)
+        join_species({"human": species["human"]}, orthologs=table)
     with pytest.raises(InputError, match=r"Expected {species: AnnData}"):
-        join_species(list(species.values()), orthologues=table)
+        join_species(list(species.values()), orthologs=table)
     with pytest.raises(InputError, match="look swapped"):
-        join_species({"human": species["mouse"], "mouse": species["human"]}, orthologues=table)
+        join_species({"human": species["mouse"], "mouse": species["human"]}, orthologs=table)
     apart = {"human": species["human"], "pig": species["mouse"]}
-    with pytest.raises(InputError, match=r"no gene in common.*orthologues="):
+    with pytest.raises(InputError, match=r"no gene in common.*orthologs="):
         join_species(apart)
     with pytest.raises(InputError, match="none of the systems"):
-        join_species(species, orthologues=table, names_from="pig")
+        join_species(species, orthologs=table, names_from="pig")
     doubled = species["human"].copy()
     doubled.var_names = [doubled.var_names[1], *doubled.var_names[1:]]
     with pytest.raises(InputError, match=r"human.*occur more than once"):
-        join_species(species | {"human": doubled}, orthologues=table)
+        join_species(species | {"human": doubled}, orthologs=table)
     scaled = species["human"].copy()
     scaled.X = scaled.X.toarray() - 1
     with pytest.raises(InputError, match="'human' holds negative"):
-        join_species(species | {"human": scaled}, orthologues=table)
+        join_species(species | {"human": scaled}, orthologs=table)
     with pytest.raises(InputError, match=r"columns.*'human'"):
-        join_species(species, orthologues=table[["human"]])
+        join_species(species, orthologs=table[["human"]])
     # a part of the genes alone does not say what all were normalized to
     cut = normalized(species["human"])[:, :290].copy()
     cut.X.data += 0.01
     with pytest.raises(InputError, match=r"different scales.*cannot be told"):
-        join_species({"human": cut, "mouse": species["mouse"]}, orthologues=table)
+        join_species({"human": cut, "mouse": species["mouse"]}, orthologs=table)
     with pytest.raises(InputError, match="orthology= needs data as"):
         preprocess.prepare(species["human"], "donor", orthology="groups")

@@ -70,7 +70,7 @@ def test_why_a_gene_cannot_be_kept(caplog, tmp_path):
     two = two[:, two.var_names != gone["species2"]].copy()
     data = {"species1": one, "species2": two}
     keep = [gone["species1"], alone, kept["species1"]]
-    result = preprocess.prepare(data, orthologues=table, keep=keep, **SETTINGS)
+    result = preprocess.prepare(data, orthologs=table, keep=keep, **SETTINGS)
     said = dict(line.split(": ", 1) for line in result.uns["preparation"]["kept"].splitlines())
     assert said[kept["species1"]].startswith("in, ")
     assert said[gone["species1"]] == "out, 'species2' lacks it"
@@ -81,7 +81,7 @@ def test_why_a_gene_cannot_be_kept(caplog, tmp_path):
     again = read_h5ad(tmp_path / "prepared.h5ad").uns["preparation"]["kept"]
     assert again == result.uns["preparation"]["kept"]
     # in the names of the result
-    named = {"names_from": "species2", "orthologues": table}
+    named = {"names_from": "species2", "orthologs": table}
     result = preprocess.prepare(data, keep=[kept["species2"]], **named, **SETTINGS)
     assert kept["species2"] in result.var_names
     with pytest.raises(InputError, match="keep: 1 of 1 are not genes of 'species2'"):

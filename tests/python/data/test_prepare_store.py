@@ -75,12 +75,12 @@ def test_files_of_species_with_their_own_genes(species, tmp_path):
     files = {name: tmp_path / f"{name}.h5ad" for name in species}
     for name, adata in species.items():
         adata.write_h5ad(files[name])
-    options = {"orthologues": table, "names_from": "species2", **SETTINGS}
+    options = {"orthologs": table, "names_from": "species2", **SETTINGS}
     expected = prepare(species, batch_key="donor", **options)
     got = prepare(files, batch_key="donor", out=tmp_path / "out.h5ad", **options)
     assert_same(got, expected)
     assert list(got.obs["system"]) == list(expected.obs["system"])
-    assert got.uns["preparation"]["orthologues"] == expected.uns["preparation"]["orthologues"]
+    assert got.uns["preparation"]["orthologs"] == expected.uns["preparation"]["orthologs"]
     for name in species:
         assert list(got.var[f"gene_{name}"]) == list(expected.var[f"gene_{name}"])
 

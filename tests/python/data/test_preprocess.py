@@ -66,7 +66,7 @@ def test_one_adata_equals_the_steps_by_hand(counts, flavor, batch_key):
 
 def test_species_equal_the_steps_by_hand(species):
     adatas, table = species
-    result = preprocess.prepare(adatas, "kind", "donor", orthologues=table, **SETTINGS)
+    result = preprocess.prepare(adatas, "kind", "donor", orthologs=table, **SETTINGS)
     unique = table.pairs[~table.pairs["species1"].duplicated(keep=False)]
     expected = {n: by_hand(a, unique[n]) for n, a in adatas.items()}
     variable = {n: set(a.var_names[a.var["highly_variable"]]) for n, a in expected.items()}
@@ -87,16 +87,14 @@ def test_species_equal_the_steps_by_hand(species):
 def test_what_was_lost_is_recorded_and_survives_a_file(species, tmp_path, caplog):
     adatas, table = species
     with caplog.at_level(logging.INFO, "scsystems"):
-        result = preprocess.prepare(
-            adatas, orthologues=table, names_from="species2", n_top_genes=150
-        )
+        result = preprocess.prepare(adatas, orthologs=table, names_from="species2", n_top_genes=150)
     assert result.var_names[0].startswith("Gene")
     report = result.uns["preparation"]
     assert report["n_cells"] == {"species1": 300, "species2": 300}
     assert report["n_genes"] == {"species1": 600, "species2": 600}
     assert report["n_variable"] == {"species1": 150, "species2": 150}
     assert report["n_selected"] == result.n_vars
-    assert "have a gene" not in report["orthologues"]
+    assert "have a gene" not in report["orthologs"]
     assert "several partners" in caplog.text
     assert f"{result.n_vars} genes kept" in caplog.text
     result.write_h5ad(tmp_path / "prepared.h5ad")
@@ -239,7 +237,7 @@ def test_bad_data(counts, how, error, message):
         ({"n_top_genes": 1}, "No gene is highly variable in every system"),
         ({"n_top_genes": 0}, "at least 1"),
         ({"flavor": "vanilla"}, "'cell_ranger' or 'seurat'"),
-        ({"orthologues": "x.tsv"}, "needs data as"),
+        ({"orthologs": "x.tsv"}, "needs data as"),
     ],
 )
 def test_bad_arguments(counts, options, message):
@@ -258,7 +256,7 @@ def test_systems_with_gene_names_of_their_own_are_told_so(counts):
     logs.X = sparse.csr_matrix(own)
     names = f"{logs.var_names[half - 1]}|{logs.var_names[0]}"
     with pytest.raises(
-        InputError, match=f"of every system: .*({names}).*same gene names.*orthologues"
+        InputError, match=f"of every system: .*({names}).*same gene names.*orthologs"
     ):
         preprocess.select_features(logs, min_cells=0)
     logs.X = sparse.csr_matrix(np.where(first[:, None], own, 0))

@@ -36,7 +36,7 @@ def counts(seed=0):
 
 
 def net(seed=0):
-    sizes = ScviSizes(n_genes=12, n_homologous=6, n_batches=2, homologous_share=0.4, n_latent=2,
+    sizes = ScviSizes(n_genes=12, n_homologous=6, n_batches=2, homologous_fraction=0.4, n_latent=2,
                       n_features=8, n_hidden=6)  # fmt: skip
     return ScviNet(sizes, torch.Generator().manual_seed(seed), torch.zeros(2, 2))
 
@@ -160,7 +160,7 @@ def trials(folder) -> dict[str, Trial]:
     logged, whole = prepared(), whole_of(0)
     by_species = {"data": species, "system_key": "system", "batch_key": None}
     simulated = {"n_cells": (200, 220), "n_systems": (2, 3), "n_genes": (60, 70), "n_types": (3, 4),
-                 "n_donors": (2, 3), "rare_share": (0.05, 0.3), "own_types": (True, False),
+                 "n_donors": (2, 3), "rare_fraction": (0.05, 0.3), "own_types": (True, False),
                  "system_effect": (0.8, 0.1), "donor_effect": (0.2, 0.5), "depth": (400.0, 90.0),
                  "seed": (0, 1)}  # fmt: skip
     archive = "data/test_datasets.py::test_pancreas_reads_a_wheel_and_an_installed_package"
@@ -177,8 +177,8 @@ def trials(folder) -> dict[str, Trial]:
         }),
         "pp.prepare": Trial({
             "data": (adata, other), "system_key": ("system", "other"), "batch_key": (None, "sample"),
-            "orthologues": (None, table, by_species),
-            "names_from": (None, "species2", by_species | {"orthologues": table}),
+            "orthologs": (None, table, by_species),
+            "names_from": (None, "species2", by_species | {"orthologs": table}),
             "layer": (None, "more"), "min_cells": (20, 120), "target_sum": (1e4, 100.0),
             "features": (None, list(adata.var_names[:9])), "n_top_genes": (40, 20),
             "flavor": ("cell_ranger", "seurat"),
@@ -186,13 +186,13 @@ def trials(folder) -> dict[str, Trial]:
             "fractional": (False, True, {"data": _fractions(adata)}),
             "out": (None, folder / "out.h5ad", {"data": folder / "cells.h5ad"}),
             "overwrite": (False, True, {"data": folder / "cells.h5ad", "out": there}),
-            "orthology": ("one2one", "groups", by_species | {"orthologues": groups}),
+            "orthology": ("one2one", "groups", by_species | {"orthologs": groups}),
             "hvg_merge": ("intersection", "joint"), "keep": (None, unlike),
         }, written),
         "pp.join_species": Trial({
             "data": (species, fewer), "system_key": ("system", "which"),
-            "orthologues": (table, table[:60]),
-            "orthology": ("one2one", "groups", {"orthologues": groups}),
+            "orthologs": (table, table[:60]),
+            "orthology": ("one2one", "groups", {"orthologs": groups}),
             "names_from": (None, "species2"), "layer": (None, "more"),
         }),
         "pp.select_features": Trial({

@@ -43,7 +43,13 @@ def recorded():
 def species(seed=0):
     """Two species, the first labeled, with samples, other labels and a layer."""
     cells, table = simulated_by_species(
-        n_cells=140, n_genes=150, n_types=3, own_types=False, rare_share=0.3, depth=500.0, seed=seed
+        n_cells=140,
+        n_genes=150,
+        n_types=3,
+        own_types=False,
+        rare_fraction=0.3,
+        depth=500.0,
+        seed=seed,
     )
     for adata in cells.values():
         adata.obs["other"] = np.where(np.arange(adata.n_obs) % 3, "a", "b")
@@ -58,7 +64,7 @@ def given(**changes):
         "context": {"species1": cells["species1"]},
         "targets": {"species2": cells["species2"]},
         "context_labels": "cell_type",
-        "orthologues": table,
+        "orthologs": table,
         **SIZES,
         **changes,
     }
@@ -89,7 +95,7 @@ def trained():
     other = species(1)[0]["species2"]
     targets = {"species2": cells["species2"], "third": other}
     tables = {"species2": table, "third": table.pairs.rename(columns={"species2": "third"})}
-    return fitted(given(targets=targets, orthologues=tables), TRAIN | {"max_epochs": 4})[0]
+    return fitted(given(targets=targets, orthologs=tables), TRAIN | {"max_epochs": 4})[0]
 
 
 def train(**arguments):
@@ -155,7 +161,7 @@ def trials(folder) -> dict[str, Trial]:
     model = {
         "context": ({"species1": cells["species1"]}, {"species1": others["species1"]}),
         "targets": ({"species2": cells["species2"]}, {"species2": others["species2"]}),
-        "context_labels": ("cell_type", "other"), "orthologues": (table, table.pairs[:60]),
+        "context_labels": ("cell_type", "other"), "orthologs": (table, table.pairs[:60]),
         "target_labels": ("cell_type", "other"), "batch_key": (None, "donor"),
         "layer": (None, "half"), "preset": ("default", "paper"),
         "alignment": ("intermediate", "latent"), "search_every": (None, 0),
@@ -163,16 +169,16 @@ def trials(folder) -> dict[str, Trial]:
         "eta": ((10.0, 25.0), (1.0, 25.0)), "mixing_weight": (None, 50.0), "n_warmup": (10, 0),
         "likelihood": (None, "zinb"), "dispersion": (None, "cell"),
         "library": (None, "encoder"), "encoder_input": (None, "counts"),
-        "homologous_share": (None, "genes"), "n_latent": (3, 4), "n_features": (10, 9),
+        "homologous_fraction": (None, "genes"), "n_latent": (3, 4), "n_features": (10, 9),
         "n_hidden": (8, 7), "dropout_rate": (0.1, 0.4), "seed": (0, 1),
         "n_top_genes": (None, 130), "min_cells": (3, 12, {"n_top_genes": 149}),
     }  # fmt: skip
     return {
         "ScSpecies": Trial(model, constructed),
         "add_target": Trial({
-            "name": ("third", "fourth", {"orthologues": named(table, "fourth", "third")}),
+            "name": ("third", "fourth", {"orthologs": named(table, "fourth", "third")}),
             "adata": (others["species2"], cells["species2"]),
-            "orthologues": (named(table, "third"), named(table, "third")[:60]),
+            "orthologs": (named(table, "third"), named(table, "third")[:60]),
             "target_labels": (None, "other"), "batch_key": (None, "donor"), "layer": (None, "half"),
             "n_top_genes": (None, 130), "min_cells": (3, 12, {"n_top_genes": 149}),
         }, added),

@@ -18,7 +18,7 @@ def frame(parts):
 @pytest.fixture(scope="module")
 def data():
     return scs.datasets.simulated_by_species(
-        n_cells=240, n_genes=450, n_types=3, own_types=False, rare_share=0.3, one_to_many=0
+        n_cells=240, n_genes=450, n_types=3, own_types=False, rare_fraction=0.3, one_to_many=0
     )
 
 
@@ -58,14 +58,14 @@ def test_variable_genes_are_kept_as_counts(data):
 def test_a_table_may_be_columns_a_path_or_read_already(data):
     table = data[1]
     parts = values.frame_to_parts(table.pairs[list(table.species)])
-    read = value(bridge.orthologue_table(parts, "species1", "species2"))
+    read = value(bridge.ortholog_table(parts, "species1", "species2"))
     pd.testing.assert_frame_equal(read, table.pairs[list(table.species)], check_dtype=False)
-    assert value(bridge.orthologue_table("a/path", "species1", "species2")) == "a/path"
-    assert value(bridge.orthologue_table(table, "species1", "species2")) is table
+    assert value(bridge.ortholog_table("a/path", "species1", "species2")) == "a/path"
+    assert value(bridge.ortholog_table(table, "species1", "species2")) is table
     options = {"columns": {name: name for name in table.species}}
-    read = value(bridge.orthologue_table(parts, "species1", "species2", options))
+    read = value(bridge.ortholog_table(parts, "species1", "species2", options))
     assert len(read) == len(table)
-    refused = bridge.orthologue_table(parts, "species1", "species2", {"colums": {}})
+    refused = bridge.ortholog_table(parts, "species1", "species2", {"colums": {}})
     assert "InputError" in refused["error"]["kinds"]
 
 
@@ -75,7 +75,7 @@ def test_pairs_are_those_that_all_species_have(data):
     few = table.pairs.iloc[:300]
     found = frame(
         value(
-            bridge.orthologue_pairs(
+            bridge.ortholog_pairs(
                 {"species2": table, "other": few.rename(columns={"species2": "other"})},
                 {"species1": first},
                 {"species2": second, "other": second},

@@ -10,7 +10,7 @@ from scsystems.tools.expression import decode, draw_cells, fold_change, within_e
 
 def make_net(**options):
     sizes = ScviSizes(
-        n_genes=12, n_homologous=6, n_batches=3, homologous_share=0.4, n_latent=2, n_features=8,
+        n_genes=12, n_homologous=6, n_batches=3, homologous_fraction=0.4, n_latent=2, n_features=8,
         n_hidden=6, **options,
     )  # fmt: skip
     return ScviNet(sizes, torch.Generator().manual_seed(0), torch.zeros(3, 2))
@@ -22,8 +22,8 @@ def test_the_ellipse_holds_its_share_of_normal_cells():
     assert within_ellipse(mean, 0.9).mean() == pytest.approx(0.9, abs=0.02)
     # by the closed form
     covariance = np.cov(mean.T)
-    centred = mean - mean.mean(0)
-    distance = (centred @ np.linalg.inv(covariance) * centred).sum(1)
+    centered = mean - mean.mean(0)
+    distance = (centered @ np.linalg.inv(covariance) * centered).sum(1)
     np.testing.assert_array_equal(within_ellipse(mean, 0.5), distance <= stats.chi2.ppf(0.5, 3))
 
 

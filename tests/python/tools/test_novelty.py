@@ -14,7 +14,7 @@ def make_net(seed):
         n_genes=9,
         n_homologous=5,
         n_batches=2,
-        homologous_share=0.5,
+        homologous_fraction=0.5,
         n_latent=2,
         n_features=8,
         n_hidden=6,

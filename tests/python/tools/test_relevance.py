@@ -15,7 +15,7 @@ def net():
         n_genes=12,
         n_homologous=6,
         n_batches=2,
-        homologous_share=0.4,
+        homologous_fraction=0.4,
         n_latent=3,
         n_features=8,
         n_hidden=6,

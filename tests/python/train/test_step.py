@@ -53,7 +53,7 @@ def test_steps_together(clip):
         steps = Steps(squares(net), flat, cells, 8, adam, generator, clip)
         with together(steps, net):
             seen = [steps.train_epoch(epoch) for epoch in range(2)]
-        assert steps.team is None
+        assert steps.workers is None
 
     weight = nn.Parameter(torch.zeros(3).double())
     expected = torch.optim.Adam([weight], lr=0.05, eps=1e-8)

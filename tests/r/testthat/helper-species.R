@@ -1,4 +1,4 @@
-# Small simulated species with genes of their own: 260 orthologues and 20 further genes each,
+# Small simulated species with genes of their own: 260 orthologs and 20 further genes each,
 # three cell types, two donors.
 
 species_counts_of <- function(species, cells = 90, seed = 1) {
@@ -37,9 +37,9 @@ small_species_options <- function(...) {
 }
 
 quick_species <- function(context, target, species = c("mouse", "human"), ...,
-                          labels = "cell_type", orthologues = species_pairs[1:2], batch = "donor",
+                          labels = "cell_type", orthologs = species_pairs[1:2], batch = "donor",
                           max.epochs = 2, verbose = FALSE, control = small_species_options()) {
-  RunScSpecies(context, target, labels = labels, orthologues = orthologues, species = species,
+  RunScSpecies(context, target, labels = labels, orthologs = orthologs, species = species,
                batch = batch, dims = 4, max.epochs = max.epochs, verbose = verbose,
                control = control, ...)
 }

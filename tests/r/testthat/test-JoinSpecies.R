@@ -112,7 +112,7 @@ test_that("RunSysVI() of a list is JoinSpecies() and RunSysVI()", {
 
 test_that("what every object holds is judged by itself", {
   cells <- simulated_species()
-  pairs <- cells$orthologues
+  pairs <- cells$orthologs
   objects <- cells[c("mouse", "human")]
   all_counts <- JoinSpecies(objects, pairs, verbose = FALSE)
   # the normalization over an object's own genes

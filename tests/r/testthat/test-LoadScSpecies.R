@@ -8,7 +8,7 @@ test_that("a folder gives the facts of its model", {
   expect_identical(facts$labels, c("alpha", "beta", "gamma"))
   expect_identical(facts$batches$human, c("human1", "human2"))
   expect_identical(facts$columns$mouse, list(labels = "cell_type", batch = "donor"))
-  expect_identical(facts$orthologues, species_pairs[1:2])
+  expect_identical(facts$orthologs, species_pairs[1:2])
   expect_output(print(facts), "human aligned with mouse, 4 dimensions")
   expect_false(has_pointer(unclass(facts)))
   expect_identical(LoadScSpecies(result), facts)

@@ -72,7 +72,7 @@ test_that("it gives what Python gives", {
   expect_equal(result$differential$lfc, column(found, "lfc"), tolerance = 1e-4)
 })
 
-test_that("the merged object has shared orthologues and the reduction", {
+test_that("the merged object has shared orthologs and the reduction", {
   result <- trained_species()
   merged <- result$merged
   expect_equal(dim(merged), c(260, 180))
@@ -112,7 +112,7 @@ test_that("several targets, one table each, without labels of their own; a furth
   both <- quick_species(
     species_seurat("mouse"), list(human = human, pig = species_seurat("pig", seed = 3)),
     species = "mouse", merge = FALSE,
-    orthologues = list(human = species_pairs[1:2], pig = species_pairs[c("mouse", "pig")][-(1:5), ])
+    orthologs = list(human = species_pairs[1:2], pig = species_pairs[c("mouse", "pig")][-(1:5), ])
   )
   expect_named(both$targets, c("human", "pig"))
   expect_null(both$merged)
@@ -121,7 +121,7 @@ test_that("several targets, one table each, without labels of their own; a furth
   expect_identical(both$genes, species_pairs[-(1:5), ], ignore_attr = "row.names")
   later <- RunScSpecies(
     trained_species(), list(pig = species_seurat("pig", seed = 3)), batch = "donor",
-    orthologues = species_pairs[c("mouse", "pig")][-(1:5), ], max.epochs = 2, verbose = FALSE,
+    orthologs = species_pairs[c("mouse", "pig")][-(1:5), ], max.epochs = 2, verbose = FALSE,
     control = scspecies_options(batch_size = 45)
   )
   expect_identical(later$species, c("mouse", "human", "pig"))

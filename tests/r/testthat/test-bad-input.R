@@ -88,7 +88,7 @@ test_that("systems with gene names of their own are told so, not to raise n_top_
   rows[1:60, !human] <- 0
   object <- SeuratObject::CreateSeuratObject(methods::as(rows, "CsparseMatrix"), meta.data = data$obs)
   expect_refused(quick(object, features = NULL), message = "human.*gene1.*mouse.*GENE1.*same gene names.*orthologs", object = object)
-  expect_refused(quick(object, features = all_genes), message = "features.*none of the 60 genes.*mouse.*orthologues", object = object)
+  expect_refused(quick(object, features = all_genes), message = "features.*none of the 60 genes.*mouse.*orthologs", object = object)
 })
 
 test_that("an empty intersection of highly variable genes is refused", {

@@ -114,7 +114,7 @@ test_that("arguments of scspecies_options()", {
   mouse <- species_seurat("mouse")
   human <- species_seurat("human", seed = 2)
   run <- function(control) {
-    RunScSpecies(mouse, human, labels = "cell_type", orthologues = species_pairs[1:2],
+    RunScSpecies(mouse, human, labels = "cell_type", orthologs = species_pairs[1:2],
                  species = c("mouse", "human"), dims = 3, max.epochs = 1, control = control)
   }
   expect_felt(
@@ -122,10 +122,10 @@ test_that("arguments of scspecies_options()", {
     list(preset = "paper", alignment = "latent", n_neighbors = 9, quantile = 0.5,
          kl_weight = c(0.5, 1), eta = c(1, 2), mixing_weight = 1, n_warmup = 3, search_every = 2,
          likelihood = "zinb", dispersion = "cell", library = "encoder", encoder_input = "counts",
-         homologous_share = "genes", n_features = 12, n_hidden = 12, dropout_rate = 0.3,
+         homologous_fraction = "genes", n_features = 12, n_hidden = 12, dropout_rate = 0.3,
          batch_size = 33, n_threads = 2, lr = 0.1, n_top_genes = 120, min_cells = elsewhere,
          checkpoint_dir = tempfile(), model = list(layer = "x"), train = list(precision = "float32"),
-         orthologues = elsewhere, transfer = elsewhere, novelty = elsewhere, similarity = elsewhere,
+         orthologs = elsewhere, transfer = elsewhere, novelty = elsewhere, similarity = elsewhere,
          differential = elsewhere),
     stop_at = "train_scspecies"
   )

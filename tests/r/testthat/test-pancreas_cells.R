@@ -46,13 +46,13 @@ test_that("counts and metadata arrive in either class", {
   expect_identical(as.character(sce$donor), as.character(object$donor))
 })
 
-test_that("species come with genes of their own, and their orthologues", {
+test_that("species come with genes of their own, and their orthologs", {
   cells <- pancreas_species(path = small_archive())
-  expect_named(cells, c("human", "mouse", "orthologues"))
+  expect_named(cells, c("human", "mouse", "orthologs"))
   expect_setequal(rownames(cells$human), c("INS", "GCG", "ALONE"))
   expect_setequal(rownames(cells$mouse), c("Gcg", "Ins"))
   expect_identical(unique(as.character(cells$mouse$species)), "mouse")
-  expect_setequal(paste(cells$orthologues$human, cells$orthologues$mouse),
+  expect_setequal(paste(cells$orthologs$human, cells$orthologs$mouse),
                   c("INS Ins", "GCG Gcg"))
   sce <- pancreas_species("SingleCellExperiment", path = small_archive())$human
   expect_s4_class(sce, "SingleCellExperiment")

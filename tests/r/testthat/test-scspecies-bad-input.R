@@ -55,21 +55,21 @@ test_that("anything but raw counts is refused", {
   refused(species_sce("mouse"), sce, message = "gene name.*more than once.*HS1")
 })
 
-test_that("orthologues must be readable and of these species", {
-  refused(mouse, human, orthologues = tempfile(), message = "no file")
-  refused(mouse, human, orthologues = 1, message = "orthologues.*path of a table")
-  refused(mouse, human, orthologues = species_pairs[0, 1:2], message = "0 rows")
-  refused(mouse, human, orthologues = list(pig = species_pairs), message = "table for every target")
-  refused(mouse, human, message = "share|genes", orthologues = data.frame(
+test_that("orthologs must be readable and of these species", {
+  refused(mouse, human, orthologs = tempfile(), message = "no file")
+  refused(mouse, human, orthologs = 1, message = "orthologs.*path of a table")
+  refused(mouse, human, orthologs = species_pairs[0, 1:2], message = "0 rows")
+  refused(mouse, human, orthologs = list(pig = species_pairs), message = "table for every target")
+  refused(mouse, human, message = "share|genes", orthologs = data.frame(
     mouse = paste0("x", 1:260), human = paste0("y", 1:260)
   ))
   refused(mouse, human, message = "swapped|the other",
-          orthologues = data.frame(mouse = species_pairs$human, human = species_pairs$mouse))
+          orthologs = data.frame(mouse = species_pairs$human, human = species_pairs$mouse))
   refused(mouse, human, message = "share 30 one-to-one genes",
-          orthologues = data.frame(mouse = c(paste0("mm", 1:30), paste0("a", 1:40)),
+          orthologs = data.frame(mouse = c(paste0("mm", 1:30), paste0("a", 1:40)),
                                    human = c(paste0("HS", 1:30), paste0("b", 1:40))))
   expect_warning(
-    quick_species(mouse, human, orthologues = species_pairs[1:200, 1:2], max.epochs = 1,
+    quick_species(mouse, human, orthologs = species_pairs[1:200, 1:2], max.epochs = 1,
                   merge = FALSE),
     "only 200 one-to-one"
   )
@@ -77,13 +77,13 @@ test_that("orthologues must be readable and of these species", {
 
 test_that("a table that names species needs their names, and what is missing is named", {
   expect_refused(RunScSpecies(mouse, human, labels = "cell_type", verbose = FALSE,
-                              orthologues = species_pairs),
-                 message = "species.*as the orthologue table does.*mouse, human, pig")
-  expect_refused(RunScSpecies(mouse, human, orthologues = species_pairs),
+                              orthologs = species_pairs),
+                 message = "species.*as the ortholog table does.*mouse, human, pig")
+  expect_refused(RunScSpecies(mouse, human, orthologs = species_pairs),
                  message = "labels.*must be given")
   expect_refused(RunScSpecies(mouse, labels = "cell_type"), message = "target.*must be given")
   unnamed <- stats::setNames(species_pairs[1:2], c("first", "second"))
-  result <- quick_species(mouse, human, species = NULL, orthologues = unnamed, merge = FALSE)
+  result <- quick_species(mouse, human, species = NULL, orthologs = unnamed, merge = FALSE)
   expect_identical(result$species, c("context", "target"))
 })
 
@@ -104,13 +104,13 @@ test_that("tables may be files, factors, or have other names", {
   path <- tempfile(fileext = ".tsv")
   utils::write.table(species_pairs[1:2], path, sep = "\t", quote = FALSE, row.names = FALSE)
   expected <- trained_species()$cells
-  expect_identical(quick_species(mouse, human, orthologues = path, merge = FALSE)$cells, expected)
+  expect_identical(quick_species(mouse, human, orthologs = path, merge = FALSE)$cells, expected)
   unnamed <- stats::setNames(data.frame(lapply(species_pairs[1:2], factor)), c("first", "second"))
-  expect_identical(quick_species(mouse, human, orthologues = unnamed, merge = FALSE)$cells, expected)
+  expect_identical(quick_species(mouse, human, orthologs = unnamed, merge = FALSE)$cells, expected)
   scored <- cbind(species_pairs[1:2], score = rep(1:2, c(5, 255)))
   named <- quick_species(
-    mouse, human, orthologues = scored, merge = FALSE, max.epochs = 1,
-    control = small_species_options(orthologues = list(
+    mouse, human, orthologs = scored, merge = FALSE, max.epochs = 1,
+    control = small_species_options(orthologs = list(
       columns = list(mouse = "mouse", human = "human")
     ))
   )
@@ -136,7 +136,7 @@ test_that("settings are checked, and Python refuses those it does not know", {
   refused(mouse, human, control = unknown, message = "n_latents")
   refused(mouse, human, control = small_species_options(transfer = list(k = 3)),
           max.epochs = 1, message = "unknown argument 'k'")
-  refused(mouse, human, control = small_species_options(orthologues = list(min = 3)),
+  refused(mouse, human, control = small_species_options(orthologs = list(min = 3)),
           message = "unknown argument 'min'")
   expect_refused(scspecies_options(alignment = "sideways"), message = "alignment.*intermediate")
   expect_refused(scspecies_options(eta = 1:3), message = "eta.*one weight.*or two")

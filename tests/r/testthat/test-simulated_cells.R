@@ -28,11 +28,11 @@ test_that("a seed decides, and R's own random numbers stay as they are", {
 
 test_that("species have genes and counts of their own, and types that are alike", {
   species <- simulated_species("SingleCellExperiment")
-  expect_named(species, c("mouse", "human", "orthologues"))
+  expect_named(species, c("mouse", "human", "orthologs"))
   means <- lapply(species[1:2], function(object) {
-    log1p(Matrix::rowMeans(SingleCellExperiment::counts(object)[seq_len(nrow(species$orthologues)), ]))
+    log1p(Matrix::rowMeans(SingleCellExperiment::counts(object)[seq_len(nrow(species$orthologs)), ]))
   })
-  expect_identical(rownames(species$mouse)[1:270], species$orthologues$mouse)
+  expect_identical(rownames(species$mouse)[1:270], species$orthologs$mouse)
   expect_false(any(rownames(species$mouse) %in% rownames(species$human)))
   expect_gt(stats::cor(means$mouse, means$human), 0.8)
   expect_lt(stats::cor(means$mouse, means$human), 0.999)

@@ -145,23 +145,23 @@ test_that("metrics and searches", {
   expect_r(tune(grid = list(cycle.weight = c(1, 1)), n.jobs = 1), "every one different")
 })
 
-test_that("species, their orthologues and settings", {
+test_that("species, their orthologs and settings", {
   mouse <- species_seurat("mouse")
   human <- species_seurat("human", seed = 2)
   align <- function(...) quick_species(mouse, human, ..., max.epochs = 1)
-  expect_r(align(orthologues = data.frame(a = "x", b = "y", c = "z")), "columns.*list\\(columns = ")
-  expect_r(align(orthologues = "nowhere.tsv"), "no file")
-  expect_r(align(orthologues = species_pairs[1:3, 1:2]), "share|none|3 one-to-one")
-  expect_r(align(orthologues = data.frame(mouse = c("mm1", "mm1"), human = c("HS1", "HS2"))),
+  expect_r(align(orthologs = data.frame(a = "x", b = "y", c = "z")), "columns.*list\\(columns = ")
+  expect_r(align(orthologs = "nowhere.tsv"), "no file")
+  expect_r(align(orthologs = species_pairs[1:3, 1:2]), "share|none|3 one-to-one")
+  expect_r(align(orthologs = data.frame(mouse = c("mm1", "mm1"), human = c("HS1", "HS2"))),
            "min_score = 5")
-  expect_r(align(species = c("cow", "human"), orthologues = species_pairs), "cow")
-  expect_r(align(control = small_species_options(orthologues = list(gene = "name"))), "gene")
-  expect_r(align(control = small_species_options(orthologues = list(min_score = 3))), "min_score")
+  expect_r(align(species = c("cow", "human"), orthologs = species_pairs), "cow")
+  expect_r(align(control = small_species_options(orthologs = list(gene = "name"))), "gene")
+  expect_r(align(control = small_species_options(orthologs = list(min_score = 3))), "min_score")
   expect_r(align(control = small_species_options(quantile = 2)), "quantile")
   expect_r(align(control = scspecies_options(n_neighbors = 1000)), "n_neighbors")
   expect_r(align(control = small_species_options(model = list(speed = 1))), "speed")
   read <- scsystems_python()$data$orthologs$read(reticulate::r_to_py(species_pairs[1:2]))
-  expect_r(align(orthologues = read, control = small_species_options(orthologues = list(gene = "id"))),
+  expect_r(align(orthologs = read, control = small_species_options(orthologs = list(gene = "id"))),
            "read already")
   result <- trained_species()
   expect_r(LoadScSpecies(result, list(mouse = mouse, human = human[, 1:20])), "human.*cells")

@@ -1,5 +1,5 @@
 """Which genes of two species are orthologs: reading and pairing tables of many sources."""
 
-from .tables import Orthologues, Report, match, one_to_one, pair, read
+from .tables import Orthologs, Report, match, one_to_one, pair, read
 
-__all__ = ["Orthologues", "Report", "match", "one_to_one", "pair", "read"]
+__all__ = ["Orthologs", "Report", "match", "one_to_one", "pair", "read"]

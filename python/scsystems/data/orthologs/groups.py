@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ...errors import InputError
 from .report import Groups
-from .tables import Orthologues
+from .tables import Orthologs
 
 # groups of more genes are families of receptors and the like, whose sums mean nothing
 LARGEST_GROUP = 10
@@ -20,7 +20,7 @@ LARGEST_GROUP = 10
 FEWEST_RESOURCES = 3
 
 
-def group(table: Orthologues, largest: int = LARGEST_GROUP) -> tuple[pd.DataFrame, Orthologues]:
+def group(table: Orthologs, largest: int = LARGEST_GROUP) -> tuple[pd.DataFrame, Orthologs]:
     """The groups of genes that the pairs of a table connect.
 
     Human *INS* and the mouse's *Ins1* and *Ins2* are one group. Where groups have too many genes,
@@ -67,7 +67,7 @@ def group(table: Orthologues, largest: int = LARGEST_GROUP) -> tuple[pd.DataFram
     pairs, number, size = pairs[~low], number[~low], size[~low]
     if pairs.empty:
         raise InputError(
-            f"orthologues: none of the table's {len(table.pairs)} pairs of {names} is in a group of at most "
+            f"orthologs: none of the table's {len(table.pairs)} pairs of {names} is in a group of at most "
             f"{largest} genes with a well supported pair. Are the right columns read?"
         )
     members = pd.concat(

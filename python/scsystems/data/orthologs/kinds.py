@@ -119,7 +119,7 @@ def refuse_swapped(listed: Mapping[str, Iterable[str]], genes: Mapping[str, pd.I
     wrong = [name for name in genes if best[name] != name]
     if len(wrong) > 1 and all(found.loc[best[n], n] > 2 * found.loc[n, n] for n in wrong):
         raise InputError(
-            "orthologues: the species look swapped: "
+            "orthologs: the species look swapped: "
             + "; ".join(f"most genes of the data '{n}' are '{best[n]}' genes" for n in wrong)
             + ". Exchange the data, or the species of the table."
         )

@@ -1,4 +1,4 @@
-"""Recognize the layouts in which orthologue tables are distributed.
+"""Recognize the layouts in which ortholog tables are distributed.
 
 Every layout becomes one frame: a column of gene names per species, and, where the table
 has them, ``type`` (how many genes correspond to how many) and ``score`` (confidence, or the
@@ -78,12 +78,12 @@ def load(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         return source.reset_index(drop=True)
     path = Path(source)
     if not path.is_file():
-        raise InputError(f"orthologues: no file '{path}'. Give the path of a table, or a frame.")
+        raise InputError(f"orthologs: no file '{path}'. Give the path of a table, or a frame.")
     opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix, open)
     with opener(path, "rt", encoding="utf-8-sig") as lines:
         first = next((line.rstrip("\n") for line in lines if line.strip()), "")
     if not first:
-        raise InputError(f"orthologues: the file '{path}' is empty.")
+        raise InputError(f"orthologs: the file '{path}' is empty.")
     delimiter = max("\t,;", key=first.count)
     # NCBI's homologene.data comes without a header: its first three fields are numbers
     headerless = all(field.isdigit() for field in first.split(delimiter)[:3])
@@ -124,13 +124,13 @@ def recognize(
         if found is not None:
             return Layout(name, *found)
     raise InputError(
-        f"orthologues: the table's columns {list(map(str, table.columns))[:12]} match "
+        f"orthologs: the table's columns {list(map(str, table.columns))[:12]} match "
         f"{'none of the known layouts ' + str(LAYOUTS) if layout == 'auto' else repr(layout)}. "
         f"Name the columns yourself, for example {word('table columns')}."
     )
 
 
-# --- long tables: one row per gene, groups of orthologues share a key -----------------------
+# --- long tables: one row per gene, groups of orthologs share a key -----------------------
 
 
 def _mgi(table, headers, species, gene):
@@ -159,7 +159,7 @@ def _long(table, key, label_columns, name, species):
         counts = labels.value_counts()
         if len(counts) != 2:
             raise InputError(
-                f"orthologues: the table has {len(counts)} species ({', '.join(counts.index[:15])})"
+                f"orthologs: the table has {len(counts)} species ({', '.join(counts.index[:15])})"
                 f". Say which to pair with {word('table species')}, for example human and mouse."
             )
         species = tuple(sorted(counts.index))
@@ -172,7 +172,7 @@ def _long(table, key, label_columns, name, species):
             is_wanted |= values.isin(same)
         if not is_wanted.any():
             raise InputError(
-                f"orthologues: species {wanted!r} is not in the table. It has: "
+                f"orthologs: species {wanted!r} is not in the table. It has: "
                 f"{', '.join(sorted(labels.unique())[:20])}."
             )
         side = table.loc[is_wanted, [key, name]]
@@ -212,7 +212,7 @@ def _hcop(table, headers, species, gene):
     if "ortholog_species" in sides:
         if species is None:
             raise InputError(
-                "orthologues: this HCOP table has many species. Say which to pair with human, "
+                "orthologs: this HCOP table has many species. Say which to pair with human, "
                 f"with {word('table species')}, for example human and mouse."
             )
         other = [name for name in species if not same_species(name, "human")]
@@ -279,7 +279,7 @@ def _columns(table, headers, species, gene):
                 sides.setdefault(base, column)
     if len(sides) < 2 and species is not None and len(table.columns) == 2:
         raise InputError(
-            f"orthologues: the table's two columns {list(table.columns)} do not say which is "
+            f"orthologs: the table's two columns {list(table.columns)} do not say which is "
             f"which of {tuple(species)}. Name them, for example {word('table columns')}."
         )
     return _choose(table, headers, sides, species) if len(sides) > 1 else None
@@ -290,7 +290,7 @@ def _choose(table, headers, sides, species):
     if species is None:
         if "query" in sides:
             raise InputError(
-                "orthologues: the table's columns do not name one of the species (the other is "
+                "orthologs: the table's columns do not name one of the species (the other is "
                 f"{', '.join(set(sides) - {'query'})}). Say both, for example "
                 f"{word('table species')}: human and mouse."
             )
@@ -302,13 +302,13 @@ def _choose(table, headers, sides, species):
         unnamed = [column for side, column in sides.items() if side == "query"]
         if not (found or unnamed):
             raise InputError(
-                f"orthologues: species {wanted!r} is not in the table. It has: "
+                f"orthologs: species {wanted!r} is not in the table. It has: "
                 f"{', '.join(sides)}. Give the columns yourself: {word('table columns')}."
             )
         chosen[wanted] = (found or unnamed)[0]
     if len(set(chosen.values())) < len(chosen):
         raise InputError(
-            f"orthologues: {tuple(species)} need one column each, but the table only shows "
+            f"orthologs: {tuple(species)} need one column each, but the table only shows "
             f"{', '.join(sides)}. Give the columns yourself: {word('table columns')}."
         )
     return _wide(table, chosen, headers), tuple(species)

@@ -18,7 +18,7 @@ from ...words import word, written
 from ..levels import level_name
 from .bundled import SOURCE, bundled_for
 from .groups import group
-from .tables import Orthologues, match, one_to_one, read_for, translated
+from .tables import Orthologs, match, one_to_one, read_for, translated
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ AND = ";"
 # of systems that have the same gene names by what they are
 SAME_NAMES = "same names"
 
-Source: TypeAlias = Orthologues | pd.DataFrame | str | Path
+Source: TypeAlias = Orthologs | pd.DataFrame | str | Path
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _by_name(genes: Mapping[str, pd.Index]) -> Links:
     return Links(pairs.set_axis(pairs.index.astype(str), axis=0))
 
 
-def _pairs(table: Orthologues, genes: Mapping[str, pd.Index]) -> Links:
+def _pairs(table: Orthologs, genes: Mapping[str, pd.Index]) -> Links:
     if table.report.n_one_to_one is None:
         table = one_to_one(table)
     found = match(table, genes, complete=False)
@@ -146,7 +146,7 @@ def _pairs(table: Orthologues, genes: Mapping[str, pd.Index]) -> Links:
     return Links(pairs.set_axis(pairs.index.astype(str), axis=0), str(found.report))
 
 
-def _groups(table: Orthologues, genes: Mapping[str, pd.Index]) -> Links:
+def _groups(table: Orthologs, genes: Mapping[str, pd.Index]) -> Links:
     if table.report.n_one_to_one is not None:
         raise InputError(
             f"{written('orthology', 'groups')}: the table has been cut to one-to-one pairs. Give it as it was read."
@@ -187,25 +187,25 @@ def _fold(own: pd.Index, names: pd.Series) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, (row, column)), shape=(len(own), len(names)))
 
 
-def _read(source, genes: Mapping[str, pd.Index]) -> Orthologues:
+def _read(source, genes: Mapping[str, pd.Index]) -> Orthologs:
     if not isinstance(source, Mapping):
-        return source if isinstance(source, Orthologues) else read_for(source, genes)
+        return source if isinstance(source, Orthologs) else read_for(source, genes)
     hub, *others = genes
     tables = {level_name(name): table for name, table in source.items()}
     if set(tables) != set(others):
         raise InputError(
-            f"orthologues has tables of {list(tables)}. Expected one of each of {others} with {hub!r}, the first."
+            f"orthologs has tables of {list(tables)}. Expected one of each of {others} with {hub!r}, the first."
         )
     read = {
         name: table
-        if isinstance(table, Orthologues)
+        if isinstance(table, Orthologs)
         else read_for(table, {hub: genes[hub], name: genes[name]})
         for name, table in tables.items()
     }
     return combine(read, hub)
 
 
-def combine(tables: Mapping[str, Orthologues], hub: str) -> Orthologues:
+def combine(tables: Mapping[str, Orthologs], hub: str) -> Orthologs:
     """One table of several, each of which pairs a species with the same other one.
 
     Parameters
@@ -221,7 +221,7 @@ def combine(tables: Mapping[str, Orthologues], hub: str) -> Orthologues:
     for name, table in tables.items():
         if set(table.species) != {hub, name}:
             raise InputError(
-                f"orthologues[{name!r}] pairs {table.species}. Expected {hub!r} and {name!r}."
+                f"orthologs[{name!r}] pairs {table.species}. Expected {hub!r} and {name!r}."
             )
         # what the table calls otherwise is not one-to-one, however few of its genes have names
         own = table.pairs.rename(columns={"type": f"type {name}", "score": f"score {name}"})
@@ -249,13 +249,13 @@ def combine(tables: Mapping[str, Orthologues], hub: str) -> Orthologues:
         kinds={name: kind for r in reversed(known) for name, kind in r.kinds.items()},
         n_other_kind={name: n for r in reversed(known) for name, n in r.n_other_kind.items()},
     )
-    return Orthologues(pairs.reset_index(drop=True), tuple(names), report, listed)
+    return Orthologs(pairs.reset_index(drop=True), tuple(names), report, listed)
 
 
 def _refuse_few(n: int, report: str) -> None:
     if n >= FEW_SHARED_GENES:
         return
-    message = f"orthologues: the species share {n} genes"
+    message = f"orthologs: the species share {n} genes"
     if n < FEWEST_SHARED_GENES:
         raise InputError(
             f"{message}. Expected at least {FEWEST_SHARED_GENES}; some thousands are usual. What was lost where:\n"

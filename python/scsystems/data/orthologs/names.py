@@ -1,4 +1,4 @@
-"""Which gene of the data a name in a table of orthologues means."""
+"""Which gene of the data a name in a table of orthologs means."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from .layouts import MISSING, MISSING_OR_GENE
 
-# names match without regard to case where fewer than this share of them would match with it
+# names match without regard to case where fewer than this fraction of them would match with it
 MATCHES_BUT_FOR_CASE = 0.1
 
 

@@ -56,7 +56,7 @@ class Report:
     n_in_all: int | None = None
 
     def __str__(self) -> str:
-        lines = [f"orthologues ({self.source or f'{self.layout} layout'}): {self.n_rows} rows"]
+        lines = [f"orthologs ({self.source or f'{self.layout} layout'}): {self.n_rows} rows"]
         lines += [
             f"  - {lost} {reason}"
             for lost, reason in (

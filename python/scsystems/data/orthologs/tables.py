@@ -1,4 +1,4 @@
-"""Pair the genes of species: read orthologue tables, keep one-to-one pairs, match them to data.
+"""Pair the genes of species: read ortholog tables, keep one-to-one pairs, match them to data.
 
 Three steps, each of which says what it lost and why::
 
@@ -25,19 +25,19 @@ from ...checks import anndata
 from ...errors import InputError
 from ...words import word
 from ..levels import level_names, unique_names
-from . import layouts as orthologue_layouts
+from . import layouts as ortholog_layouts
 from .kinds import KINDS, are_ensembl, refuse_swapped, take
 from .names import is_missing, translate
 from .report import Report
 
 logger = logging.getLogger(__name__)
 
-# fewer matches than this share of the smaller side are taken for a mistake, not for biology
+# fewer matches than this fraction of the smaller side are taken for a mistake, not for biology
 FEWEST_MATCHES = 0.05
 
 
 @dataclass(frozen=True)
-class Orthologues:
+class Orthologs:
     """Pairs of genes between two or more species.
 
     Attributes
@@ -76,8 +76,8 @@ def read(
     gene: str = "symbol",
     layout: str = "auto",
     min_score: float | None = None,
-) -> Orthologues:
-    """Read an orthologue table, with all its pairs: one-to-one, one-to-many, many-to-many.
+) -> Orthologs:
+    """Read an ortholog table, with all its pairs: one-to-one, one-to-many, many-to-many.
 
     Parameters
     ----------
@@ -108,13 +108,13 @@ def read(
         raise InputError(f"gene={gene!r} must be 'symbol' or 'id'.")
     if species is not None and (isinstance(species, str) or len(set(species)) < 2):
         raise InputError(f"species={species!r} must hold at least two different names.")
-    raw = orthologue_layouts.load(source)
+    raw = ortholog_layouts.load(source)
     return _tidy(
-        orthologue_layouts.recognize(raw, species, columns, gene, layout), len(raw), min_score
+        ortholog_layouts.recognize(raw, species, columns, gene, layout), len(raw), min_score
     )
 
 
-def read_for(source: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) -> Orthologues:
+def read_for(source: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) -> Orthologs:
     """Read a table with the kind of gene names, symbols or identifiers, that each species' data have.
 
     Parameters
@@ -130,11 +130,11 @@ def read_for(source: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str
     InputError
         As in :func:`read`.
     """
-    raw = orthologue_layouts.load(source)
+    raw = ortholog_layouts.load(source)
     found, refused = {}, {}
     for gene in KINDS:
         try:
-            found[gene] = orthologue_layouts.recognize(raw, tuple(genes), None, gene, "auto")
+            found[gene] = ortholog_layouts.recognize(raw, tuple(genes), None, gene, "auto")
         except InputError as error:
             refused[gene] = error
     if not found:
@@ -146,14 +146,12 @@ def read_for(source: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str
     )
 
 
-def _tidy(
-    found: orthologue_layouts.Layout, n_rows: int, min_score: float | None = None
-) -> Orthologues:
+def _tidy(found: ortholog_layouts.Layout, n_rows: int, min_score: float | None = None) -> Orthologs:
     """One row per pair of genes, without gaps and repetitions, and a report of what is lost."""
     names = list(found.species)
     pairs = found.frame.copy()
     for name in names:
-        text = level_names(pairs[name], f"orthologues: column of {name}")
+        text = level_names(pairs[name], f"orthologs: column of {name}")
         genes = pd.Series(text, index=pairs.index, dtype="string").str.strip()
         # one-to-many tables may list the genes of a cell one after another
         pairs[name] = genes.str.split(r"\s*[;|]\s*", regex=True)
@@ -175,7 +173,7 @@ def _tidy(
     kept[names] = kept[names].astype(object)
     if kept.empty:
         raise InputError(
-            f"orthologues: none of the table's {n_rows} rows has a gene in each of {names}"
+            f"orthologs: none of the table's {n_rows} rows has a gene in each of {names}"
             f"{'' if min_score is None else f' and a score of at least {min_score}'}."
         )
     report = Report(
@@ -186,12 +184,12 @@ def _tidy(
         n_repeated=len(scored) - len(kept),
         n_pairs=len(kept),
     )
-    return Orthologues(kept, tuple(names), report, listed)
+    return Orthologs(kept, tuple(names), report, listed)
 
 
 def one_to_one(
-    table: Orthologues | str | Path | pd.DataFrame, species: Sequence[str] | None = None, **options
-) -> Orthologues:
+    table: Orthologs | str | Path | pd.DataFrame, species: Sequence[str] | None = None, **options
+) -> Orthologs:
     """Keep the pairs whose genes have exactly one partner, in every species.
 
     A pair that the table itself calls one-to-many or many-to-many goes too, even when only
@@ -204,7 +202,7 @@ def one_to_one(
     species, options
         Handed to :func:`read` when ``table`` is a source.
     """
-    if not isinstance(table, Orthologues):
+    if not isinstance(table, Orthologs):
         table = read(table, species, **options)
     elif species is not None or options:
         raise InputError(f"species and {sorted(options)} belong to read(): the table is read.")
@@ -218,7 +216,7 @@ def one_to_one(
     kept = pairs[unique & called].reset_index(drop=True)
     if kept.empty:
         raise InputError(
-            f"orthologues: none of the table's {len(pairs)} pairs of {names} is one-to-one. "
+            f"orthologs: none of the table's {len(pairs)} pairs of {names} is one-to-one. "
             f"Are the right columns read? With HCOP, ask for more support: {word('table score')}."
         )
     report = replace(
@@ -231,8 +229,8 @@ def one_to_one(
 
 
 def match(
-    table: Orthologues, genes: Mapping[str, Collection[str]], *, complete: bool = True
-) -> Orthologues:
+    table: Orthologs, genes: Mapping[str, Collection[str]], *, complete: bool = True
+) -> Orthologs:
     """Keep the pairs whose genes are in the data, under the names they have there.
 
     Names match as they are; those left over match without regard to the version of Ensembl
@@ -266,27 +264,27 @@ def match(
     kept = kept.drop_duplicates(names).reset_index(drop=True)
     if not in_all.any():
         raise InputError(
-            f"orthologues: no pair has all of its genes in the data ({table.report.n_pairs} "
+            f"orthologs: no pair has all of its genes in the data ({table.report.n_pairs} "
             f"pairs; genes found: {table.report.n_matched})."
         )
     return replace(table, pairs=kept, report=replace(table.report, n_in_all=int(in_all.sum())))
 
 
 def translated(
-    table: Orthologues, genes: Mapping[str, Iterable[str]]
-) -> tuple[Orthologues, dict[str, dict[str, str]]]:
+    table: Orthologs, genes: Mapping[str, Iterable[str]]
+) -> tuple[Orthologs, dict[str, dict[str, str]]]:
     """The table, with a report of how many genes match, and what each species' data call its genes.
 
     Parameters and errors are those of :func:`match`.
     """
     if set(genes) != set(table.species):
         raise InputError(
-            f"orthologues: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
+            f"orthologs: the table pairs {table.species}, the data are {tuple(genes)}. Use the "
             f"same names: {word('table species')} names the table's species."
         )
     own = {
         name: unique_names(
-            pd.Index(genes[name]), f"orthologues: gene names of {name}", word("unique genes")
+            pd.Index(genes[name]), f"orthologs: gene names of {name}", word("unique genes")
         )
         for name in table.species
     }
@@ -308,7 +306,7 @@ def translated(
     return replace(table, report=report), translations
 
 
-def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData]:
+def pair(table: Orthologs, adatas: Mapping[str, AnnData]) -> dict[str, AnnData]:
     """Cut each species' data to its one-to-one genes, in the same order for all.
 
     Parameters
@@ -331,11 +329,11 @@ def pair(table: Orthologues, adatas: Mapping[str, AnnData]) -> dict[str, AnnData
 
 
 def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mapping) -> None:
-    share = len(translation) / max(min(len(wanted), len(have)), 1)
-    if share >= 0.3:
+    fraction = len(translation) / max(min(len(wanted), len(have)), 1)
+    if fraction >= 0.3:
         return
     message = (
-        f"orthologues: only {len(translation)} of {len(have)} {name} genes are among the table's "
+        f"orthologs: only {len(translation)} of {len(have)} {name} genes are among the table's "
         f"{len(wanted)}. The data have names like {list(have[:3])}, the table like "
         f"{list(wanted[:3])}."
     )
@@ -343,6 +341,6 @@ def _refuse_few(name: str, wanted: pd.Index, have: pd.Index, translation: Mappin
         message += (
             f" The data have identifiers: read those of the table with {word('table identifiers')}."
         )
-    if share < FEWEST_MATCHES:
+    if fraction < FEWEST_MATCHES:
         raise InputError(message + " Is it the right table, species and kind of name?")
     logger.warning(message)

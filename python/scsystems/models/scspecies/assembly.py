@@ -86,7 +86,7 @@ class Assembly(BaseModel):
         part.pairs = np.stack([there, np.arange(len(pairs))], 1)
         warn_small(part, self._settings["n_neighbors"])
         logger.info(
-            "%s and %s: %d and %d genes, %d pairs of orthologues among them",
+            "%s and %s: %d and %d genes, %d pairs of orthologs among them",
             *(self._context.name, name, len(self._context.species.genes), len(species.genes)),
             len(pairs),
         )
@@ -210,19 +210,23 @@ class Assembly(BaseModel):
 
     def _find_neighbors(self, part: Part, device) -> training.Neighborhood:
         context, settings = self._context, self._settings
-        there, here = part.pairs.T
+        context_genes, target_genes = part.pairs.T
         if context.cells is None:
             logger.info("%s: neighbors are found among decoded context cells", part.name)
             known = training.decoded_counts(
-                context.net, context.embedded.mean, context.embedded.log_library, there, device
+                context.net,
+                context.embedded.mean,
+                context.embedded.log_library,
+                context_genes,
+                device,
             )
         else:
-            known = context.cells.x[:, there]
+            known = context.cells.x[:, context_genes]
         k = settings["n_neighbors"]
         quantile = settings["quantile"]
         if quantile is None:
             quantile = training.default_quantile(len(part.cells))
         n_labels = len(context.species.labels)
         return training.find_neighbors(
-            part.cells.x[:, here], known, context.label, n_labels, k, quantile, k, device
+            part.cells.x[:, target_genes], known, context.label, n_labels, k, quantile, k, device
         )

@@ -17,7 +17,7 @@ from ...tools.novelty import THRESHOLD, novelty, unexplained
 from ...tools.relevance import relevance
 from .results import Results
 
-# relevance that may get lost in propagation, as a share of what flows
+# relevance that may get lost in propagation, as a fraction of what flows
 LARGEST_RESIDUAL = 1e-3
 
 
@@ -57,7 +57,7 @@ class Comparison(Results):
         threshold
             Absolute log2 fold change beyond which a gene counts as different.
         ellipse
-            Share of cells that the confidence ellipse holds.
+            Fraction of cells that the confidence ellipse holds.
         n_neighbors
             Context neighbors whose library sizes are averaged for absolute expression.
         seed
@@ -88,7 +88,7 @@ class Comparison(Results):
                 f"target are named {sorted(set(labels[pd.notna(labels)]))[:10]}."
             )
         rng = np.random.default_rng(checks.seed(seed, self._settings["seed"]))
-        there, here = part.pairs.T
+        context_genes, target_genes = part.pairs.T
         neighbors = self._neighbors(part, min(n_neighbors, len(context.cell_names)))
         log_library = context.embedded.log_library[neighbors].mean(1)
         context_batch = None if context.cells is None else context.cells.categorical[:, 0]
@@ -99,18 +99,20 @@ class Comparison(Results):
             at = at[within_ellipse(e.mean[at], ellipse)]
             z, drawn = draw_cells(e.mean[at], e.std[at], n_samples, rng)
             drawn = at[drawn]
-            mine = decode(part.net, z, np.unique(cells.categorical[at, 0]), here)
+            mine = decode(part.net, z, np.unique(cells.categorical[at, 0]), target_genes)
             if context_batch is None:
                 batches = np.arange(len(context.species.batches))
             else:
                 batches = np.unique(context_batch[context_labels == cell_type])
-            theirs = decode(context.net, z, batches, there)
+            theirs = decode(context.net, z, batches, context_genes)
             libraries = e.log_library[drawn], log_library[drawn]
-            columns = _compare(mine, theirs, libraries, threshold, rng.permutation(len(there)))
+            columns = _compare(
+                mine, theirs, libraries, threshold, rng.permutation(len(context_genes))
+            )
             genes = {
                 "cell_type": cell_type,
-                "target_gene": np.asarray(part.species.genes, dtype=object)[here],
-                "context_gene": np.asarray(context.species.genes, dtype=object)[there],
+                "target_gene": np.asarray(part.species.genes, dtype=object)[target_genes],
+                "context_gene": np.asarray(context.species.genes, dtype=object)[context_genes],
             }
             tables.append(pd.DataFrame(genes | columns))
         return pd.concat(tables, ignore_index=True)

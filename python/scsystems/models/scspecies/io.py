@@ -41,7 +41,7 @@ SETTINGS = (
     "dispersion",
     "library",
     "encoder_input",
-    "homologous_share",
+    "homologous_fraction",
     "n_latent",
     "n_features",
     "n_hidden",
@@ -223,7 +223,7 @@ def _check_part(saved: SavedPart, where: str) -> None:
     """Refuse a description of a species that contradicts itself."""
     species, sizes = saved.species, saved.sizes
     counts = (sizes.n_genes, sizes.n_batches, sizes.n_latent, sizes.n_features, sizes.n_hidden)
-    whole_share = sizes.n_homologous == sizes.n_genes
+    all_homologous = sizes.n_homologous == sizes.n_genes
     lengths = (
         set() if saved.prototypes is None else {len(v) for v in vars(saved.prototypes).values()}
     )
@@ -234,9 +234,9 @@ def _check_part(saved: SavedPart, where: str) -> None:
             sizes.n_homologous == species.n_homologous and 0 < sizes.n_homologous <= sizes.n_genes
         ),
         "a size is below 1": any(count < 1 for count in counts),
-        "sizes.homologous_share is no share": not 0 < sizes.homologous_share <= 1
-        or (sizes.homologous_share == 1 and not whole_share),
-        "sizes.dropout_rate is no share": not 0 <= sizes.dropout_rate < 1,
+        "sizes.homologous_fraction is no fraction": not 0 < sizes.homologous_fraction <= 1
+        or (sizes.homologous_fraction == 1 and not all_homologous),
+        "sizes.dropout_rate is no fraction": not 0 <= sizes.dropout_rate < 1,
         "a gene or a level has a name twice": any(
             len(set(names)) != len(names)
             for names in (species.genes, species.batches, species.labels)

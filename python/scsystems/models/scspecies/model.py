@@ -30,7 +30,7 @@ from .comparison import Comparison
 from .settings import choose
 from .species import (
     Embedded,
-    OrthologueSource,
+    OrthologSource,
     Part,
     homologues,
     key_of,
@@ -50,7 +50,7 @@ ADAM: dict[str, Any] = {"eps": 1e-8, "weight_decay": 0.0}
 class ScSpecies(Comparison):
     """Align target species to a labeled context species (Schächter et al. 2025).
 
-    Species have their own genes; one-to-one orthologues connect them. Each species has a
+    Species have their own genes; one-to-one orthologs connect them. Each species has a
     variational autoencoder on counts. The context's is trained first. Then every target's is
     trained with the context's frozen inner encoder, its cells being pulled to the context
     cells that explain them best.
@@ -63,8 +63,8 @@ class ScSpecies(Comparison):
         Raw counts of the target species by name.
     context_labels
         Column of the context's ``obs`` with cell types; complete.
-    orthologues
-        Orthologue table: a file or data frame that :func:`scsystems.data.orthologs.tables.read`
+    orthologs
+        Ortholog table: a file or data frame that :func:`scsystems.data.orthologs.tables.read`
         understands, or what it returned. Only one-to-one pairs are used. A data frame of two
         columns that name neither species holds the context's genes first. A dictionary gives
         a table per target.
@@ -76,7 +76,7 @@ class ScSpecies(Comparison):
     layer
         Layer with the counts; ``None`` takes ``X``. Or a dictionary by species.
     n_top_genes
-        The most variable genes of each species to train on; orthologues are taken among them. ``None``
+        The most variable genes of each species to train on; orthologs are taken among them. ``None``
         takes all genes, which aligned much worse where it was measured (``docs/scspecies.md``). Or a
         dictionary by species.
     min_cells
@@ -112,7 +112,7 @@ class ScSpecies(Comparison):
         Library size: ``"observed"`` total counts, or latent with an ``"encoder"`` (paper).
     encoder_input
         ``"log1p"`` of the counts, or the ``"counts"``.
-    homologous_share
+    homologous_fraction
         Fraction of expression given to homologous genes: ``"observed"`` in the counts, or their
         fraction of the ``"genes"`` (paper).
     n_latent, n_features, n_hidden, dropout_rate
@@ -125,7 +125,7 @@ class ScSpecies(Comparison):
     >>> import scsystems as scs
     >>> model = scs.ScSpecies(
     ...     context={"mouse": mouse}, targets={"human": human}, context_labels="cell_type",
-    ...     batch_key="sample", orthologues="human_mouse.tsv",
+    ...     batch_key="sample", orthologs="human_mouse.tsv",
     ... )
     >>> model.train()
     >>> human.obsm["X_scspecies"] = model.get_latent_representation("human")
@@ -137,7 +137,7 @@ class ScSpecies(Comparison):
         context: AnnData | Mapping[str, AnnData],
         targets: Mapping[str, AnnData] | Iterable[tuple[str, AnnData]],
         context_labels: str,
-        orthologues: OrthologueSource | Mapping[str, OrthologueSource],
+        orthologs: OrthologSource | Mapping[str, OrthologSource],
         *,
         target_labels: str | Mapping[str, str | None] | None = None,
         batch_key: str | Mapping[str, str | None] | None = None,
@@ -157,7 +157,7 @@ class ScSpecies(Comparison):
         dispersion: Dispersion | None = None,
         library: Library | None = None,
         encoder_input: EncoderInput | None = None,
-        homologous_share: Literal["observed", "genes"] | None = None,
+        homologous_fraction: Literal["observed", "genes"] | None = None,
         n_latent: int = 10,
         n_features: int = 300,
         n_hidden: int = 200,
@@ -175,7 +175,7 @@ class ScSpecies(Comparison):
         pairs = {}
         for target, adata in targets.items():
             adata = targets[target] = self._choose_genes(target, adata, *limit, layer, batch_key)
-            table = per_species(orthologues, target, "orthologues")
+            table = per_species(orthologs, target, "orthologs")
             pairs[target] = homologues(table, name, genes, target, adata)
         shared = list(dict.fromkeys(gene for p in pairs.values() for gene in p["context"]))
         if not shared:
@@ -214,7 +214,7 @@ class ScSpecies(Comparison):
         self,
         name: str,
         adata: AnnData,
-        orthologues: OrthologueSource,
+        orthologs: OrthologSource,
         *,
         target_labels: str | None = None,
         batch_key: str | None = None,
@@ -229,14 +229,14 @@ class ScSpecies(Comparison):
 
         Parameters
         ----------
-        name, adata, orthologues, target_labels, batch_key, layer, n_top_genes, min_cells
+        name, adata, orthologs, target_labels, batch_key, layer, n_top_genes, min_cells
             As in the constructor, for this species.
         """
         name = level_name(name)
         named_targets([(n, None) for n in (*self._targets, name)], self._context.name)
         adata = self._choose_genes(name, adata, n_top_genes, min_cells, layer, batch_key)
         genes = pd.Index(self._context.species.genes)
-        pairs = homologues(orthologues, self._context.name, genes, name, adata)
+        pairs = homologues(orthologs, self._context.name, genes, name, adata)
         given = (
             (layer, "layer"),
             (batch_key, "species batch"),

@@ -61,7 +61,7 @@ class Results(Assembly):
 
         Returns
         -------
-        Per cell: ``label`` (most common among the neighbors), ``agreement`` (its share) and
+        Per cell: ``label`` (most common among the neighbors), ``agreement`` (its fraction) and
         ``aligned`` (whether the cell was aligned in training).
         """
         part = self._target(target)

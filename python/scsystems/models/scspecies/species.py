@@ -17,22 +17,22 @@ from ... import checks
 from ...checks import head, kind
 from ...data.fingerprint import fingerprint, row_hashes
 from ...data.levels import level_name
-from ...data.orthologs import tables as orthologue_tables
-from ...data.orthologs.tables import Orthologues
+from ...data.orthologs import tables as ortholog_tables
+from ...data.orthologs.tables import Orthologs
 from ...data.resident import CellArrays
 from ...data.species import Species, cell_names, check_names
 from ...errors import InputError
 from ...nn.scspecies.net import ScviNet, ScviSizes
 from ...words import word
 from ..trainings import Trainings
-from .training import Neighborhood, homologous_share, library_prior
+from .training import Neighborhood, homologous_fraction, library_prior
 
 logger = logging.getLogger(__name__)
 
 FEWEST_SHARED_GENES = 50
 FEW_SHARED_GENES = 250
 
-OrthologueSource: TypeAlias = Orthologues | str | Path | pd.DataFrame
+OrthologSource: TypeAlias = Orthologs | str | Path | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -184,21 +184,21 @@ def per_species(value: Any, name: str, argument: str) -> Any:
 
 
 def homologues(
-    table: OrthologueSource,
+    table: OrthologSource,
     context: str,
     context_data: Iterable[str],
     target: str,
     target_data: AnnData,
 ) -> pd.DataFrame:
     """One-to-one pairs of genes that both data sets have: columns ``context`` and ``target``."""
-    if not isinstance(table, Orthologues):
+    if not isinstance(table, Orthologs):
         table = _read(table, {context: context_data, target: target_data.var_names})
     if table.report.n_one_to_one is None:
-        table = orthologue_tables.one_to_one(table)
+        table = ortholog_tables.one_to_one(table)
     missing = [name for name in (context, target) if name not in table.species]
     if missing:
         raise InputError(
-            f"orthologues pair {table.species}, but the species are called {context!r} (context) and {target!r}. "
+            f"orthologs pair {table.species}, but the species are called {context!r} (context) and {target!r}. "
             "Call the species as the table does."
         )
     genes = {context: context_data, target: check_names(target, target_data)}
@@ -206,11 +206,11 @@ def homologues(
         names = [context, target]
         pairs = table.pairs[names].drop_duplicates(names)
         table = replace(table, pairs=pairs, species=tuple(names))
-    pairs = orthologue_tables.match(table, genes).pairs
+    pairs = ortholog_tables.match(table, genes).pairs
     n = len(pairs)
     if n < FEWEST_SHARED_GENES:
         raise InputError(
-            f"orthologues: {context} and {target} share {n} one-to-one genes. Expected at least "
+            f"orthologs: {context} and {target} share {n} one-to-one genes. Expected at least "
             f"{FEWEST_SHARED_GENES}; some hundreds are needed for reliable neighbors. Keep more genes of both "
             f"species ({word('n_top_genes of species')}), or check the table."
         )
@@ -222,7 +222,7 @@ def homologues(
     return pd.DataFrame({"context": pairs[context].to_numpy(), "target": pairs[target].to_numpy()})
 
 
-def _read(table: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) -> Orthologues:
+def _read(table: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) -> Orthologs:
     context, target = genes
     if (
         isinstance(table, pd.DataFrame)
@@ -230,13 +230,13 @@ def _read(table: str | Path | pd.DataFrame, genes: Mapping[str, Iterable[str]]) 
         and not {context, target} <= set(table.columns)
     ):
         first, second = table.columns
-        known = orthologue_tables.orthologue_layouts.same_species
+        known = ortholog_tables.ortholog_layouts.same_species
         if not (known(first, target) or known(second, context)):
             # two columns that name neither species: context first
-            return orthologue_tables.read(
+            return ortholog_tables.read(
                 table, (context, target), columns={context: first, target: second}
             )
-    return orthologue_tables.read_for(table, genes)
+    return ortholog_tables.read_for(table, genes)
 
 
 def make_net(
@@ -248,10 +248,10 @@ def make_net(
 ) -> ScviNet:
     """A new network for a species."""
     n_genes, n = len(species.genes), species.n_homologous
-    if settings["homologous_share"] == "genes":
-        share = n / n_genes
+    if settings["homologous_fraction"] == "genes":
+        fraction = n / n_genes
     else:
-        share = homologous_share(cells, n)
+        fraction = homologous_fraction(cells, n)
     names = (
         "n_latent",
         "n_features",
@@ -266,7 +266,7 @@ def make_net(
         n_genes=n_genes,
         n_homologous=n,
         n_batches=len(species.batches),
-        homologous_share=share,
+        homologous_fraction=fraction,
         **{name: settings[name] for name in names},
     )
     return ScviNet(sizes, generator, library_prior(cells, len(species.batches)), inner).eval()

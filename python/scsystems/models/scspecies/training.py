@@ -84,13 +84,13 @@ def library_prior(cells: CellArrays, n_batches: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32)
 
 
-def homologous_share(cells: CellArrays, n_homologous: int) -> float:
-    """Share of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
+def homologous_fraction(cells: CellArrays, n_homologous: int) -> float:
+    """Fraction of all counts that lie on the first ``n_homologous`` genes, kept off 0 and 1."""
     if n_homologous == cells.x.shape[1]:
         return 1.0
     x: Any = cells.x
-    share = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
-    return min(max(share, 1e-3), 1 - 1e-3)
+    fraction = float(x[:, :n_homologous].sum() / max(x.sum(), 1.0))
+    return min(max(fraction, 1e-3), 1 - 1e-3)
 
 
 def pretrain(
@@ -152,7 +152,7 @@ def embed(
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """Step 2's result for a target: neighbors (n x k), their vote and its share (n), and who is aligned (n)."""
+    """Step 2's result for a target: neighbors (n x k), their vote and its fraction (n), and who is aligned (n)."""
 
     index: np.ndarray
     label: np.ndarray

@@ -97,7 +97,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
             Systems to decode group 1 and group 2 under, with ``batch_correction``; default all.
             Either the same for both, or none in common.
         fdr_target
-            Expected share of false discoveries among the genes called in mode ``"change"``.
+            Expected fraction of false discoveries among the genes called in mode ``"change"``.
         silent
             No progress bar.
         weights
@@ -231,12 +231,12 @@ class DifferentialExpressionMixin(ExpressionMixin):
 
         def draw(group: np.ndarray, codes: list[int | None], n: int) -> np.ndarray:
             parts = []
-            for code, share in zip(codes, _shares(n, len(codes)), strict=True):
+            for code, size in zip(codes, _even_parts(n, len(codes)), strict=True):
                 generator = self._noise(int(rng.integers(2**62)))
                 parts.append(
                     self._decode(
                         cells,
-                        rng.choice(group, share),
+                        rng.choice(group, size),
                         [code],
                         np.arange(len(self.schema.genes)),
                         1,
@@ -249,11 +249,13 @@ class DifferentialExpressionMixin(ExpressionMixin):
             return rng.permutation(np.concatenate(parts)) if len(parts) > 1 else parts[0]
 
         ones, twos = [], []
-        for (codes1, codes2), share in zip(systems, _shares(n_samples, len(systems)), strict=True):
-            one, two = draw(first, codes1, share), draw(second, codes2, share)
+        for (codes1, codes2), size in zip(
+            systems, _even_parts(n_samples, len(systems)), strict=True
+        ):
+            one, two = draw(first, codes1, size), draw(second, codes2, size)
             if n_pairs is not None:
                 n = max(1, n_pairs // len(systems))
-                one, two = one[rng.integers(share, size=n)], two[rng.integers(share, size=n)]
+                one, two = one[rng.integers(size, size=n)], two[rng.integers(size, size=n)]
             ones.append(one)
             twos.append(two)
         return np.concatenate(ones), np.concatenate(twos)
@@ -344,6 +346,6 @@ def _check_groups(name1: str, first: np.ndarray, name2: str, second: np.ndarray)
         )
 
 
-def _shares(n: int, parts: int) -> list[int]:
+def _even_parts(n: int, parts: int) -> list[int]:
     """``n`` samples shared among parts as evenly as possible, each at least one."""
     return [max(1, n // parts + (i < n % parts)) for i in range(parts)]

@@ -113,9 +113,9 @@ def describe(samples: np.ndarray, levels: Sequence[float] = ()) -> dict[str, np.
 
 
 def credible_interval(samples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """The shortest interval that holds a share ``level`` of the samples, per column."""
+    """The shortest interval that holds a fraction ``level`` of the samples, per column."""
     if not 0 < level < 1:
-        raise InputError(f"cred_interval_lvls holds {level!r}. Expected shares between 0 and 1.")
+        raise InputError(f"cred_interval_lvls holds {level!r}. Expected fractions between 0 and 1.")
     ordered = np.sort(samples, 0)
     inside = int(np.floor(level * len(ordered)))
     if inside >= len(ordered):
@@ -141,7 +141,7 @@ def estimate_delta(mean_change: np.ndarray, seed: int = 0, smallest: float = 0.1
 
 
 def is_de(probability: np.ndarray, fdr: float) -> np.ndarray:
-    """Genes called differential such that the expected share of false calls is at most ``fdr``."""
+    """Genes called differential such that the expected fraction of false calls is at most ``fdr``."""
     order = np.argsort(-np.asarray(probability), kind="stable")
     expected_fdr = np.cumsum(1 - probability[order]) / np.arange(1, len(order) + 1)
     called = np.zeros(len(order), dtype=bool)
@@ -152,7 +152,7 @@ def is_de(probability: np.ndarray, fdr: float) -> np.ndarray:
 def expression_statistics(x, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
     """What the input says of two groups of cells, G rows.
 
-    ``raw_mean1/2``: mean of the log-normalized input; ``non_zeros_proportion1/2``: share of
+    ``raw_mean1/2``: mean of the log-normalized input; ``non_zeros_proportion1/2``: fraction of
     cells in which the gene is detected; ``raw_normalized_mean1/2``: mean of linear expression,
     ``expm1`` of the input.
 

@@ -49,7 +49,7 @@ class QueryMixin(FilesMixin):
         """Give a query the genes of the reference model, in its order.
 
         Genes that the model lacks are dropped. Genes that the query lacks are added, and their
-        share is logged: the matrix that the model reads gets the gene's mean in the reference,
+        fraction is logged: the matrix that the model reads gets the gene's mean in the reference,
         all other matrices zeros. ``adata.var["padded"]`` marks them.
 
         Parameters
@@ -63,11 +63,11 @@ class QueryMixin(FilesMixin):
         inplace
             Change ``adata``; ``False`` returns a new object and leaves ``adata`` alone.
         max_missing
-            Largest share of the model's genes that the query may lack.
+            Largest fraction of the model's genes that the query may lack.
         fill
             ``"mean"``, or ``"zero"`` as scvi-tools does, which tells the encoder that the gene
             is not expressed. On human and mouse pancreas with one donor left out, the mean
-            recall of cell types handed over to that donor was 0.91 with all genes; with a
+            recall of cell types transferred to that donor was 0.91 with all genes; with a
             tenth, three tenths and half of them missing it was 0.89, 0.89 and 0.80 with means,
             0.87, 0.81 and 0.64 with zeros.
 
@@ -94,18 +94,18 @@ class QueryMixin(FilesMixin):
         )
         expression(adata, model.schema.setup.layer)
         missing = genes.difference(adata.var_names, sort=False)
-        share = len(missing) / len(genes)
+        fraction = len(missing) / len(genes)
         facts = (
-            f"The query lacks {len(missing)} of the model's {len(genes)} genes ({share:.1%}): "
+            f"The query lacks {len(missing)} of the model's {len(genes)} genes ({fraction:.1%}): "
             f"{head(missing)}."
         )
-        if share > max_missing or share == 1:
+        if fraction > max_missing or fraction == 1:
             raise InputError(
                 f"{facts} Expected at most {max_missing:.0%}. Check that both use the same gene names (symbols or "
-                f"identifiers, orthologues of one species): the query has {head(adata.var_names, 3)}. Pass all genes "
+                f"identifiers, orthologs of one species): the query has {head(adata.var_names, 3)}. Pass all genes "
                 f"of the query rather than a selection of its own, or set {words.word('missing genes')} higher."
             )
-        if share > MANY_MISSING:
+        if fraction > MANY_MISSING:
             warn(f"{facts} The mapping may be poor.")
         elif len(missing):
             logger.info(
@@ -314,7 +314,7 @@ def nearest_labels(
 
     Returns
     -------
-    Q rows: ``label``, ``confidence`` (share of the votes) and ``distance`` (mean distance to
+    Q rows: ``label``, ``confidence`` (fraction of the votes) and ``distance`` (mean distance to
     the neighbors; 1 is the median of the same among reference cells).
     """
     search = NearestNeighbors(n_neighbors=n_neighbors).fit(reference)

@@ -110,9 +110,9 @@ def sample_same_label(
     order, start, size
         Reference rows sorted by label, and where in them each label begins and how many it has.
     """
-    share = torch.rand(len(label), n_samples, device=label.device, generator=generator)
-    offset = (share * size[label][:, None]).long()
-    # rounding of a share next to one must not reach into the next label
+    fraction = torch.rand(len(label), n_samples, device=label.device, generator=generator)
+    offset = (fraction * size[label][:, None]).long()
+    # rounding of a fraction next to one must not reach into the next label
     offset = torch.minimum(offset, (size[label][:, None] - 1).clamp_min(0))
     return order[(start[label][:, None] + offset).clamp_max(len(order) - 1)]
 
@@ -303,7 +303,7 @@ class AlignedNet(nn.Module):
         return (z - there).square().sum(1)
 
     def _energy(self, z: Tensor, index: Tensor, generator) -> Tensor:
-        """Each cell's share of the energy distance between the two species' cells of its label, B.
+        """Each cell's part of the energy distance between the two species' cells of its label, B.
 
         ``2 E|t - c| - E|t - t'|`` over context cells c and other target cells t' of the label;
         t' are latent samples kept from their last visit, hence the factor 2.

@@ -131,8 +131,8 @@ class _Pass:
     def __init__(self, groups, log_library, table, counts: Nonzeros, codes):
         self.table, self.counts = table, counts
         n, self.sizes = counts.n_cells, [size for size, _ in groups]
-        shares = log_library.new_tensor([share for _, share in groups])
-        self.library = log_library.exp()[:, None] * shares  # B x groups
+        fractions = log_library.new_tensor([fraction for _, fraction in groups])
+        self.library = log_library.exp()[:, None] * fractions  # B x groups
         # all means are divided by the number of cells, and with them all gradients
         self.theta, self.one = table.exp(), table.new_ones(())
         self.inverse_theta = (n / self.theta).split(self.sizes, 1)

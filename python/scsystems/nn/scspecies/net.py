@@ -34,14 +34,14 @@ LOG_RANGE = 10.0
 class ScviSizes:
     """Everything that decides the shape of the weights and the forward pass of one species.
 
-    The ``n_homologous`` genes come first. ``homologous_share`` is the share of expression that
+    The ``n_homologous`` genes come first. ``homologous_fraction`` is the fraction of expression that
     they get: the decoder's fractions sum to it over them, and to the rest over the others.
     """
 
     n_genes: int
     n_homologous: int
     n_batches: int
-    homologous_share: float
+    homologous_fraction: float
     n_latent: int = 10
     n_features: int = 300
     n_hidden: int = 200
@@ -137,7 +137,7 @@ class Decoder(nn.Module):
     def __init__(self, sizes: ScviSizes, generator: torch.Generator):
         super().__init__()
         self.n_homologous = sizes.n_homologous
-        self.share = sizes.homologous_share
+        self.fraction = sizes.homologous_fraction
         rate = sizes.dropout_rate
         self.first = NormLayer(sizes.n_latent, sizes.n_hidden, sizes.n_batches, rate, generator)
         self.second = NormLayer(sizes.n_hidden, sizes.n_features, 0, rate, generator)
@@ -175,15 +175,17 @@ class Decoder(nn.Module):
     def groups(self) -> tuple[tuple[int, float], ...]:
         """Number of genes and fraction of expression of homologous and other genes, if there are any."""
         n, n_genes = self.n_homologous, self.rho.out_features
-        return ((n, 1.0),) if n == n_genes else ((n, self.share), (n_genes - n, 1 - self.share))
+        return (
+            ((n, 1.0),) if n == n_genes else ((n, self.fraction), (n_genes - n, 1 - self.fraction))
+        )
 
     def fractions(self, logits: Tensor) -> Tensor:
         """Log expression fractions: softmax over homologous and other genes apart (paper, equations 25 and 26)."""
         groups = self.groups()
         parts = logits.split([size for size, _ in groups], 1)
         logs = [
-            F.log_softmax(part, 1) + math.log(share)
-            for part, (_, share) in zip(parts, groups, strict=True)
+            F.log_softmax(part, 1) + math.log(fraction)
+            for part, (_, fraction) in zip(parts, groups, strict=True)
         ]
         return logs[0] if len(logs) == 1 else torch.cat(logs, 1)
 

@@ -34,7 +34,7 @@ def softmax_negative_binomial(
     log_library
         Log library size, B.
     groups
-        Number of genes and share of the library of each group of neighboring columns.
+        Number of genes and fraction of the library of each group of neighboring columns.
     """
     return _SoftmaxNegativeBinomial.apply(x, logits, log_library, log_theta, batch, groups)
 
@@ -78,11 +78,11 @@ def _softmax_negative_binomial(
     """Value (B) and its derivative with respect to the log library size (B); writes the others."""
     sizes = [size for size, _ in groups]
     mean, theta, log_scale = torch.empty_like(logits), log_theta.exp(), []
-    for (_, share), a, m in zip(groups, *_by_group(sizes, logits, mean), strict=True):
+    for (_, fraction), a, m in zip(groups, *_by_group(sizes, logits, mean), strict=True):
         top = a.amax(1, keepdim=True)
         torch.sub(a, top, out=m).exp_()
         total = m.sum(1, keepdim=True)
-        scale = log_library[:, None] + math.log(share)
+        scale = log_library[:, None] + math.log(fraction)
         m.mul_(scale.exp() / total)
         log_scale.append((scale - top - total.log())[:, 0])
     counts = PositiveCounts(x, log_theta)
@@ -104,10 +104,10 @@ def _softmax_negative_binomial(
         counts.add_to(to_theta, counts.theta * counts.digamma_terms())
     sums = []
     parts = zip(groups, *_by_group(sizes, mean, to_mean, to_logits), strict=True)
-    for (_, share), m, d, out in parts:
+    for (_, fraction), m, d, out in parts:
         sums.append(d.sum(1))
         # of the softmax: every gene gives up its fraction of what its group gains
-        torch.mul(m, (sums[-1] / (log_library.exp() * -share))[:, None], out=out).add_(d)
+        torch.mul(m, (sums[-1] / (log_library.exp() * -fraction))[:, None], out=out).add_(d)
     return value, sum(sums)
 
 

@@ -114,13 +114,13 @@ def cycle_gradients(
     """
     n = len(mean)
     both = torch.cat([mean, counterfactual])
-    centred = both - both.mean(0)
-    variance = centred.square().sum(0) / (2 * n - 1)
+    centered = both - both.mean(0)
+    variance = centered.square().sum(0) / (2 * n - 1)
     free = variance > SMALLEST_STD**2
     variance = variance.clamp_min(SMALLEST_STD**2)
     u = mean - counterfactual
     weighted = u if cell_weight is None else u * cell_weight[:, None]
     ratio = (weighted * u).sum(0) / n / variance
-    through_variance = centred * (ratio / variance * free * (-2 * weight / (2 * n - 1)))
+    through_variance = centered * (ratio / variance * free * (-2 * weight / (2 * n - 1)))
     direct = weighted * (2 * weight / n / variance)
     return ratio.sum(), direct + through_variance[:n], through_variance[n:] - direct

@@ -77,7 +77,7 @@ def can_fork() -> bool:
     return sys.platform == "linux"
 
 
-class Member(NamedTuple):
+class Worker(NamedTuple):
     """A forked process, seen from the one that forked it; ``number`` is that of its minibatch and part."""
 
     number: int
@@ -85,7 +85,7 @@ class Member(NamedTuple):
     connection: socket.socket
 
 
-class Team:
+class Workers:
     """A process and those forked from it.
 
     What is computed does not depend on which of them does it: where waiting for the others does
@@ -100,12 +100,12 @@ class Team:
         not use automatic differentiation, which torch refuses in forked processes, and no more
         than one thread. Where a process is lost, the first calls them with the same arguments
         again: what they have begun must not matter then.
-    members
+    others
         The forked processes; those that are lost are taken out.
     """
 
-    def __init__(self, n: int, gradient: Gradient, update: Update, members: list[Member]):
-        self.n, self.gradient, self.update, self.members = n, gradient, update, members
+    def __init__(self, n: int, gradient: Gradient, update: Update, others: list[Worker]):
+        self.n, self.gradient, self.update, self.others = n, gradient, update, others
         self.pace, self.together = Pace(), True
 
     def gradients(self, minibatches: Tensor, generator: torch.Generator) -> Tensor:
@@ -121,7 +121,7 @@ class Team:
         first, *others = minibatches
         seeds = torch.randint(2**62, (len(others), 1), generator=generator)
         tasks = dict(enumerate(map(torch.cat, zip(seeds, others, strict=True)), 1))
-        together = self.members and self.pace.together()
+        together = self.others and self.pace.together()
         start, used = perf_counter(), thread_time()
         messages = {i: MINIBATCH + task.numpy().tobytes() for i, task in tasks.items()}
         asked = self._ask(messages if together else {})
@@ -151,21 +151,21 @@ class Team:
             if part not in answers:
                 self.update(part, n_gradients, n_steps, lr)
 
-    def _ask(self, messages: Mapping[int, bytes]) -> list[Member]:
+    def _ask(self, messages: Mapping[int, bytes]) -> list[Worker]:
         """Send messages by number; returns the processes that have got theirs."""
         asked = []
-        for member in [m for m in self.members if m.number in messages]:
-            with self._losing(member):
-                send(member.connection, messages[member.number], Patience(SECONDS))
-                asked.append(member)
+        for worker in [m for m in self.others if m.number in messages]:
+            with self._losing(worker):
+                send(worker.connection, messages[worker.number], Patience(SECONDS))
+                asked.append(worker)
         return asked
 
-    def _answers(self, asked: Sequence[Member], own: float) -> dict[int, bytearray]:
+    def _answers(self, asked: Sequence[Worker], own: float) -> dict[int, bytearray]:
         """What they answer, by number, after so many seconds in which the first did its own part."""
         answers, patience = {}, Patience(SECONDS + TIMES * own)
-        for member in asked:
-            with self._losing(member):
-                answers[member.number] = receive(member.connection, patience)
+        for worker in asked:
+            with self._losing(worker):
+                answers[worker.number] = receive(worker.connection, patience)
         for i, answer in answers.items():
             if answer.startswith(FAILED):
                 raise WorkerError(
@@ -176,34 +176,34 @@ class Team:
         return answers
 
     @contextmanager
-    def _losing(self, member: Member) -> Iterator[None]:
+    def _losing(self, worker: Worker) -> Iterator[None]:
         """If the process hangs or has died in the block, it is ended and no longer takes part."""
         try:
             yield
         except (Silence, OSError) as lost:
-            self.members.remove(member)
-            member.connection.close()
-            _kill(member.process)
+            self.others.remove(worker)
+            worker.connection.close()
+            _kill(worker.process)
             logger.warning("%s %s", HANGS if isinstance(lost, Silence) else DIED, INSTEAD)
 
 
 @contextmanager
-def forked_team(n: int, gradient: Gradient, update: Update) -> Iterator[Team]:
-    """A team of ``n`` processes, this one included, for the time of the block; see `Team`."""
-    members: list[Member] = []
+def forked_workers(n: int, gradient: Gradient, update: Update) -> Iterator[Workers]:
+    """``n`` processes, this one included, for the time of the block; see `Workers`."""
+    others: list[Worker] = []
     try:
         try:
             for number in range(1, n):
-                _fork(number, gradient, update, members)
+                _fork(number, gradient, update, others)
         except OSError as error:
             logger.warning("%s %s", NOT_STARTED.format(error), INSTEAD)
-        yield Team(n, gradient, update, members)
+        yield Workers(n, gradient, update, others)
     finally:
-        _end_all(members)
+        _end_all(others)
 
 
-def _fork(number: int, gradient: Gradient, update: Update, members: list[Member]) -> None:
-    """Fork a process and add it to the members."""
+def _fork(number: int, gradient: Gradient, update: Update, others: list[Worker]) -> None:
+    """Fork a process and add it to the others."""
     own = os.getpid()
     set_attribute = ctypes.CDLL(None).prctl
     ours, theirs = channel()
@@ -217,7 +217,7 @@ def _fork(number: int, gradient: Gradient, update: Update, members: list[Member]
             warnings.simplefilter("ignore")
             process = os.fork()
         if process:
-            members.append(Member(number, process, ours))
+            others.append(Worker(number, process, ours))
             theirs.close()
             return
     except OSError:
@@ -233,8 +233,8 @@ def _fork(number: int, gradient: Gradient, update: Update, members: list[Member]
         set_attribute(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
         if os.getppid() != own:
             os._exit(0)
-        # an end that stays open here would keep its process from learning that the team is over
-        for connection in (ours, *(member.connection for member in members)):
+        # an end that stays open here would keep its process from learning that the work is over
+        for connection in (ours, *(worker.connection for worker in others)):
             connection.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # objects of the program that forked are not this one's to finalize
@@ -271,17 +271,17 @@ def _seeded(gradient: Gradient, number: int, task: Tensor, same_weights: bool) -
     return gradient(number, task[1:], generator, same_weights)
 
 
-def _end_all(members: Sequence[Member]) -> None:
+def _end_all(others: Sequence[Worker]) -> None:
     """End processes: by themselves if they can."""
-    for member in members:
-        member.connection.close()
+    for worker in others:
+        worker.connection.close()
     try:
         end = perf_counter() + LEAVE
-        while not all(_has_left(m.process) for m in members) and perf_counter() < end:
+        while not all(_has_left(m.process) for m in others) and perf_counter() < end:
             time.sleep(0.001)
     finally:
-        for member in members:
-            _kill(member.process)
+        for worker in others:
+            _kill(worker.process)
 
 
 def _has_left(process: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # how much a new observation counts
 SHARE = 0.1
-# together must take less than this share of the time of one alone, and this much is thought before
+# together must take less than this fraction of the time of one alone, and this much is assumed at first
 LARGEST, START = 0.95, 0.8
 # where it is below this, being together pays
 PAYS = 0.7
@@ -22,7 +22,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self.share, self.pause, self.next_pause = START, 0, PAUSE
+        self.ratio, self.pause, self.next_pause = START, 0, PAUSE
 
     def together(self) -> bool:
         """Whether the next step is for all processes."""
@@ -31,9 +31,9 @@ class Pace:
 
     def note(self, together: float, alone: float) -> None:
         """Seconds that a step has taken, and that it would have taken one process alone."""
-        self.share += SHARE * (min(together / alone, LATE) - self.share)
-        if self.share > LARGEST:
-            self.share, self.pause = START, self.next_pause
+        self.ratio += SHARE * (min(together / alone, LATE) - self.ratio)
+        if self.ratio > LARGEST:
+            self.ratio, self.pause = START, self.next_pause
             self.next_pause = min(2 * self.next_pause, LONGEST_PAUSE)
-        elif self.share < PAYS:
+        elif self.ratio < PAYS:
             self.next_pause = PAUSE

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scsystems.data.orthologs import tables as orthologues
+from scsystems.data.orthologs import tables as orthologs
 from scsystems.errors import InputError
 
 BIOMART = """\
@@ -74,7 +74,7 @@ def pairs_of(table):
 def test_biomart_one_to_one_with_every_loss_counted(tmp_path, name):
     text = BIOMART.replace(" [0 low, 1 high]", "") if name.endswith("csv") else BIOMART
     text = text.replace("\t", ",") if name.endswith("csv") else text
-    table = orthologues.one_to_one(orthologues.read(write(tmp_path, text, name), min_score=1))
+    table = orthologs.one_to_one(orthologs.read(write(tmp_path, text, name), min_score=1))
     assert table.species == ("human", "mouse")
     assert pairs_of(table) == {("GCG", "Gcg"), ("SST", "Sst")}
     report = table.report
@@ -88,7 +88,7 @@ def test_biomart_one_to_one_with_every_loss_counted(tmp_path, name):
 
 
 def test_biomart_all_pairs_and_identifiers(tmp_path):
-    table = orthologues.read(write(tmp_path, BIOMART), species=("Mus musculus", "9606"), gene="id")
+    table = orthologs.read(write(tmp_path, BIOMART), species=("Mus musculus", "9606"), gene="id")
     assert table.species == ("Mus musculus", "9606")
     assert ("ENSMUSG00000000002", "ENSG00000000001") in pairs_of(table)
     assert set(table.pairs["type"]) == {"one2one", "one2many", "many2many"}
@@ -103,8 +103,8 @@ def test_biomart_headers_as_r_writes_them():
         }
     )
     with pytest.raises(InputError, match="Say both"):
-        orthologues.read(frame)
-    assert pairs_of(orthologues.read(frame, species=("mouse", "human"))) == {
+        orthologs.read(frame)
+    assert pairs_of(orthologs.read(frame, species=("mouse", "human"))) == {
         ("Ins2", "INS"),
         ("Gcg", "GCG"),
     }
@@ -121,10 +121,10 @@ def test_biomart_attributes_of_r():
             "mmusculus_homolog_orthology_confidence": [1],
         }
     )
-    table = orthologues.read(frame)
+    table = orthologs.read(frame)
     assert table.species == ("human", "mmusculus")
     assert pairs_of(table) == {("INS", "Ins2")}
-    ids = orthologues.read(frame, species=("mouse", "human"), gene="id")
+    ids = orthologs.read(frame, species=("mouse", "human"), gene="id")
     assert pairs_of(ids) == {("ENSMUSG00000000001", "ENSG00000000001")}
 
 
@@ -139,66 +139,66 @@ def test_biomart_with_several_targets():
             "Zebrafish homology type": ["ortholog_one2one"] * 2 + ["ortholog_one2many"] * 2,
         }
     )
-    assert orthologues.read(frame).species == ("human", "mouse", "zebrafish")
-    assert pairs_of(orthologues.one_to_one(frame, ("mouse", "human"))) == {("Gcg", "GCG")}
-    assert pairs_of(orthologues.one_to_one(frame, ("human", "zebrafish"))) == {("INS", "ins")}
+    assert orthologs.read(frame).species == ("human", "mouse", "zebrafish")
+    assert pairs_of(orthologs.one_to_one(frame, ("mouse", "human"))) == {("Gcg", "GCG")}
+    assert pairs_of(orthologs.one_to_one(frame, ("human", "zebrafish"))) == {("INS", "ins")}
     with pytest.raises(InputError, match="is one-to-one"):
-        orthologues.one_to_one(frame)
+        orthologs.one_to_one(frame)
 
 
 def test_symbols_of_the_nomenclature_committees_say_their_species():
     frame = pd.DataFrame({"MGI.symbol": ["Ins2"], "HGNC.symbol": ["INS"]})
-    assert orthologues.read(frame).species == ("mouse", "human")
+    assert orthologs.read(frame).species == ("mouse", "human")
 
 
 def test_mgi_groups(tmp_path):
-    table = orthologues.read(write(tmp_path, MGI), species=("human", "mouse"))
+    table = orthologs.read(write(tmp_path, MGI), species=("human", "mouse"))
     assert table.report.layout == "mgi"
     assert table.report.n_incomplete == 1
     assert len(table) == 4
-    table = orthologues.one_to_one(table)
+    table = orthologs.one_to_one(table)
     assert pairs_of(table) == {("GCG", "Gcg"), ("SST", "Sst")}
     # two species only: they need not be named
-    assert orthologues.read(write(tmp_path, MGI)).species == ("human", "mouse")
-    ids = orthologues.one_to_one(write(tmp_path, MGI), ("human", "mouse"), gene="id")
+    assert orthologs.read(write(tmp_path, MGI)).species == ("human", "mouse")
+    ids = orthologs.one_to_one(write(tmp_path, MGI), ("human", "mouse"), gene="id")
     assert ("2641", "14526") in pairs_of(ids)
 
 
 def test_hcop_support_decides(tmp_path):
     path = write(tmp_path, HCOP)
-    loose = orthologues.one_to_one(path)
+    loose = orthologs.one_to_one(path)
     assert loose.report.layout == "hcop"
     assert loose.report.n_incomplete == 1
     assert pairs_of(loose) == {("GCG", "Gcg")}
-    strict = orthologues.one_to_one(path, min_score=2)
+    strict = orthologs.one_to_one(path, min_score=2)
     assert pairs_of(strict) == {("GCG", "Gcg"), ("SST", "Sst")}
     assert list(strict.pairs["score"]) == [3, 2]
 
 
 def test_hcop_of_all_species(tmp_path):
     path = write(tmp_path, HCOP_ALL)
-    assert pairs_of(orthologues.read(path, ("zebrafish", "human"))) == {
+    assert pairs_of(orthologs.read(path, ("zebrafish", "human"))) == {
         ("gcga", "GCG"),
         ("gcgb", "GCG"),
         ("sst1.1", "SST"),
     }
     with pytest.raises(InputError, match="many species"):
-        orthologues.read(path)
+        orthologs.read(path)
     with pytest.raises(InputError, match="pairs human with one of the taxa"):
-        orthologues.read(path, ("human", "pig"))
+        orthologs.read(path, ("human", "pig"))
 
 
 def test_homologene_without_header_and_three_species(tmp_path):
     path = write(tmp_path, HOMOLOGENE)
-    table = orthologues.one_to_one(path, ("human", "mouse"))
+    table = orthologs.one_to_one(path, ("human", "mouse"))
     assert table.report.layout == "homologene"
     assert pairs_of(table) == {("ACADM", "Acadm"), ("ACADVL", "Acadvl")}
-    three = orthologues.one_to_one(path, ("mouse", "zebrafish", "human"))
+    three = orthologs.one_to_one(path, ("mouse", "zebrafish", "human"))
     assert pairs_of(three) == {("Acadm", "acadm", "ACADM")}
     with pytest.raises(InputError, match="Say which to pair"):
-        orthologues.read(path)
+        orthologs.read(path)
     with pytest.raises(InputError, match="'pig' is not in the table"):
-        orthologues.read(path, ("human", "pig"))
+        orthologs.read(path, ("human", "pig"))
 
 
 def test_columns_named_by_species_with_lists_of_genes():
@@ -211,21 +211,21 @@ def test_columns_named_by_species_with_lists_of_genes():
             "mm_Symbol": ["Gcg", "Ins1;Ins2", "NA"],
         }
     )
-    table = orthologues.read(frame, species=("human", "mouse"))
+    table = orthologs.read(frame, species=("human", "mouse"))
     assert pairs_of(table) == {("GCG", "Gcg"), ("INS", "Ins1"), ("INS", "Ins2")}
-    assert pairs_of(orthologues.one_to_one(table)) == {("GCG", "Gcg")}
-    assert orthologues.read(frame, gene="id").species == ("hs", "mm")
+    assert pairs_of(orthologs.one_to_one(table)) == {("GCG", "Gcg")}
+    assert orthologs.read(frame, gene="id").species == ("hs", "mm")
 
 
 def test_any_two_columns():
     frame = pd.DataFrame({"left": ["A", "B"], "right": ["a", "b"], "note": ["x", "y"]})
-    table = orthologues.read(frame, columns={"sheep": "left", "goat": "right"})
+    table = orthologs.read(frame, columns={"sheep": "left", "goat": "right"})
     assert table.species == ("sheep", "goat")
-    assert pairs_of(orthologues.read(frame[["left", "right"]])) == {("A", "a"), ("B", "b")}
+    assert pairs_of(orthologs.read(frame[["left", "right"]])) == {("A", "a"), ("B", "b")}
     with pytest.raises(InputError, match="Name the columns yourself"):
-        orthologues.read(frame)
+        orthologs.read(frame)
     with pytest.raises(InputError, match="not found: \\['middle'\\]"):
-        orthologues.read(frame, columns={"sheep": "left", "goat": "middle"})
+        orthologs.read(frame, columns={"sheep": "left", "goat": "middle"})
 
 
 @pytest.mark.parametrize(
@@ -242,29 +242,29 @@ def test_any_two_columns():
 )
 def test_mistakes_in_reading(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        orthologues.read(write(tmp_path, BIOMART), **options)
+        orthologs.read(write(tmp_path, BIOMART), **options)
 
 
 def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(InputError, match="no file"):
-        orthologues.read(tmp_path / "absent.tsv")
+        orthologs.read(tmp_path / "absent.tsv")
     with pytest.raises(InputError, match="is empty"):
-        orthologues.read(write(tmp_path, ""))
+        orthologs.read(write(tmp_path, ""))
     with pytest.raises(InputError, match="no column of confidence"):
-        orthologues.read(pd.DataFrame({"human": ["A"], "mouse": ["a"]}), min_score=1)
+        orthologs.read(pd.DataFrame({"human": ["A"], "mouse": ["a"]}), min_score=1)
     with pytest.raises(InputError, match="none of the table's 1 rows"):
-        orthologues.read(pd.DataFrame({"human": ["A"], "mouse": ["-"]}))
+        orthologs.read(pd.DataFrame({"human": ["A"], "mouse": ["-"]}))
     with pytest.raises(InputError, match="is one-to-one"):
-        orthologues.one_to_one(pd.DataFrame({"human": ["A", "A"], "mouse": ["a", "b"]}))
-    table = orthologues.read(pd.DataFrame({"human": ["A"], "mouse": ["a"]}))
+        orthologs.one_to_one(pd.DataFrame({"human": ["A", "A"], "mouse": ["a", "b"]}))
+    table = orthologs.read(pd.DataFrame({"human": ["A"], "mouse": ["a"]}))
     with pytest.raises(InputError, match="belong to read"):
-        orthologues.one_to_one(table, min_score=1)
+        orthologs.one_to_one(table, min_score=1)
 
 
 @pytest.fixture
 def table():
     genes = [f"GENE{i}" for i in range(100)]
-    return orthologues.one_to_one(
+    return orthologs.one_to_one(
         pd.DataFrame({"human": genes, "mouse": [gene.title() for gene in genes]})
     )
 
@@ -272,19 +272,19 @@ def table():
 def test_match_reports_and_keeps_the_names_of_the_data(table):
     human = [f"GENE{i}" for i in range(60)] + ["OTHER"]
     mouse = [f"Gene{i}" for i in range(40, 100)]
-    found = orthologues.match(table, {"mouse": mouse, "human": human})
+    found = orthologs.match(table, {"mouse": mouse, "human": human})
     assert pairs_of(found) == {(f"GENE{i}", f"Gene{i}") for i in range(40, 60)}
     assert found.report.n_genes == {"human": 61, "mouse": 60}
     assert found.report.n_matched == {"human": 60, "mouse": 60}
     assert found.report.n_in_all == 20
     assert "human: 60 of 61 genes match" in str(found.report)
-    either = orthologues.match(table, {"mouse": mouse, "human": human}, complete=False)
+    either = orthologs.match(table, {"mouse": mouse, "human": human}, complete=False)
     assert len(either) == 100
     assert either.pairs["human"].isna().sum() == 40
 
 
 def test_match_ignores_version_and_punctuation_where_that_is_unambiguous():
-    table = orthologues.read(
+    table = orthologs.read(
         pd.DataFrame(
             {
                 "human": ["ENSG00000000001", "HLA-A", "NKX2-1", "TWIN-A"],
@@ -294,7 +294,7 @@ def test_match_ignores_version_and_punctuation_where_that_is_unambiguous():
     )
     human = ["ENSG00000000001.7", "HLA.A", "NKX2-1", "TWIN.A", "TWIN_A"]
     mouse = ["ENSMUSG00000000001.12", "H2-K1", "A-b", "Twin"]
-    found = orthologues.match(table, {"human": human, "mouse": mouse})
+    found = orthologs.match(table, {"human": human, "mouse": mouse})
     assert pairs_of(found) == set(zip(human[:3], mouse[:3], strict=True))
     assert found.report.n_relaxed == {"human": 2, "mouse": 3}
 
@@ -302,11 +302,11 @@ def test_match_ignores_version_and_punctuation_where_that_is_unambiguous():
 @pytest.mark.parametrize("style", [str.upper, str.lower])
 def test_match_ignores_case_where_a_species_misses_as_a_whole(style):
     genes = [f"Gene{i}" for i in range(50)]
-    table = orthologues.read(
+    table = orthologs.read(
         pd.DataFrame({"human": ["DL1", "DL2", *genes], "fly": ["Dl", "dl", *genes]})
     )
     have = {"human": ["DL1", "DL2", *genes], "fly": [style("dl"), *map(style, genes)]}
-    found = orthologues.match(table, have)
+    found = orthologs.match(table, have)
     # of Dl and dl nobody knows which one is meant, even by a name that one of them has
     upper = {(gene, style(gene)) for gene in genes}
     assert pairs_of(found) == (upper if style is str.upper else upper | {("DL2", "dl")})
@@ -318,7 +318,7 @@ def test_genes_that_differ_by_case_only_are_different_genes():
     # torso and trachealess; Tor and Trh, the partners of MTOR and TPH1, were not measured
     fly = ["tor", "trh", *(f for _, f in more)]
     table = pd.DataFrame([("MTOR", "Tor"), ("TPH1", "Trh"), *more], columns=["human", "fly"])
-    found = orthologues.match(orthologues.one_to_one(table), {"human": human, "fly": fly})
+    found = orthologs.match(orthologs.one_to_one(table), {"human": human, "fly": fly})
     assert pairs_of(found) == set(more)
 
 
@@ -326,10 +326,10 @@ def test_a_gene_that_the_table_names_is_not_taken_for_another():
     more = [(f"H{i}", f"Gene.{i}") for i in range(60)]
     # dl has two partners and so no pair, but is known all the same; so is the unpaired x_y
     rows = [("DLL1", "D.l"), ("RELA", "D-l"), ("RELB", "D-l"), ("X", "x.y"), (None, "x_y"), *more]
-    table = orthologues.one_to_one(pd.DataFrame(rows, columns=["human", "fly"]))
+    table = orthologs.one_to_one(pd.DataFrame(rows, columns=["human", "fly"]))
     have = {"human": ["DLL1", "RELA", "RELB", "X", *(h for h, _ in more)], "fly": ["D-l", "x_y"]}
     have["fly"] += [f for _, f in more]
-    found = orthologues.match(table, have)
+    found = orthologs.match(table, have)
     assert pairs_of(found) == set(more)
     # the same after choosing some species, as scSpecies does
     assert found.genes_of("fly").isin(["D-l", "x_y"]).sum() == 2
@@ -337,19 +337,19 @@ def test_a_gene_that_the_table_names_is_not_taken_for_another():
 
 def test_a_gene_called_nan_is_a_gene():
     more = [(f"H{i}", f"g{i}") for i in range(9)]
-    table = orthologues.read(pd.DataFrame([("TRPV5", "nan"), *more], columns=["human", "fly"]))
+    table = orthologs.read(pd.DataFrame([("TRPV5", "nan"), *more], columns=["human", "fly"]))
     have = {"human": ["TRPV5", *(h for h, _ in more)], "fly": ["nan", *(f for _, f in more)]}
-    assert ("TRPV5", "nan") in pairs_of(orthologues.match(table, have))
+    assert ("TRPV5", "nan") in pairs_of(orthologs.match(table, have))
     # written again and again it means that there is none
     rows = [("A", "nan"), ("B", "nan"), ("A", "a"), *more]
-    table = orthologues.one_to_one(pd.DataFrame(rows, columns=["human", "fly"]))
+    table = orthologs.one_to_one(pd.DataFrame(rows, columns=["human", "fly"]))
     assert pairs_of(table) == {("A", "a"), *more}
 
 
 def test_identifiers_that_pandas_made_floats_of():
     table = pd.DataFrame({"human": [3630.0, 2641.0, np.nan], "mouse": [16333, 14526, 7]})
-    found = orthologues.match(
-        orthologues.read(table), {"human": ["3630", "2641"], "mouse": [16333, 14526]}
+    found = orthologs.match(
+        orthologs.read(table), {"human": ["3630", "2641"], "mouse": [16333, 14526]}
     )
     assert pairs_of(found) == {("3630", "16333"), ("2641", "14526")}
 
@@ -357,21 +357,21 @@ def test_identifiers_that_pandas_made_floats_of():
 def test_match_refuses_what_cannot_be_meant(table):
     human, mouse = table.pairs["human"], table.pairs["mouse"]
     with pytest.raises(InputError, match="look swapped"):
-        orthologues.match(table, {"human": mouse, "mouse": human})
+        orthologs.match(table, {"human": mouse, "mouse": human})
     with pytest.raises(InputError, match="the data are"):
-        orthologues.match(table, {"human": human, "rat": mouse})
+        orthologs.match(table, {"human": human, "rat": mouse})
     with pytest.raises(InputError, match="human are not unique: 'GENE0' occur"):
-        orthologues.match(table, {"human": ["GENE0", "GENE0"], "mouse": mouse})
+        orthologs.match(table, {"human": ["GENE0", "GENE0"], "mouse": mouse})
     ids = [f"ENSG{i:011d}" for i in range(100)]
     with pytest.raises(InputError, match="gene='id'"):
-        orthologues.match(table, {"human": ids, "mouse": mouse})
+        orthologs.match(table, {"human": ids, "mouse": mouse})
     with pytest.raises(InputError, match="no pair has all"):
-        orthologues.match(table, {"human": human[:50], "mouse": mouse[50:]})
+        orthologs.match(table, {"human": human[:50], "mouse": mouse[50:]})
 
 
 def test_match_warns_of_few(table, caplog):
     have = [f"GENE{i}" for i in range(10)] + [f"x{i}" for i in range(90)]
-    orthologues.match(table, {"human": have, "mouse": table.pairs["mouse"]})
+    orthologs.match(table, {"human": have, "mouse": table.pairs["mouse"]})
     assert "only 10 of 100 human genes" in caplog.text
 
 
@@ -384,7 +384,7 @@ def test_pair_puts_genes_side_by_side(table):
     }
     adatas["human"].var_names = table.pairs["human"]
     adatas["mouse"].var_names = table.pairs["mouse"].to_numpy()[order]
-    paired = orthologues.pair(table, adatas)
+    paired = orthologs.pair(table, adatas)
     assert [a.var_names[7] for a in paired.values()] == ["GENE7", "Gene7"]
     assert paired["human"].X[1, 7] == 107
     assert paired["mouse"].X[0, 7] == np.flatnonzero(order == 7)[0]
@@ -393,7 +393,7 @@ def test_pair_puts_genes_side_by_side(table):
 def test_tables_are_reached_through_the_package():
     import scsystems as scs
 
-    assert scs.data.orthologs.read is orthologues.read
-    assert scs.data.orthologues is scs.data.orthologs
+    assert scs.data.orthologs.read is orthologs.read
+    assert scs.data.orthologs is scs.data.orthologs
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         _ = scs.data.absent

@@ -13,7 +13,7 @@ QUICK = {"max_epochs": 2, "verbose": False, "accelerator": "cpu"}
 @pytest.fixture(scope="module")
 def species():
     return scs.datasets.simulated_by_species(
-        n_cells=240, n_genes=400, n_types=3, n_donors=2, own_types=False, rare_share=0.3, seed=0
+        n_cells=240, n_genes=400, n_types=3, n_donors=2, own_types=False, rare_fraction=0.3, seed=0
     )
 
 

@@ -1,4 +1,4 @@
-"""A model trains on the most variable genes of every species; orthologues are taken among them."""
+"""A model trains on the most variable genes of every species; orthologs are taken among them."""
 
 import logging
 
@@ -51,7 +51,7 @@ def test_genes_and_pairs_are_those_chosen(data, caplog):
     }
     names = [model._part_of(name).species.genes for name in ("species1", "species2")]
     assert {(names[0][i], names[1][j]) for i, j in model._part_of("species2").pairs} == pairs
-    assert f"250 and 250 genes, {len(pairs)} pairs of orthologues among them" in caplog.text
+    assert f"250 and 250 genes, {len(pairs)} pairs of orthologs among them" in caplog.text
 
 
 def test_all_genes_by_none_and_a_number_per_species(data):

@@ -60,7 +60,7 @@ def make(mouse, human, **options):
         "context": {"mouse": mouse},
         "targets": {"human": human},
         "context_labels": "cell_type",
-        "orthologues": table(),
+        "orthologs": table(),
         "batch_key": "sample",
         "target_labels": "cell_type",
         "n_features": 32,
@@ -145,7 +145,7 @@ def test_same_seed_same_result_whatever_else_is_aligned(mouse, human):
     pig = make_species(3, "P", 150)
     alone = make(mouse, human)
     tables = {"human": table(), "pig": table("P").rename(columns={"human": "pig"})}
-    both = make(mouse, None, targets={"pig": pig, "human": human}, orthologues=tables)
+    both = make(mouse, None, targets={"pig": pig, "human": human}, orthologs=tables)
     for model in (alone, both):
         model.train(max_epochs=2, **FIT)
     np.testing.assert_array_equal(
@@ -292,32 +292,32 @@ def test_interrupts_keep_what_was_learned(mouse, human):
 # -- bad input ------------------------------------------------------------------------------
 
 
-def test_wrong_orthologues(mouse, human):
+def test_wrong_orthologs(mouse, human):
     wrong = table().assign(human=[f"X{i}" for i in range(N_SHARED)])
-    with pytest.raises(InputError, match="orthologues"):
-        make(mouse, human, orthologues=wrong)
+    with pytest.raises(InputError, match="orthologs"):
+        make(mouse, human, orthologs=wrong)
     with pytest.raises(InputError, match="no file"):
-        make(mouse, human, orthologues="nowhere.tsv")
+        make(mouse, human, orthologs="nowhere.tsv")
 
 
 def test_swapped_species(mouse, human):
     swapped = table().rename(columns={"mouse": "human", "human": "mouse"})
     with pytest.raises(InputError, match="swapped"):
-        make(mouse, human, orthologues=swapped)
+        make(mouse, human, orthologs=swapped)
     with pytest.raises(InputError, match="swapped"):
         make(human, mouse)
 
 
 def test_two_unnamed_columns_hold_the_context_first(mouse, human):
     named = table().set_axis(["a", "b"], axis=1)
-    assert make(mouse, human, orthologues=named)._targets["human"].pairs.shape == (N_SHARED, 2)
+    assert make(mouse, human, orthologs=named)._targets["human"].pairs.shape == (N_SHARED, 2)
 
 
 def test_few_shared_genes(mouse, human, caplog):
     with pytest.raises(InputError, match="share 40 one-to-one genes"):
-        make(mouse, human, orthologues=table(n=40))
+        make(mouse, human, orthologs=table(n=40))
     with caplog.at_level(logging.WARNING):
-        make(mouse, human, orthologues=table(n=100))
+        make(mouse, human, orthologs=table(n=100))
     assert "share only 100" in caplog.text
 
 

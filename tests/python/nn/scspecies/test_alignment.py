@@ -19,7 +19,7 @@ N_CONTEXT, N_TARGET, K = 20, 12, 4
 
 def make(seed=0, **options):
     sizes = ScviSizes(
-        n_genes=10, n_homologous=4, n_batches=2, homologous_share=0.5, n_latent=3, n_features=8,
+        n_genes=10, n_homologous=4, n_batches=2, homologous_fraction=0.5, n_latent=3, n_features=8,
         n_hidden=6, **options,
     )  # fmt: skip
     network = ScviNet(sizes, torch.Generator().manual_seed(seed), torch.tensor([[3.0, 0.5]] * 2))

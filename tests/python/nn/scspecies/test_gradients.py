@@ -27,7 +27,7 @@ def make_net(dtype=torch.float64, **options):
             "n_genes": G,
             "n_homologous": 5,
             "n_batches": 3,
-            "homologous_share": 0.4,
+            "homologous_fraction": 0.4,
             "n_latent": L,
             "n_features": F,
             "n_hidden": 6,
@@ -140,7 +140,7 @@ def assert_equal(expected, got, **tolerance):
         {},
         {"dispersion": "dataset"},
         {"library": "encoder"},
-        {"n_homologous": G, "homologous_share": 1.0},
+        {"n_homologous": G, "homologous_fraction": 1.0},
         {"encoder_input": "counts", "dropout_rate": 0.0},
     ],
 )

@@ -124,7 +124,7 @@ def net(**options):
             "n_genes": 12,
             "n_homologous": 5,
             "n_batches": 2,
-            "homologous_share": 0.4,
+            "homologous_fraction": 0.4,
             "n_latent": 3,
             "n_features": 8,
             "n_hidden": 6,
@@ -139,7 +139,7 @@ def test_fractions_sum_to_their_shares():
     rho = net().decoder(z, batch).log_rho.exp()
     np.testing.assert_allclose(rho[:, :5].sum(1).detach(), 0.4, rtol=1e-5)
     np.testing.assert_allclose(rho.sum(1).detach(), 1.0, rtol=1e-5)
-    every = net(n_homologous=12, homologous_share=1.0).decoder(z, batch).log_rho.exp()
+    every = net(n_homologous=12, homologous_fraction=1.0).decoder(z, batch).log_rho.exp()
     np.testing.assert_allclose(every.sum(1).detach(), 1.0, rtol=1e-5)
 
 

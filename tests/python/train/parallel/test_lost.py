@@ -17,7 +17,7 @@ import torch
 
 from scsystems import SysVI
 from scsystems.train.parallel import forked
-from scsystems.train.parallel.forked import can_fork, forked_team
+from scsystems.train.parallel.forked import can_fork, forked_workers
 from scsystems.train.parallel.shared import shared_zeros
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
@@ -96,14 +96,14 @@ def test_the_first_does_what_a_lost_process_was_at(end, where, caplog):
     for lost in (False, True):
         with (
             caplog.at_level(logging.WARNING, "scsystems"),
-            forked_team(3, gradient, update) as team,
+            forked_workers(3, gradient, update) as workers,
         ):
-            g, processes = generator(), [member.process for member in team.members]
+            g, processes = generator(), [worker.process for worker in workers.others]
             for i in range(3):
-                losses = team.gradients(MINIBATCHES, g)
-                team.step(3, i, 0.1)
+                losses = workers.gradients(MINIBATCHES, g)
+                workers.step(3, i, 0.1)
                 results.append((losses.tolist(), drawn.tolist(), steps.tolist()))
-            kept = [member.number for member in team.members]
+            kept = [worker.number for worker in workers.others]
         assert not children() & set(processes)
         assert kept == ([1, 2] if not lost else [2] if where == "minibatch" else [1])
     assert results[3:] == results[:3]
@@ -117,22 +117,24 @@ def test_the_first_does_what_a_lost_process_was_at(end, where, caplog):
 def test_a_process_that_never_begins(end, n_cells, monkeypatch, caplog):
     """Not even where a message is longer than the system keeps for it."""
     monkeypatch.setattr(forked, "_serve", end)
-    with forked_team(3, lambda number, indices, g, same: indices[:1].double(), nothing) as team:
+    with forked_workers(
+        3, lambda number, indices, g, same: indices[:1].double(), nothing
+    ) as workers:
         minibatches = torch.arange(3)[:, None].expand(3, n_cells)
         start = time.perf_counter()
-        assert team.gradients(minibatches, generator()).tolist() == [3]
+        assert workers.gradients(minibatches, generator()).tolist() == [3]
         assert time.perf_counter() - start < 20
-        assert team.members == []
-        team.step(3, 0, 0.1)
-        assert team.gradients(minibatches, generator()).tolist() == [3]
+        assert workers.others == []
+        workers.step(3, 0, 0.1)
+        assert workers.gradients(minibatches, generator()).tolist() == [3]
     assert caplog.text.count(ENDS[end]) == 2
 
 
 def test_a_process_that_dies_between_steps(caplog):
-    with forked_team(2, lambda number, indices, g, same: indices.double(), nothing) as team:
-        os.kill(team.members[0].process, signal.SIGKILL)
+    with forked_workers(2, lambda number, indices, g, same: indices.double(), nothing) as workers:
+        os.kill(workers.others[0].process, signal.SIGKILL)
         time.sleep(0.1)
-        assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
+        assert workers.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
     assert ENDS[die] in caplog.text
 
 
@@ -143,9 +145,9 @@ def test_a_process_that_is_late_is_waited_for(monkeypatch, caplog):
         time.sleep(1.0 * (os.getpid() != HERE))
         return indices.double()
 
-    with forked_team(2, gradient, nothing) as team:
-        assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
-        assert len(team.members) == 1
+    with forked_workers(2, gradient, nothing) as workers:
+        assert workers.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
+        assert len(workers.others) == 1
     assert caplog.text == ""
 
 
@@ -156,17 +158,17 @@ def test_how_long_it_is_waited_for_grows_with_what_the_first_takes(monkeypatch, 
         time.sleep(0.4 if os.getpid() == HERE else 1.5)
         return indices.double()
 
-    with forked_team(2, gradient, nothing) as team:
-        assert team.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
-        assert len(team.members) == 1
+    with forked_workers(2, gradient, nothing) as workers:
+        assert workers.gradients(torch.tensor([[1], [2]]), generator()).tolist() == [3]
+        assert len(workers.others) == 1
     assert caplog.text == ""
 
 
 def test_a_process_that_hangs_does_not_keep_the_block_from_ending():
     start = time.perf_counter()
-    with forked_team(3, nothing, nothing) as team:
-        for member in team.members:
-            os.kill(member.process, signal.SIGSTOP)
+    with forked_workers(3, nothing, nothing) as workers:
+        for worker in workers.others:
+            os.kill(worker.process, signal.SIGSTOP)
     assert time.perf_counter() - start < 10
 
 
@@ -181,9 +183,9 @@ def test_a_system_that_gives_no_process(monkeypatch, caplog):
 
     monkeypatch.setattr(os, "fork", refuse)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with forked_team(4, lambda number, indices, g, same: indices.double(), nothing) as team:
-        assert len(team.members) == 1
-        assert team.gradients(torch.tensor([[1], [2], [3], [4]]), generator()).tolist() == [10]
+    with forked_workers(4, lambda number, indices, g, same: indices.double(), nothing) as workers:
+        assert len(workers.others) == 1
+        assert workers.gradients(torch.tensor([[1], [2], [3], [4]]), generator()).tolist() == [10]
     assert "could not be started" in caplog.text
     assert "temporarily unavailable" in caplog.text
     assert "n_threads=1" in caplog.text
@@ -193,12 +195,12 @@ def test_a_system_that_gives_no_process(monkeypatch, caplog):
 def test_a_process_that_hangs_does_not_outlive_a_program_that_is_killed():
     program = """
 import os, time
-from scsystems.train.parallel.forked import forked_team
-with forked_team(2, lambda *_: time.sleep(600), lambda *_: time.sleep(600)) as team:
-    print(team.members[0].process, flush=True)
+from scsystems.train.parallel.forked import forked_workers
+with forked_workers(2, lambda *_: time.sleep(600), lambda *_: time.sleep(600)) as workers:
+    print(workers.others[0].process, flush=True)
     # one that has something to do does not see that the other end is closed
     from scsystems.train.parallel.channel import Patience, send
-    send(team.members[0].connection, b"s" + bytes(24), Patience(60))
+    send(workers.others[0].connection, b"s" + bytes(24), Patience(60))
     time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as started:
