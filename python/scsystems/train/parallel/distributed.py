@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ...data.source import BatchSource, Shard
 from ...errors import InputError, NotSupportedError, WorkerError
+from ...words import word
 from ..flat import FlatParameters
 from .statistics import learned_beside
 
@@ -127,7 +128,7 @@ class Group:
         if f"{device.type}:" not in ways:
             raise InputError(
                 f"Training is to run on {device.type}, but the process group can send from {ways} only. Expected "
-                "init_process_group('gloo') for CPUs, 'nccl' for GPUs, or accelerator= to name the other."
+                f"a group of gloo for CPUs, of nccl for GPUs, or the other device by {word('accelerator')}."
             )
 
     def add_up(self, tensor: Tensor) -> Tensor:

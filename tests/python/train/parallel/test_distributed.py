@@ -244,5 +244,7 @@ def test_a_device_that_the_group_cannot_send_from(monkeypatch):
     monkeypatch.setattr(dist, "get_backend_config", lambda: "cuda:nccl")
     group = distributed.Group()
     group.require(torch.device("cuda"))
-    with pytest.raises(scs.errors.InputError, match=r"to run on cpu.*cuda:nccl only.*'gloo'"):
+    with pytest.raises(
+        scs.errors.InputError, match=r"to run on cpu.*cuda:nccl only.*of gloo for CPUs.*accelerator"
+    ):
         group.require(CPU)
