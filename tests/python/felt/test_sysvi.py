@@ -292,6 +292,11 @@ def trials(folder) -> dict[str, Trial]:
             "adata": (None, other), "indices": (None, few), "batch_size": (None, 50),
             "dof": (3.0, None),
         }, density),
+        "report": Trial({
+            "path": "reports/test_integration.py::test_one_file_with_all_parts",
+            "adata": "reports/test_integration.py::test_cells_on_disk_give_the_report_of_those_in_memory",
+            "options": "reports/test_integration.py::test_one_file_with_all_parts",
+        }),
         "differential_abundance": Trial({
             "adata": (None, other), "sample_key": ("donor", "cell_type"), "batch_size": (128, 50),
             "num_cells_posterior": (None, 5), "dof": (None, 3.0),
