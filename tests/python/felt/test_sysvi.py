@@ -295,7 +295,7 @@ def trials(folder) -> dict[str, Trial]:
         "report": Trial({
             "path": "reports/test_integration.py::test_one_file_with_all_parts",
             "adata": "reports/test_integration.py::test_cells_on_disk_give_the_report_of_those_in_memory",
-            "options": "reports/test_integration.py::test_one_file_with_all_parts",
+            "options": "reports/test_integration.py::test_without_labels_and_pictures_it_says_so",
         }),
         "differential_abundance": Trial({
             "adata": (None, other), "sample_key": ("donor", "cell_type"), "batch_size": (128, 50),
