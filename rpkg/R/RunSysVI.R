@@ -94,6 +94,10 @@ RunSysVI.list <- function(object, system = "system", orthologs = NULL,
   check_string(system, "system")
   check_flag(verbose, "verbose")
   check_options(control)
+  if (!is.null(assay) && !is.null(assay.type)) {
+    abort_input(c("{.arg assay} and {.arg assay.type} name the same thing here.",
+                  i = "Give {.arg assay} for Seurat objects, {.arg assay.type} for SingleCellExperiments."))
+  }
   joint <- join_species(object, orthologs, orthology, system, assay %||% assay.type,
                         control$target_sum %||% 1e4, verbose)
   RunSysVI(joint, system = system, verbose = verbose, control = control, ...)

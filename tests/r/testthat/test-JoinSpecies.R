@@ -168,6 +168,7 @@ test_that("bad input is refused in words", {
   refused("genes are among the table's", objects,
           orthologs = data.frame(human = paste0("h", 1:300), mouse = paste0("m", 1:300)))
   expect_error(JoinSpecies(objects, orthology = "one2many"), "one2one")
+  expect_refused(RunSysVI(objects, assay = "RNA", assay.type = "counts"), message = "assay.*assay.type.*same thing")
   doubled <- human_and_mouse(cells = 10, as = "SingleCellExperiment")
   rownames(doubled$human)[[2]] <- rownames(doubled$human)[[1]]
   refused("1 gene name occurs? more than once", doubled)
