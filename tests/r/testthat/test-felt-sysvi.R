@@ -257,6 +257,19 @@ test_that("arguments of FindSystemMarkers()", {
   )
 })
 
+test_that("arguments of IntegrationReport()", {
+  object <- trained()
+  there <- tempfile(fileext = ".html")
+  writeLines("there already", there)
+  expect_felt(
+    IntegrationReport, list(object = object, file = there, overwrite = TRUE),
+    list(object = object[, -1], file = tempfile(fileext = ".html"), labels = "half", batch = "half",
+         model = ModelPath(object, "sysvi"), name = "sysvi", assay = "other", max.cells = 50,
+         overwrite = refused(FALSE), seed.use = 3, verbose = FALSE),
+    stop_at = "report"
+  )
+})
+
 test_that("arguments of LoadSysVI(), ModelPath() and TrainingHistory()", {
   object <- trained()
   expect_felt(
