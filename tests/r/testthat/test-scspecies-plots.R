@@ -9,13 +9,13 @@ drawn <- function(plot) {
 }
 labels_of <- function(plot) unlist(plot$labels)
 
-test_that("label transfer is drawn as shares that add up to one", {
+test_that("label transfer is drawn as fractions that add up to one", {
   result <- trained_species()
   plot <- drawn(PlotLabelTransfer(result))
-  expect_equal(unname(tapply(plot$data$share, plot$data$known, sum)), rep(1, 3), ignore_attr = TRUE)
+  expect_equal(unname(tapply(plot$data$fraction, plot$data$known, sum)), rep(1, 3), ignore_attr = TRUE)
   cells <- result$cells
   expected <- mean(cells$label[cells$known == "alpha"] == "beta")
-  found <- plot$data$share[plot$data$known == "alpha" & plot$data$label == "beta"]
+  found <- plot$data$fraction[plot$data$known == "alpha" & plot$data$label == "beta"]
   expect_equal(if (length(found)) found else 0, expected)
   drawn(PlotLabelTransfer(result$cells, annotate = FALSE, colors = c("white", "red")))
 })
