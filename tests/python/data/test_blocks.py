@@ -1,5 +1,6 @@
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,3 +184,24 @@ def test_an_epoch_that_is_given_up_leaves_no_thread(arrays):
     next(blocks)
     blocks.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("scsystems-read")]
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_cells_in_memory_come_in_blocks_too(arrays, form):
+    """As they do where a GPU has no room for them."""
+    stored, x = arrays
+    cells = source(replace(stored, x=form(x)))
+    blocks = epoch(cells)
+    assert len(blocks) > 4
+    seen = Counter()
+    for values, system, donor, _, _, index, _ in (batch for block in blocks for batch in block):
+        at = index.numpy()
+        seen.update(at.tolist())
+        np.testing.assert_array_equal(values, x[at])
+        np.testing.assert_array_equal(system, stored.system[at])
+        np.testing.assert_array_equal(donor, stored.categorical[at])
+    assert set(seen) == set(range(N))
+    assert seen.total() < 1.1 * N
+    in_order = [cells.gather(i).index for i in cells.in_order(32)]
+    np.testing.assert_array_equal(torch.cat(in_order), np.arange(N))
+    assert not torch.equal(blocks[0][0][0], epoch(cells, seed=1)[0][0][0])
